@@ -1,0 +1,83 @@
+"""How a workload ends: by itself, or in good order when it is asked to.
+
+In good order no call is lost: nobody is given new calls for it any more, those on their way arrive, those in flight
+are answered, and only then the program is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from tulle.agent.health import DRAINING, UNHEALTHY
+from tulle.agent.race import unless
+from tulle.agent.workload import Workload
+
+_PROPAGATION_SECONDS = 2.0
+_CRASH_PROPAGATION_SECONDS = 1.0
+_MARGIN_SECONDS = 0.1  # for calls that were on their way when the last sidecar learned of it
+_IDLE_POLLS = 2
+_POLL_SECONDS = 0.05
+_KILL_SECONDS = 1.0
+
+
+async def after_crash(workload: Workload) -> None:
+    """The program has ended by itself: takes the instance out, while its Envoy still answers for it."""
+    workload.health.leave(UNHEALTHY)
+    workload.console.info(_epitaph(await workload.program.ended(), workload.program.lifetime))
+    if workload.program.left_processes:
+        workload.console.warning("it left processes behind, which are ended now; let it stay in the foreground")
+    await workload.session.propagated(UNHEALTHY, _CRASH_PROPAGATION_SECONDS)
+
+
+async def drain(workload: Workload) -> None:
+    """Ends the program after its last call. Each further signal cuts the present wait short."""
+    program, signals = workload.program, workload.signals
+    workload.health.leave(DRAINING)
+    await unless(_last_call(workload), signals.stop(), program.ended())
+    program.signal(signals.first)
+    if not await unless(_all_gone(workload), signals.stop()):
+        program.signal(signal.SIGKILL)
+        async with asyncio.timeout(_KILL_SECONDS):
+            await program.ended()
+
+
+async def _last_call(workload: Workload) -> None:
+    """Waits until no call to the program is in flight, and none can come."""
+    seconds = workload.config.drain_seconds
+    if not await workload.session.propagated(DRAINING, _PROPAGATION_SECONDS):
+        workload.console.warning("can't tell whether all sidecars know that this instance ends; ending it all the same")
+    await asyncio.sleep(_MARGIN_SECONDS)
+    active: int | None = 0
+    try:
+        async with asyncio.timeout(seconds):
+            idle = 0
+            while idle < _IDLE_POLLS:
+                active = await workload.envoy.active_requests()
+                idle = 0 if active else idle + 1
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError:
+        workload.console.warning(f"after {seconds:g} s {active} requests are still in flight; ending the program now")
+
+
+async def _all_gone(workload: Workload) -> bool:
+    """Waits for the end of the program and of what it started."""
+    grace = workload.config.grace_seconds
+    try:
+        async with asyncio.timeout(grace):
+            await workload.program.ended()
+            await workload.program.gone()
+        return True
+    except TimeoutError:
+        workload.console.warning(f"the program takes longer than {grace:g} s to end; killing it")
+        return False
+
+
+def _epitaph(code: int, lifetime: float) -> str:
+    if code < 0:
+        how = f"was ended by {signal.Signals(-code).name}"
+    elif code or lifetime < 1:
+        how = f"exited {'at once ' if lifetime < 1 else ''}with exit code {code}"
+    else:
+        how = "has ended"
+    return f"the program {how}"

@@ -1,0 +1,129 @@
+"""Whether this instance should be given calls: what the program answers, if its sidecar is up, if it is leaving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tulle.agent import http1
+from tulle.agent.console import Console
+from tulle.agent.ports import LOOPBACK
+
+STARTING, HEALTHY, UNHEALTHY, DRAINING = "starting", "healthy", "unhealthy", "draining"
+
+_OFTEN_SECONDS = 0.1  # between checks, until it is healthy or it takes longer than _LATE_SECONDS
+_SELDOM_SECONDS = 1.0
+_TIMEOUT_SECONDS = 1.0
+_FAILURES = 3  # in a row, of those that may pass by themselves
+_LATE_SECONDS = 10.0
+
+
+class Health:
+    """The instance's health as it is now."""
+
+    def __init__(self) -> None:
+        self._program = STARTING
+        self._sidecar_is_live = False
+        self._leaving: str | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def value(self) -> str:
+        if self._leaving:
+            return self._leaving
+        if self._program == HEALTHY and not self._sidecar_is_live:
+            return UNHEALTHY
+        return self._program
+
+    def program_is(self, health: str) -> None:
+        self._program = health
+        self._changed.set()
+
+    def sidecar_is_live(self, live: bool) -> None:
+        self._sidecar_is_live = live
+        self._changed.set()
+
+    def leave(self, health: str) -> None:
+        """From now on, whatever happens, the instance's health is DRAINING or UNHEALTHY: it gets no new calls."""
+        self._leaving = health
+        self._changed.set()
+
+    def touch(self) -> None:
+        """Wakes the one who waits for a change."""
+        self._changed.set()
+
+    async def change(self, seconds: float) -> None:
+        """Waits for the next change, at most so long. One task at a time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        self._changed.clear()
+
+
+class Checks:
+    """Asks the program again and again, and keeps `health` up to date."""
+
+    def __init__(
+        self, targets: Sequence[int], path: str | None, health: Health, console: Console, *, expected: bool
+    ) -> None:
+        """targets: where the program should listen. expected: whether the user has named them, so that it must."""
+        self._targets = tuple(dict.fromkeys(targets))
+        self._path = path
+        self._health = health
+        self._console = console
+        self._expected = expected
+
+    async def run(self) -> None:
+        """Checks for ever."""
+        loop = asyncio.get_running_loop()
+        start, failures, state, told_late = loop.time(), 0, STARTING, False
+        while True:
+            problem, is_sure = await self._problem()
+            failures = failures + 1 if problem else 0
+            if not problem and state != HEALTHY:
+                state = HEALTHY
+                self._console.info("the program is healthy: calls reach it now")
+                self._health.program_is(HEALTHY)
+            elif problem and state == HEALTHY and (is_sure or failures >= _FAILURES):
+                state, start = UNHEALTHY, loop.time()
+                self._console.warning(f"the program is unhealthy, calls go elsewhere: {problem}")
+                self._health.program_is(UNHEALTHY)
+            late = loop.time() - start > _LATE_SECONDS
+            if problem and state == STARTING and late and not told_late:
+                told_late = True
+                self._tell_late(problem)
+            await asyncio.sleep(_SELDOM_SECONDS if state == HEALTHY or late else _OFTEN_SECONDS)
+
+    async def _problem(self) -> tuple[str, bool]:
+        """What is wrong with the program, "" if nothing, and whether that can't be a passing hitch."""
+        for target in self._targets:
+            try:
+                async with asyncio.timeout(_TIMEOUT_SECONDS), http1.over_tcp(LOOPBACK, target) as connection:
+                    if self._path and target == self._targets[0]:
+                        await connection.request(
+                            "GET", self._path, {"User-Agent": "tulle"}, host=f"{LOOPBACK}:{target}"
+                        )
+                        status = await connection.response()
+                        if not 200 <= status < 300:
+                            return f"GET {self._path} on port {target} is answered with {status}", False
+            except ConnectionRefusedError:
+                return f"nothing listens on {LOOPBACK}:{target}", True
+            except TimeoutError:
+                return f"no answer from {LOOPBACK}:{target} within {_TIMEOUT_SECONDS:g} s", False
+            except OSError as error:
+                return f"{LOOPBACK}:{target}: {error.strerror or error}", False
+        return "", True
+
+    def _tell_late(self, problem: str) -> None:
+        seconds = f"{_LATE_SECONDS:g} s after the start"
+        if self._expected or self._path:
+            self._console.warning(
+                f"{problem}, {seconds}: no calls reach this instance until that is so. "
+                "The program must listen on the port that --port names, else on $PORT"
+            )
+        else:
+            self._console.info(
+                f"{problem}, {seconds}. That is fine if the program only calls others; "
+                "else let it listen on $PORT, or say with --port where it listens"
+            )

@@ -1,0 +1,142 @@
+"""A small HTTP/1.1 client on asyncio's streams: one request a connection, over a Unix socket or TCP.
+
+http.client blocks, and asyncio has none. Enough for the control plane's API, Envoy's admin socket and health checks.
+Whatever goes wrong is an OSError: callers have one thing to catch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from tulle.aio.unix import short_path
+
+_LIMIT = 1 << 20  # bytes in a head, a line or a chunk
+
+
+class BadResponse(ConnectionError):
+    """The other side does not speak HTTP/1.1, or stopped in the middle."""
+
+
+@asynccontextmanager
+async def over_unix(socket: Path) -> AsyncIterator[Connection]:
+    """A connection to a Unix socket, closed after the block."""
+    with short_path(socket) as path:
+        reader, writer = await asyncio.open_unix_connection(path, limit=_LIMIT)
+    async with _closing(Connection(reader, writer)) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def over_tcp(address: str, port: int) -> AsyncIterator[Connection]:
+    """A TCP connection, closed after the block."""
+    reader, writer = await asyncio.open_connection(address, port, limit=_LIMIT)
+    async with _closing(Connection(reader, writer)) as connection:
+        yield connection
+
+
+class Connection:
+    """One request and its response, in that order; both may also flow at once."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._headers: dict[str, str] = {}
+
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = b"", host: str = "localhost"
+    ) -> None:
+        """Sends the request. `body` None: the body follows by `send_chunk`."""
+        framing = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}\r\nConnection: close"
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", framing, *(f"{k}: {v}" for k, v in headers.items())]
+        self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
+        await self._writer.drain()
+
+    async def send_chunk(self, data: bytes) -> None:
+        """Sends a part of the body; an empty one ends it."""
+        self._writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+        await self._writer.drain()
+
+    async def response(self) -> int:
+        """Reads the response's head; its status."""
+        while True:
+            status, self._headers = _parsed(await self._until(b"\r\n\r\n"))
+            if status >= 200:  # 1xx are announcements
+                return status
+
+    async def body(self) -> bytes:
+        """The whole body of the response."""
+        return b"".join([part async for part in self._parts()])
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The lines of the response as they come; ends where the body ends."""
+        rest = b""
+        async for part in self._parts():
+            *whole, rest = (rest + part).split(b"\n")
+            for line in whole:
+                yield line
+            if len(rest) > _LIMIT:
+                raise BadResponse("a line is too long")
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def closed(self) -> None:
+        # Nothing is lost when closing fails: the response was read, or the error is on its way already.
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        if "chunked" in self._headers.get("transfer-encoding", "").lower():
+            while size := _chunk_size(await self._until(b"\r\n")):
+                yield (await self._exactly(size + 2))[:-2]
+            await self._until(b"\r\n")
+        elif (length := self._headers.get("content-length", "")).isdigit():
+            yield await self._exactly(int(length))
+        else:
+            while part := await self._reader.read(65536):
+                yield part
+
+    async def _until(self, end: bytes) -> bytes:
+        try:
+            return await self._reader.readuntil(end)
+        except asyncio.IncompleteReadError as error:
+            raise BadResponse("the connection was closed") from error
+        except asyncio.LimitOverrunError as error:
+            raise BadResponse("the response is too long") from error
+
+    async def _exactly(self, size: int) -> bytes:
+        try:
+            return await self._reader.readexactly(size)
+        except asyncio.IncompleteReadError as error:
+            raise BadResponse("the connection was closed") from error
+
+
+@asynccontextmanager
+async def _closing(connection: Connection) -> AsyncIterator[Connection]:
+    try:
+        yield connection
+    finally:
+        connection.close()
+        await connection.closed()
+
+
+def _parsed(head: bytes) -> tuple[int, dict[str, str]]:
+    first, *rest = head.decode("latin-1").split("\r\n")
+    version, _, status = first.partition(" ")
+    if not version.startswith("HTTP/1.") or not status[:3].isdigit():
+        raise BadResponse(f"no HTTP response: {first[:80]!r}")
+    fields = (line.partition(":") for line in rest if line)
+    return int(status[:3]), {name.strip().lower(): value.strip() for name, _, value in fields}
+
+
+def _chunk_size(line: bytes) -> int:
+    try:
+        size = int(line.split(b";")[0], 16)
+    except ValueError:
+        raise BadResponse(f"no chunk size: {line[:20]!r}") from None
+    if not 0 <= size <= _LIMIT:
+        raise BadResponse(f"a chunk of {size} bytes")
+    return size

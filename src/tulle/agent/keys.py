@@ -1,0 +1,38 @@
+"""Makes the private keys of one agent and the signing requests for them; a process of its own, for a moment.
+
+`cryptography` would cost the agent 15 MB for as long as it lives. Run as `python -m tulle.agent.keys NAMESPACE
+ACCOUNT PROXY`; the answer is JSON on stdout, which must be a pipe: {"identity": {"key": PEM, "csr": PEM}, "proxy":
+{...}}. A request holds the SPIFFE id as its only subject alternative name (X509-SVID, section 2), and no subject.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tulle.model.spiffe import proxy_id, workload_id
+
+
+def main(namespace: str, service_account: str, proxy: str) -> None:
+    """Prints both pairs."""
+    ids = {"identity": workload_id(namespace, service_account), "proxy": proxy_id(proxy)}
+    json.dump({name: _pair(spiffe_id) for name, spiffe_id in ids.items()}, sys.stdout)
+
+
+def _pair(spiffe_id: str) -> dict[str, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=True)
+    return {
+        "key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        "csr": request.sign(key, SHA256()).public_bytes(Encoding.PEM).decode(),
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,110 @@
+"""The ports of one agent: two for its Envoy, one for its program.
+
+They lie below the kernel's ephemeral range (ip(7)), so that no outgoing connection takes one while its owner is
+restarted. They are neighbours, and the first is held as long as the agent lives: an agent that holds it has all of
+the block.
+
+A port is held by a socket that is bound and never listens. Bound alone, and only then opened to others with
+SO_REUSEPORT (socket(7)): Envoy, whose listeners have that option too, can bind it; another user's process, or one
+without the option, can't.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tulle.agent.config import Port
+from tulle.agent.exits import AgentError
+from tulle.agent.port_holder import holder_of
+
+LOOPBACK = "127.0.0.1"
+_LOWEST, _HIGHEST = 10000, 65535
+_BLOCK = 4  # outbound, inbound, program, and one to spare for a round number
+_MIN_RANGE = 1000
+_TRIES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """program: what $PORT says, on which the program listens."""
+
+    outbound: int
+    inbound: int
+    program: int
+    _programs: ExitStack
+
+    def release_programs(self) -> None:
+        """Lets go of the program's ports. To be called right before the program is started."""
+        self._programs.close()
+
+
+@contextmanager
+def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
+    """Holds all ports of an agent within the block. Raises AgentError if one that the user has named is taken."""
+    targets = [port.target for port in ports if port.target is not None]
+    chosen = len(targets) < len(ports)
+    with ExitStack() as stack, ExitStack() as programs:
+        for target in dict.fromkeys(targets):
+            programs.enter_context(_named(target))
+        first = _block(stack, programs)
+        yield Ports(first, first + 1, first + 2 if chosen else targets[0], programs)
+
+
+def _block(stack: ExitStack, programs: ExitStack) -> int:
+    """Holds a free block of ports; its first."""
+    candidates = _range()
+    for _ in range(_TRIES):
+        first = candidates[int.from_bytes(os.urandom(4), "big") % len(candidates)]
+        with suppress(OSError), ExitStack() as held:
+            for port in (first, first + 1):
+                held.enter_context(_bound(LOOPBACK, port)).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # Any address, for the program may want any. This socket never listens.
+            programs.enter_context(_bound("0.0.0.0", first + 2))  # noqa: S104
+            stack.push(held.pop_all())
+            return first
+    raise AgentError(f"no free ports between {candidates[0]} and {candidates[-1]}")
+
+
+def _range() -> range:
+    """First ports of blocks: outside the ephemeral range where there is room, anywhere else."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    for start, end in ((_LOWEST, low - _BLOCK), (high + 1, _HIGHEST - _BLOCK)):
+        if end - start >= _MIN_RANGE:
+            return range(-(-start // _BLOCK) * _BLOCK, end, _BLOCK)
+    return range(_LOWEST, _HIGHEST - _BLOCK, _BLOCK)
+
+
+def _named(port: int) -> socket.socket:
+    """Holds a port that the user has named."""
+    try:
+        # As most servers do: connections of an earlier run that still linger don't matter.
+        return _bound(LOOPBACK, port, reuse_address=True)
+    except PermissionError:
+        raise AgentError(
+            f"port {port} may not be used by an ordinary user; name one above 1023: --port 80:8080"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise AgentError(f"port {port} can't be used: {error.strerror}") from error
+        by = holder_of(port)
+        raise AgentError(
+            f"port {port} is taken{f' by {by}' if by else ''}; stop that, or give another --port"
+        ) from None
+
+
+def _bound(address: str, port: int, *, reuse_address: bool = False) -> socket.socket:
+    bound = socket.socket()
+    try:
+        if reuse_address:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -1,0 +1,149 @@
+"""The program that the agent looks after: found on PATH, started under its reaper, told signals, waited for."""
+# ruff: noqa: PTH112, PTH113, PTH118
+# The program is to see its own path as the user has written it.
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from tulle.agent.exits import NOT_EXECUTABLE, NOT_FOUND, AgentError, of_return_code
+from tulle.agent.folder import Folder
+from tulle.agent.reaper import KILL_SECONDS, kill_children
+
+_REAPER = str(Path(__file__).with_name("reaper.py"))
+
+
+def locate(command: str) -> str:
+    """The file that a shell would run for `command`. Raises AgentError 127 or 126."""
+    folders = [""] if "/" in command else os.get_exec_path()
+    there = [file for folder in folders if os.path.isfile(file := os.path.join(folder, command))]
+    for file in there:
+        if os.access(file, os.X_OK):
+            return file
+    if there or os.path.isdir(command):
+        raise AgentError(f"{there[0] if there else command} is not executable{_hint(command)}", NOT_EXECUTABLE)
+    raise AgentError(f"there is no program {command!r}{_hint(command)}", NOT_FOUND)
+
+
+@asynccontextmanager
+async def under_reaper(
+    file: str, argv: Sequence[str], environment: Mapping[str, str], folder: Folder
+) -> AsyncIterator[Program]:
+    """A reaper that is ready to start the program. After the block the program's whole tree and the folder are gone."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reaper = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", _REAPER, str(theirs.fileno()), str(folder.path), file, *argv),
+            env=environment,
+            pass_fds=(theirs.fileno(), folder.lock),
+            start_new_session=True,
+        )
+    reader, writer = await asyncio.open_connection(sock=ours)
+    program = Program(file, reader, writer)
+    try:
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(program.listen(), name="reaper")
+            yield program
+            listening.cancel()
+    finally:
+        writer.close()
+        with suppress(TimeoutError):  # the reaper has said by then which processes it can't end
+            async with asyncio.timeout(KILL_SECONDS + 2):
+                await reaper.wait()
+        kill_children()  # the reaper's orphans, if it was killed itself
+
+
+class Program:
+    """What the reaper tells of the program."""
+
+    def __init__(self, file: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._file = file
+        self._reader = reader
+        self._writer = writer
+        self._running: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._empty = asyncio.Event()
+        self._started = self._ended = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        return self._running.done() and not self._exited.done()
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds from its start to its end."""
+        return self._ended - self._started
+
+    @property
+    def left_processes(self) -> bool:
+        """Whether any of the program's processes is alive, after the program itself has ended."""
+        return not self._empty.is_set()
+
+    async def start(self) -> None:
+        """Returns when the program runs. Raises AgentError if it can't."""
+        self._tell("start")
+        if error := await asyncio.shield(self._running):
+            raise AgentError(f"can't run {self._file}: {_reason(error)}", NOT_EXECUTABLE)
+
+    def envoy_is(self, pid: int) -> None:
+        """Has the reaper kill this Envoy too, should the agent be killed."""
+        self._tell(f"envoy {pid}")
+
+    def signal(self, number: int) -> None:
+        """Passes a signal on: one that a terminal sends, or that asks to end, to the whole process group."""
+        meant_for_one = number in (signal.SIGUSR1, signal.SIGUSR2)
+        self._tell(f"signal{'' if meant_for_one else '-group'} {number}")
+
+    async def ended(self) -> int:
+        """Waits for the program's end; its return code as in subprocess, negative for signals."""
+        return await asyncio.shield(self._exited)
+
+    async def gone(self) -> None:
+        """Waits until nothing of the program is left."""
+        await self._empty.wait()
+
+    def exit_code(self) -> int:
+        """Of the ended program."""
+        return of_return_code(self._exited.result())
+
+    async def listen(self) -> None:
+        """Takes in what the reaper says. Raises AgentError if the reaper goes before it is told to."""
+        with suppress(ConnectionResetError):  # it has gone with something unread
+            while line := await self._reader.readline():
+                self._hear(*line.decode().split())
+        raise AgentError("the program's reaper was killed; the program was ended with it")
+
+    def _hear(self, word: str, argument: str = "0") -> None:
+        if word in ("started", "failed"):
+            self._started = asyncio.get_running_loop().time()
+            self._running.set_result(int(argument))
+        elif word == "exited":
+            self._ended = asyncio.get_running_loop().time()
+            self._exited.set_result(int(argument))
+        elif word == "empty":
+            self._empty.set()
+
+    def _tell(self, line: str) -> None:
+        self._writer.write(line.encode() + b"\n")
+
+
+def _reason(error: int) -> str:
+    if error == errno.ENOEXEC:
+        return "it is neither a binary nor a script that starts with #!"
+    if error == errno.ENOENT:
+        return "the interpreter that its first line names is not there"
+    return os.strerror(error)
+
+
+def _hint(command: str) -> str:
+    if command.endswith(".py"):
+        return f"; did you mean `python {command}`?"
+    return ""

@@ -1,0 +1,183 @@
+"""The agent's session with the control plane: says that the instance is alive and how it is, hears what came of it.
+
+One HTTP request that lasts: lines of JSON both ways. When it breaks it is opened anew, for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+from tulle.agent import http1
+from tulle.agent.api import ControlPlane, Refused, accepted
+from tulle.agent.config import AgentConfig
+from tulle.agent.console import Console
+from tulle.agent.exits import first_of
+from tulle.agent.health import Health
+from tulle.agent.ports import LOOPBACK, Ports
+
+_BEAT_SECONDS = 1.0
+_BACK_OFF = (0.2, 1.0)
+
+
+def proxy_description(config: AgentConfig, proxy: str, ports: Ports, health: str) -> dict[str, Any]:
+    """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON."""
+    service_ports = [
+        {
+            "number": port.number,
+            "target": ports.program if port.target is None else port.target,
+            "protocol": port.protocol,
+            "name": port.name,
+        }
+        for port in config.service_ports
+    ]
+    workload = {
+        "id": proxy,
+        "service": {"namespace": config.namespace, "name": config.service},
+        "service_account": config.service_account,
+        "version": config.version,
+        "labels": config.labels,
+        "ports": service_ports,
+        "health": health,
+    }
+    return {
+        "id": proxy,
+        "address": LOOPBACK,
+        "inbound_port": ports.inbound,
+        "outbound_port": ports.outbound,
+        "workloads": [workload],
+    }
+
+
+class Session:
+    """Tells the control plane of `health` as long as `run` runs."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        proxy: str,
+        ports: Ports,
+        health: Health,
+        control_plane: ControlPlane,
+        console: Console,
+    ) -> None:
+        self._config = config
+        self.proxy = proxy
+        self._ports = ports
+        self._health = health
+        self._control_plane = control_plane
+        self._console = console
+        self._trouble = ""
+        self._told = ""
+        self._propagated = ""
+        self._heard = asyncio.Condition()
+        self._is_ready = False
+        self._is_leaving = False
+        self._over = asyncio.Event()
+        self.is_connected = False
+
+    async def run(self) -> None:
+        """Keeps the session open until `bye`."""
+        pause = _BACK_OFF[0]
+        while not self._over.is_set():
+            try:
+                await self._run_once()
+            except (OSError, Refused) as error:
+                if self.is_connected:
+                    pause = _BACK_OFF[0]
+                self.is_connected = False
+                if self._is_leaving:
+                    break
+                self._tell_trouble(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _BACK_OFF[1])
+        self._over.set()
+
+    async def ready(self) -> None:
+        """Waits until the control plane says that the sidecar has all it needs."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: self._is_ready)
+
+    async def propagated(self, health: str, seconds: float) -> bool:
+        """Waits until every sidecar that knows of this instance knows `health`; false if that is not known in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds if self.is_connected else 0), self._heard:
+                await self._heard.wait_for(lambda: self._told == self._propagated == health)
+                return True
+        return False
+
+    async def bye(self, seconds: float) -> None:
+        """Has the instance forgotten at once, and ends the session."""
+        self._is_leaving = True
+        self._health.touch()
+        if self.is_connected:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._over.wait()
+
+    async def _run_once(self) -> None:
+        async with self._control_plane.session(self.proxy) as connection:
+            description = proxy_description(self._config, self.proxy, self._ports, self._health.value)
+            await _send(connection, {"proxy": description})
+            await accepted(connection)
+            self._told = self._propagated = ""
+            failure: BaseException | None = None
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._listen(connection), name="session listening")
+                    group.create_task(self._beat(connection), name="session heartbeat")
+            except* (OSError, Refused) as errors:
+                failure = first_of(errors)
+            if failure:
+                raise failure
+
+    async def _beat(self, connection: http1.Connection) -> None:
+        while not self._is_leaving:
+            health = self._health.value
+            if health != self._told:
+                self._told, self._propagated = health, ""
+            await _send(connection, {"health": health})
+            await self._health.change(_BEAT_SECONDS)
+        await _send(connection, {"bye": True})
+        await connection.send_chunk(b"")
+
+    async def _listen(self, connection: http1.Connection) -> None:
+        """Ends with an error in any case: the session is over when the other side ends it."""
+        async for line in connection.lines():
+            try:
+                message = json.loads(line)
+                await self._hear(message)
+            except (ValueError, AttributeError) as error:
+                raise http1.BadResponse(f"a line that makes no sense: {line[:80]!r}") from error
+        raise http1.BadResponse("the control plane has ended the session")
+
+    async def _hear(self, message: dict[str, Any]) -> None:
+        if "error" in message:
+            raise Refused(500, str(message["error"]))
+        async with self._heard:
+            if message.get("registered"):
+                self._tell_connected()
+            self._is_ready |= bool(message.get("ready"))
+            self._propagated = message.get("propagated", self._propagated)
+            self._heard.notify_all()
+
+    def _tell_connected(self) -> None:
+        self.is_connected = True
+        if self._trouble:
+            self._console.info("the control plane is there again")
+            self._trouble = ""
+
+    def _tell_trouble(self, error: Exception) -> None:
+        if isinstance(error, Refused):
+            text = f"the control plane does not take this instance: {error}; trying on"
+        else:
+            text = "the control plane has gone; the mesh works on with what it knows, waiting for it to come back"
+        if text != self._trouble:
+            self._console.warning(text)
+            self._trouble = text
+
+
+async def _send(connection: http1.Connection, message: dict[str, Any]) -> None:
+    await connection.send_chunk(json.dumps(message).encode() + b"\n")

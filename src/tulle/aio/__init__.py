@@ -1,0 +1,1 @@
+"""The few async tools that asyncio lacks."""

@@ -1,0 +1,208 @@
+"""An agent's session: one request whose body and answer are both streams of JSON lines, open while the agent lives.
+
+Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`; then `{"health": "..."}` on every change and, the same
+again, as a heartbeat; `{"bye": true}` before an orderly end. Answer: `{"registered": true}`, `{"ready": true}`,
+`{"propagated": "<health>"}` after registration and after each change, `{"error": "..."}` and the end.
+Leases, and what follows from a session's end, are the registry's matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+from starlette.types import Receive, Scope, Send
+
+from tulle.api.doors import Agents, NotRegistered, RegistrationRefused
+from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
+from tulle.api.registration import proxy_problems
+from tulle.model.workload import Health, Proxy
+
+_FIRST_LINE_WITHIN = 10.0
+
+
+class _Registration(Struct):
+    proxy: Proxy
+
+
+class _Report(Struct):
+    health: Health | None = None
+    bye: bool = False
+
+
+_registration = msgspec.json.Decoder(_Registration)
+_report = msgspec.json.Decoder(_Report)
+
+
+class _BadLine(Exception):
+    """The agent sent what it must not, or the mesh can't take it. The message is for the agent's user."""
+
+
+class _End(NamedTuple):
+    """How a session ended. abandoned: its instances may be gone without a word."""
+
+    error: str = ""
+    abandoned: bool = False
+
+
+class AgentSessions:
+    """The endpoint, an ASGI application.
+
+    The scope's state has `closing`, an event that is set when the control plane itself ends: its agents have abandoned
+    nothing then.
+    """
+
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+        self._newest: dict[str, _Answer] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _Answer(send)
+        await answer.start()
+        async with aclosing(lines_of(receive)) as lines:
+            try:
+                proxy = await self._register(scope["path_params"]["proxy"], lines)
+            except _BadLine as error:
+                return await answer.end(str(error))
+            end = await self._serve(proxy, lines, answer, scope["state"]["closing"])
+        return await answer.end(end.error)
+
+    async def _register(self, proxy_id: str, lines: AsyncGenerator[bytes]) -> Proxy:
+        try:
+            async with asyncio.timeout(_FIRST_LINE_WITHIN):
+                proxy = _registration.decode(await anext(lines, b"")).proxy
+        except TimeoutError as error:
+            raise _BadLine(f"no registration came within {_FIRST_LINE_WITHIN:.0f} s") from error
+        except LineTooLong as error:
+            raise _BadLine(f"the registration is longer than {MAX_LINE} bytes") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _BadLine(f"the first line must be a registration: {error}") from error
+        if proxy.id != proxy_id:
+            raise _BadLine(f"the proxy {proxy.id!r} can't register as {proxy_id!r}")
+        if problems := list(proxy_problems(proxy)):
+            raise _BadLine("; ".join(problems))
+        try:
+            await self._agents.register(proxy)
+        except RegistrationRefused as error:
+            raise _BadLine(str(error)) from error
+        return proxy
+
+    async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
+        earlier = self._newest.get(proxy.id)
+        self._newest[proxy.id] = answer
+        end = _End(abandoned=True)
+        try:
+            if earlier is not None:
+                await earlier.end("another session of this proxy took over")
+            end = await _Session(self._agents, proxy, answer).run(lines)
+        finally:
+            if self._newest[proxy.id] is answer:
+                del self._newest[proxy.id]
+                if end.abandoned and not closing.is_set():
+                    await self._agents.abandon(proxy.id)
+        return end
+
+
+class _Session:
+    """A registered proxy's session: reports are read here, and two kinds of news are awaited beside."""
+
+    def __init__(self, agents: Agents, proxy: Proxy, answer: _Answer) -> None:
+        self._agents = agents
+        self._proxy = proxy
+        self._answer = answer
+
+    async def run(self, lines: AsyncGenerator[bytes]) -> _End:
+        await self._answer.say({"registered": True})
+        async with asyncio.TaskGroup() as tasks:
+            ready = tasks.create_task(self._tell_ready(), name=f"{self._proxy.id}: ready")
+            end = await self._follow(lines, _Propagation(tasks, self._agents, self._proxy, self._answer))
+            ready.cancel()
+        return end
+
+    async def _follow(self, lines: AsyncGenerator[bytes], propagation: _Propagation) -> _End:
+        health = self._proxy.workloads[0].health
+        propagation.await_for(health)
+        last: bytes | None = None
+        try:
+            async for line in lines:
+                if line == last:  # a heartbeat, of which there are a thousand for each change
+                    await self._agents.keep_alive(self._proxy.id)
+                    continue
+                report = _report.decode(line)
+                if report.bye:
+                    await self._agents.leave(self._proxy.id)
+                    return _End()
+                if report.health is None:
+                    return _End('a line must have "health" or "bye"', abandoned=True)
+                last = line
+                if report.health is health:
+                    await self._agents.keep_alive(self._proxy.id)
+                    continue
+                health = report.health
+                for workload in self._proxy.workloads:
+                    await self._agents.set_health(self._proxy.id, workload.id, health)
+                propagation.await_for(health)
+        except NotRegistered:
+            return _End("the lease has ended; register again")
+        except LineTooLong:
+            return _End(f"a line is longer than {MAX_LINE} bytes", abandoned=True)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return _End(f"a line is no report: {error}", abandoned=True)
+        finally:
+            propagation.stop()
+        return _End(abandoned=True)
+
+    async def _tell_ready(self) -> None:
+        await self._agents.ready(self._proxy.id)
+        await self._answer.say({"ready": True})
+
+
+class _Propagation:
+    """Tells when the newest health has reached everyone; an older one no longer matters."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, agents: Agents, proxy: Proxy, answer: _Answer) -> None:
+        self._tasks = tasks
+        self._agents = agents
+        self._proxy = proxy
+        self._answer = answer
+        self._task: asyncio.Task[None] | None = None
+
+    def await_for(self, health: Health) -> None:
+        self.stop()
+        self._task = self._tasks.create_task(self._tell(health), name=f"{self._proxy.id}: {health} propagated")
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _tell(self, health: Health) -> None:
+        await self._agents.propagated(self._proxy.id, health)
+        await self._answer.say({"propagated": health})
+
+
+class _Answer:
+    """The lines to the agent. Several tasks speak; whoever comes after the end is not heard."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._ended = False
+
+    async def start(self) -> None:
+        # The request's body may never end, so its connection can't be used for another.
+        headers = [(b"content-type", b"application/x-ndjson"), (b"connection", b"close")]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def say(self, line: dict[str, Any]) -> None:
+        if not self._ended:
+            body = msgspec.json.encode(line) + b"\n"
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, error: str = "") -> None:
+        if not self._ended:
+            self._ended = True
+            body = msgspec.json.encode({"error": error}) + b"\n" if error else b""
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})

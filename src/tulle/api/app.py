@@ -1,0 +1,153 @@
+"""The API's paths. Everything under /v1 asks for the secret; every answer, errors too, is JSON.
+
+POST   /v1/enrol                         identity.enrolment
+POST   /v1/agents/{proxy}                api.agents
+GET    /v1/status, /v1/version, /v1/services, /v1/proxies, /v1/proxies/{id}, /v1/proxies/{id}/config    api.views
+DELETE /v1/services/{namespace}/{name}   forgets a service that has no live instance
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tulle.api.agents import AgentSessions
+from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.identity.attestation import Attestation
+from tulle.identity.enrolment import EnrolRefused, EnrolRequest
+from tulle.model.names import ServiceName, label_problem
+
+MAX_BODY = 1024 * 1024
+
+_WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
+
+_enrol_request = msgspec.json.Decoder(EnrolRequest)
+
+
+def build_app(doors: Doors) -> Starlette:
+    api = _Api(doors)
+    routes = [
+        Route("/v1/enrol", api.enrol, methods=["POST"]),
+        Route("/v1/agents/{proxy}", AgentSessions(doors.agents), methods=["POST"]),
+        Route("/v1/status", api.status),
+        Route("/v1/version", api.version),
+        Route("/v1/services", api.services),
+        Route("/v1/services/{namespace}/{name}", api.forget, methods=["DELETE"]),
+        Route("/v1/proxies", api.proxies),
+        Route("/v1/proxies/{name}", api.proxy),
+        Route("/v1/proxies/{name}/config", api.config),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(_Attested, attestation=doors.attestation)],
+        exception_handlers={HTTPException: _refusal, ClientDisconnect: _nobody, Exception: _our_mistake},
+    )
+
+
+def answer(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+class _Api:
+    def __init__(self, doors: Doors) -> None:
+        self._mesh = doors.mesh
+        self._agents = doors.agents
+        self._enrolment = doors.enrolment
+
+    async def enrol(self, request: Request) -> Response:
+        try:
+            asked = _enrol_request.decode(await _body(request))
+            return answer(self._enrolment.enrol(asked))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HTTPException(400, f"this is no enrolment request: {error}") from error
+        except EnrolRefused as error:
+            raise HTTPException(400, str(error)) from error
+
+    async def status(self, request: Request) -> Response:
+        return answer(self._mesh.status())
+
+    async def version(self, request: Request) -> Response:
+        status = self._mesh.status()
+        return answer({"version": status.version, "envoy": status.envoy})
+
+    async def services(self, request: Request) -> Response:
+        return answer(self._mesh.services())
+
+    async def forget(self, request: Request) -> Response:
+        namespace, name = request.path_params["namespace"], request.path_params["name"]
+        if problem := label_problem("namespace", namespace) or label_problem("service name", name):
+            raise HTTPException(400, problem)
+        service = ServiceName(namespace, name)
+        try:
+            await self._agents.forget(service)
+        except UnknownService as error:
+            raise HTTPException(404, f"there is no service {service}") from error
+        except ServiceInUse as error:
+            raise HTTPException(409, str(error)) from error
+        return answer({"forgotten": str(service)})
+
+    async def proxies(self, request: Request) -> Response:
+        return answer(self._mesh.proxies())
+
+    async def proxy(self, request: Request) -> Response:
+        return answer(_found(self._mesh.proxy(request.path_params["name"]), request))
+
+    async def config(self, request: Request) -> Response:
+        return answer(_found(self._mesh.config(request.path_params["name"]), request))
+
+
+def _found(view: object, request: Request) -> object:
+    if view is None:
+        raise HTTPException(404, f"there is no proxy {request.path_params['name']}; `tulle proxies` lists them")
+    return view
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            # The rest is not read, so nothing else can come on this connection.
+            raise HTTPException(413, f"the request is longer than {MAX_BODY} bytes", {"connection": "close"})
+    return bytes(body)
+
+
+class _Attested:
+    """Lets a request through only with the secret, and otherwise says nothing about what there is."""
+
+    def __init__(self, app: ASGIApp, attestation: Attestation) -> None:
+        self._app = app
+        self._attestation = attestation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if self._attestation.accepts(headers.get(b"authorization", b"")):
+            return await self._app(scope, receive, send)
+        response = answer({"error": _WRONG_SECRET}, 401)
+        response.headers["connection"] = "close"
+        return await response(scope, receive, send)
+
+
+async def _refusal(request: Request, error: Any) -> Response:
+    texts = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not for {request.url.path}"}
+    is_starlettes_own = error.detail in ("Not Found", "Method Not Allowed")
+    response = answer({"error": texts[error.status_code] if is_starlettes_own else error.detail}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)
+
+
+async def _our_mistake(request: Request, error: Exception) -> Response:
+    # Starlette raises the exception again afterwards, and the server logs it.
+    return answer({"error": "tulle made a mistake; the control plane's log says more"}, 500)

@@ -1,0 +1,105 @@
+"""The API's HTTP server, on a Unix socket that only its owner can open.
+
+uvicorn's protocol is used without its `Server`, whose signal handlers and clock tick a part of a larger process has no
+use for. The store's lock keeps a second control plane out of the data folder, so a socket that is there already was
+left by a dead one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from tulle.aio.unix import short_path
+from tulle.identity.attestation import peer_is_trusted
+
+_log = logging.getLogger(__name__)
+_MAX_HEAD = 64 * 1024
+_BACKLOG = 1024
+_FAREWELL_WITHIN = 2.0
+
+
+async def serve(app: ASGIApp, path: Path, listening: asyncio.Event) -> None:
+    """Serves until it is cancelled, and sets `listening` once callers can connect."""
+    config = uvicorn.Config(
+        app,
+        http=LocalProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=_MAX_HEAD,
+    )
+    state = ServerState()
+    closing = asyncio.Event()
+    make = partial(LocalProtocol, config=config, server_state=state, app_state={"closing": closing})
+    with _bound(path) as sock:
+        server = await asyncio.get_running_loop().create_unix_server(make, sock=sock, backlog=_BACKLOG)
+        listening.set()
+        try:
+            await server.serve_forever()
+        finally:
+            closing.set()
+            await _close_all(state)
+
+
+async def _close_all(state: ServerState) -> None:
+    for connection in list(state.connections):
+        connection.transport.close()
+    if state.tasks:
+        _, unfinished = await asyncio.wait(state.tasks, timeout=_FAREWELL_WITHIN)
+        for task in unfinished:
+            _log.warning("a request did not end: %s", task.get_name())
+            task.cancel()
+
+
+@contextmanager
+def _bound(path: Path) -> Iterator[socket.socket]:
+    """A socket bound to `path`, of mode 0600 from its first moment; removed at the end."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        os.fchmod(sock.fileno(), 0o600)  # bind(2) gives the file the mode of its socket, less the umask
+        with short_path(path) as short:
+            sock.bind(short)
+        try:
+            yield sock
+        finally:
+            path.unlink(missing_ok=True)
+
+
+class LocalProtocol(H11Protocol):
+    """HTTP/1.1 with callers of our own user only, and with refusals in JSON."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if not peer_is_trusted(transport.get_extra_info("socket")):
+            _log.warning("refused a connection from another user")
+            transport.abort()
+            return
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """In place of uvicorn's, which answers in plain text, and fails when an answer has already begun."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = b'{"error": "this is no HTTP/1.1 request"}'
+            head = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+            events = (h11.Response(status_code=400, headers=head), h11.Data(data=body), h11.EndOfMessage())
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

@@ -1,0 +1,53 @@
+"""The list of commands, and how one is found: its file is imported when it is run, not for `tulle --help`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+import tulle as package
+
+# The file in this folder -> the first line of its help.
+COMMANDS = {
+    "up": "Start the control plane.",
+    "run": "Run a program as an instance of a service.",
+    "status": "Show the control plane and its mesh in numbers.",
+    "services": "List the services and their instances.",
+    "proxies": "List the sidecars, and whether they are in sync.",
+    "proxy": "Show one sidecar and its configuration.",
+    "forget": "Forget a service that has no live instance.",
+    "version": "Show the versions of tulle and of its Envoy.",
+}
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"tulle.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package.__version__, message="%(prog)s %(version)s")
+def tulle() -> None:
+    """A service mesh for teams that write services in Python.
+
+    \b
+    Three terminals make a mesh:
+      tulle up
+      tulle run service-b -- python b.py      # listens on $PORT
+      tulle run service-a -- python a.py      # calls http://service-b/
+
+    `tulle COMMAND --help` shows examples. Exit codes: 0 done, 1 refused or not there, 2 a mistake in the command line,
+    3 no control plane; `tulle run` passes its program's own through.
+    """

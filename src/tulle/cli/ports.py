@@ -1,0 +1,45 @@
+"""The `--port` option: `[NAME:]PORT[:TARGET][/PROTOCOL]`.
+
+Which protocol a port speaks follows Istio's protocol selection: what is said outright, else the port's name, of the form
+`<protocol>[-<suffix>]`. Without either it is HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tulle.model.names import DEFAULT_PORT
+from tulle.model.workload import Protocol, ServicePort
+
+# The others that Istio knows.
+_NOT_YET = {"grpc-web", "https", "mongo", "mysql", "redis", "tcp", "tls", "udp"}
+
+_FORM = re.compile(r"(?:(?P<name>[^:/]*[^:/0-9][^:/]*):)?(?P<port>\d{1,9})(?::(?P<target>\d{1,9}))?(?:/(?P<protocol>.*))?")
+
+
+def parse_port(text: str) -> ServicePort:
+    """Raises ValueError, whose text is for the user. Ranges, and ports taken together, are checked elsewhere."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise ValueError(f"--port {text}: write [NAME:]PORT[:TARGET][/PROTOCOL], such as 8080, 80:8080 or 9000/grpc")
+    name = match["name"] or ""
+    protocol = match["protocol"] if match["protocol"] is not None else _of_name(name)
+    if protocol.lower() in _NOT_YET:
+        raise ValueError(f"--port {text}: {protocol} is not supported yet; http, http2 and grpc are")
+    if protocol.lower() not in set(Protocol):
+        raise ValueError(f"--port {text}: there is no protocol {protocol!r}; http, http2 and grpc are supported")
+    number = int(match["port"])
+    return ServicePort(number, int(match["target"] or number), Protocol(protocol.lower()), name)
+
+
+def with_default_port(ports: Sequence[ServicePort]) -> tuple[ServicePort, ...]:
+    """The ports, and port 80 beside them if it is not among them: a URL without a port leads to the first one."""
+    if not ports or any(port.number == DEFAULT_PORT for port in ports):
+        return tuple(ports)
+    return (*ports, ServicePort(DEFAULT_PORT, ports[0].target, ports[0].protocol))
+
+
+def _of_name(name: str) -> str:
+    known = sorted({*Protocol, *_NOT_YET}, key=len, reverse=True)  # grpc-web before grpc
+    return next((each for each in known if name == each or name.startswith(f"{each}-")), Protocol.HTTP)

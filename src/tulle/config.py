@@ -1,0 +1,50 @@
+"""Where tulle keeps its state and how the control plane is set up: read once into a frozen value.
+
+Only the standard library is imported: every command and every agent reads this file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+LogFormat = Literal["text", "json"]
+
+# What lies in the data folder.
+API_SOCKET = "api.sock"
+SECRET = "secret"  # noqa: S105  (the name of the file, not what is in it)
+AUTHORITY = "ca"
+
+MIN_CERT_TTL = 5.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one control plane runs. Durations are in seconds.
+
+    xds_port: None for the one used last, or a free one at the first start.
+    cert_ttl: how long an issued certificate lives, at least MIN_CERT_TTL.
+    lease: how long an agent may be silent before its instances are taken out.
+    """
+
+    data: Path
+    xds_port: int | None = None
+    log_format: LogFormat = "text"
+    cert_ttl: float = 3600.0
+    lease: float = 4.0
+
+
+def data_folder(option: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The state folder: `option`, else TULLE_DATA, else `tulle` in XDG_STATE_HOME, else ~/.local/state/tulle.
+
+    An empty value counts as not given, and so does a relative XDG_STATE_HOME (XDG Base Directory Specification: "paths
+    must be absolute").
+    """
+    given = option or environ.get("TULLE_DATA")
+    if given:
+        return Path(given).expanduser().absolute()
+    state = environ.get("XDG_STATE_HOME", "")
+    return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "tulle"

@@ -1,0 +1,45 @@
+"""Who may open an xDS stream, and what flows on it: the xDS server's owner over the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tulle.control_plane.mesh import LiveMesh
+from tulle.identity.svid import NotAnSvid, proved_id
+from tulle.model.spiffe import proxy_of
+from tulle.pipeline.view import View
+from tulle.xds.requests import Request
+from tulle.xds.server import Refusal, Subscriber
+
+
+class Envoys:
+    """A stream belongs to the proxy that its certificate proves; the node id may say nothing else."""
+
+    def __init__(self, mesh: LiveMesh) -> None:
+        self._mesh = mesh
+
+    def connect(self, certificate: bytes, node: str, wake: Callable[[], None]) -> Subscriber | Refusal:
+        try:
+            identity = proved_id(certificate)
+        except NotAnSvid as error:
+            return Refusal(str(error))
+        proxy = proxy_of(identity)
+        if proxy is None:
+            return Refusal(f"{identity} is no proxy's identity: only proxies are given configuration")
+        if node != proxy:
+            return Refusal(f"the certificate is proxy {proxy}'s, the node says that it is {node}")
+        return _Stream(self._mesh, self._mesh.connect(proxy, wake))
+
+
+class _Stream:
+    def __init__(self, mesh: LiveMesh, view: View) -> None:
+        self._mesh, self._view = mesh, view
+
+    def receive(self, request: Request) -> None:
+        self._mesh.receive(self._view, request)
+
+    def flush(self) -> list[bytes]:
+        return self._view.session.flush()
+
+    def disconnect(self) -> None:
+        self._mesh.disconnect(self._view)

@@ -1,0 +1,88 @@
+"""The hub between the tasks: facts come in from one side and requests from the other; streams are woken, waiters told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from tulle.aio.changes import Changes
+from tulle.control_plane.timeline import Timeline
+from tulle.model.snapshot import Snapshot
+from tulle.pipeline.hub import Hub, Learned, Touched
+from tulle.pipeline.view import View
+from tulle.registry.registry import Registry
+from tulle.store.errors import StoreUnavailable
+from tulle.xds.requests import Request
+
+_RETRY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class LiveMesh:
+    """changes: touched with a proxy's id when its registration or its stream has changed."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.hub = Hub()
+        self.changes = Changes()
+        self.timeline = timeline
+        self._wakes: dict[View, Callable[[], None]] = {}
+        self._learned: dict[Learned, None] = {}
+        self._has_learned = asyncio.Event()
+
+    async def follow(self, snapshots: AsyncIterator[Snapshot], first: asyncio.Event) -> None:
+        """Apply snapshots for ever; sets `first` after the first one, which is complete."""
+        async for snapshot in snapshots:
+            self.timeline.saw_facts(snapshot)
+            touched = self.hub.apply(snapshot)
+            self._spread(touched)
+            for proxy_id in snapshot.proxies:
+                self.changes.touch(proxy_id)
+            first.set()
+
+    async def remember(self, registry: Registry) -> None:
+        """Write down who calls whom, for ever. A store that can't be written holds no call up, only this."""
+        while True:
+            await self._has_learned.wait()
+            self._has_learned.clear()
+            while self._learned:
+                learned = next(iter(self._learned))
+                try:
+                    await registry.learn(learned.caller, learned.callee)
+                except StoreUnavailable as error:
+                    _log.warning("can't remember that %s calls %s: %s", learned.caller, learned.callee, error)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                else:
+                    del self._learned[learned]
+
+    def connect(self, proxy_id: str, wake: Callable[[], None]) -> View:
+        view = self.hub.connect(proxy_id)
+        self._wakes[view] = wake
+        self._saw(view)
+        return view
+
+    def receive(self, view: View, request: Request) -> None:
+        touched = self.hub.receive(view, request)
+        if request.error is not None:
+            _log.warning("proxy %s rejects configuration and keeps what it has: %s", view.proxy_id, request.error)
+        self._spread(touched)
+
+    def disconnect(self, view: View) -> None:
+        self.hub.disconnect(view)
+        del self._wakes[view]
+        self.timeline.lost(view)
+        self.changes.touch(view.proxy_id)
+
+    def _spread(self, touched: Touched) -> None:
+        for view in touched.views:
+            if wake := self._wakes.get(view):
+                wake()
+            self._saw(view)
+        if touched.learned:
+            self._learned.update(dict.fromkeys(touched.learned))
+            self._has_learned.set()
+
+    def _saw(self, view: View) -> None:
+        self.timeline.saw(view)
+        self.changes.touch(view.proxy_id)

@@ -1,0 +1,144 @@
+"""`tulle up`: one asyncio process that holds the state folder and serves agents, commands and Envoys.
+
+Each part waits for what it needs: no Envoy is answered before all facts are known, so that a restart takes nothing away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from tulle.api import server as api_server
+from tulle.api.app import build_app
+from tulle.api.doors import Doors
+from tulle.config import API_SOCKET, AUTHORITY, SECRET, Settings
+from tulle.control_plane import logs, port
+from tulle.control_plane.certificate import OwnCertificate
+from tulle.control_plane.envoys import Envoys
+from tulle.control_plane.inspection import Inspection
+from tulle.control_plane.mesh import LiveMesh
+from tulle.control_plane.sessions import AgentReports
+from tulle.control_plane.timeline import Timeline
+from tulle.envoy_api import binary
+from tulle.identity.attestation import Attestation
+from tulle.identity.authority import Authority
+from tulle.identity.enrolment import Enrolment, XdsDoor
+from tulle.identity.private import StateUnusable
+from tulle.identity.secret import open_secret
+from tulle.model.spiffe import CONTROL_PLANE_ID
+from tulle.registry.registry import Registry
+from tulle.store.errors import StoreError
+from tulle.store.sqlite import open_store
+from tulle.translate.bootstrap import bootstrap
+from tulle.xds import server as xds_server
+
+_log = logging.getLogger(__name__)
+
+# What stops a control plane from starting, and is the user's to mend.
+_TROUBLE = (
+    StoreError,
+    StateUnusable,
+    xds_server.PortUnavailable,
+    binary.EnvoyMissing,
+    binary.EnvoyWrongVersion,
+    OSError,
+)
+
+
+def main(settings: Settings) -> int:
+    """Run until SIGINT or SIGTERM; the exit code."""
+    logs.set_up(settings.log_format)
+    code = 0
+    try:
+        asyncio.run(_until_signalled(settings))
+    except* _TROUBLE as errors:
+        for error in _leaves(errors):
+            _log.error("tulle up: %s", error)
+        code = 1
+    return code
+
+
+async def _until_signalled(settings: Settings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with running(settings):
+        await stopped.wait()
+        _log.info("stopping; sidecars go on with what they have")
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[LiveMesh]:
+    """A control plane, ready, within the block. Raises what `_TROUBLE` names. clock: Unix time in seconds."""
+    envoy = binary.find()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings.data))
+        authority = Authority.open(settings.data / AUTHORITY, clock)
+        attestation = Attestation(open_secret(settings.data / SECRET))
+        registry = Registry(store, settings.lease)
+        mesh = LiveMesh(Timeline(clock))
+        tasks = await stack.enter_async_context(_tasks())
+
+        known = asyncio.Event()
+        tasks("follow the registry", mesh.follow(registry.snapshots(), known))
+        tasks("remember callees", mesh.remember(registry))
+        await known.wait()
+
+        own = OwnCertificate(authority, settings.cert_ttl)
+        tasks("renew the own certificate", own.renew())
+        xds_port = port.choose(settings.data / "xds-port", settings.xds_port)
+        await stack.enter_async_context(xds_server.serve(Envoys(mesh), own.identity, port.LOOPBACK, xds_port))
+
+        door = XdsDoor(port.LOOPBACK, xds_port)
+        doors = Doors(
+            mesh=Inspection(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
+            agents=AgentReports(registry, mesh),
+            enrolment=Enrolment(authority, settings.cert_ttl, door, partial(_bootstrap, door)),
+            attestation=attestation,
+        )
+        listening = asyncio.Event()
+        tasks("serve the API", api_server.serve(build_app(doors), settings.data / API_SOCKET, listening))
+        await listening.wait()
+        _say_ready(settings, mesh, xds_port)
+        yield mesh
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[Callable[[str, Coroutine[Any, Any, None]], None]]:
+    """Tasks that live as long as the block; if one fails, the block is cancelled and the failure raised."""
+    async with asyncio.TaskGroup() as group:
+        begun: list[asyncio.Task[None]] = []
+        try:
+            yield lambda name, work: begun.append(group.create_task(work, name=name))
+        finally:
+            for task in reversed(begun):
+                task.cancel()
+
+
+def _bootstrap(door: XdsDoor, proxy: str) -> Mapping[str, Any]:
+    return bootstrap(proxy, door.address, door.port, CONTROL_PLANE_ID)
+
+
+def _say_ready(settings: Settings, mesh: LiveMesh, xds_port: int) -> None:
+    count = len(mesh.hub.mesh.services)
+    services = "no service yet" if not count else f"{count} service{'s' if count > 1 else ''} known"
+    _log.info("ready: %s, state in %s, xDS on %s:%d", services, settings.data, port.LOOPBACK, xds_port)
+    if settings.log_format == "text" and not count:
+        sys.stderr.write(
+            "\nnext, in another terminal:  tulle run NAME -- COMMAND\n"
+            "for example:                tulle run service-b -- python b.py\n\n"
+        )
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in errors.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

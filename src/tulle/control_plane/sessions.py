@@ -1,0 +1,68 @@
+"""What agents report, and what they wait for: the API's `Agents` over the registry and the hub."""
+
+from __future__ import annotations
+
+from tulle.api import doors
+from tulle.control_plane.mesh import LiveMesh
+from tulle.model.names import ServiceName
+from tulle.model.workload import Health, Proxy
+from tulle.pipeline.view import View
+from tulle.registry import errors
+from tulle.registry.registry import Registry
+
+
+class AgentReports:
+    def __init__(self, registry: Registry, mesh: LiveMesh) -> None:
+        self._registry = registry
+        self._hub = mesh.hub
+        self._changes = mesh.changes
+
+    async def register(self, proxy: Proxy) -> None:
+        try:
+            await self._registry.register(proxy)
+        except errors.RegistrationRefused as error:
+            raise doors.RegistrationRefused(str(error)) from error
+
+    async def keep_alive(self, proxy: str) -> None:
+        if not await self._registry.keep_alive(proxy):
+            raise doors.NotRegistered(proxy)
+
+    async def set_health(self, proxy: str, workload: str, health: Health) -> None:
+        try:
+            await self._registry.set_health(proxy, workload, health)
+        except errors.NotRegistered as error:
+            raise doors.NotRegistered(str(error)) from error
+
+    async def leave(self, proxy: str) -> None:
+        await self._registry.leave(proxy)
+
+    async def abandon(self, proxy: str) -> None:
+        await self._registry.abandon(proxy)
+
+    async def forget(self, service: ServiceName) -> None:
+        if service not in self._hub.mesh.services:
+            raise doors.UnknownService(str(service))
+        try:
+            await self._registry.forget(service)
+        except errors.StillAlive as error:
+            raise doors.ServiceInUse(str(error)) from error
+
+    async def ready(self, proxy: str) -> None:
+        await self._changes.until(proxy, lambda: any(view.ready for view in self._hub.views.get(proxy, ())))
+
+    async def propagated(self, proxy: str, health: Health) -> None:
+        await self._changes.until(proxy, lambda: self._has(proxy, health))
+        registered = self._hub.mesh.proxies.get(proxy)
+        for service in {w.service for w in registered.workloads} if registered else ():
+            for view in self._hub.holders(service):
+                await self._acknowledged(view, service)
+
+    async def _acknowledged(self, view: View, service: ServiceName) -> None:
+        def done() -> bool:
+            return view not in self._hub.views.get(view.proxy_id, ()) or view.acknowledged(service)
+
+        await self._changes.until(view.proxy_id, done)
+
+    def _has(self, proxy: str, health: Health) -> bool:
+        registered = self._hub.mesh.proxies.get(proxy)
+        return registered is not None and all(w.health is health for w in registered.workloads)

@@ -1,0 +1,1 @@
+"""Who you are, proved and signed: the mesh's certificate authority and what it asks before it signs."""

@@ -1,0 +1,88 @@
+"""The picture's parts. Each is frozen and hashable, so that equal parts are translated and encoded once.
+
+Every part that becomes an Envoy resource says its own name; names that one part gives of another are names of this kind.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from tulle.model.names import Destination
+from tulle.model.workload import Protocol
+
+
+class Endpoint(Struct, frozen=True, order=True):
+    """One instance behind a backend. A draining one finishes what it has and is given nothing new."""
+
+    address: str
+    port: int
+    instance: str
+    draining: bool = False
+
+
+class Backend(Struct, frozen=True):
+    """The instances of one port of a service, as a caller reaches them: mTLS and HTTP/2 to their sidecars.
+
+    identities: the SPIFFE ids of which a serving sidecar must prove one, sorted.
+    """
+
+    destination: Destination
+    identities: tuple[str, ...]
+
+
+class Endpoints(Struct, frozen=True):
+    """Who serves a backend now, sorted; empty when nobody does."""
+
+    destination: Destination
+    endpoints: tuple[Endpoint, ...]
+
+
+class Answer(StrEnum):
+    """What a virtual host does with its requests."""
+
+    ROUTE = "route"  # to the backend of the same destination
+    PASSTHROUGH = "passthrough"  # no service of the mesh: to wherever DNS says
+    UNKNOWN = "unknown"  # the name can only be a mesh name, and the mesh has no such service
+    REJECTED = "rejected"  # the proxy rejected the configuration of this destination
+
+
+class VirtualHost(Struct, frozen=True):
+    """What happens to the requests for one host and port.
+
+    route_config: the outbound route configuration it belongs to.
+    domains: the authorities it serves, each with the port as it is written.
+    problem: for REJECTED, what the caller is told.
+    """
+
+    route_config: str
+    destination: Destination
+    domains: tuple[str, ...]
+    answer: Answer
+    problem: str = ""
+
+
+class Outbound(Struct, frozen=True):
+    """Where a workload's own calls go in. `namespaces`: sorted; names in them are asked for, all others pass through."""
+
+    route_config: str
+    port: int
+    namespaces: tuple[str, ...]
+
+
+class InboundPort(Struct, frozen=True, order=True):
+    """One service port of a workload: `target` on loopback is where the program listens."""
+
+    destination: Destination
+    target: int
+    protocol: Protocol
+
+
+class Inbound(Struct, frozen=True):
+    """Where calls to a workload come in: one port for all its service ports, mTLS only."""
+
+    workload: str
+    address: str
+    port: int
+    ports: tuple[InboundPort, ...]

@@ -1,0 +1,103 @@
+"""Names of services and how a host in a URL names one.
+
+The forms are Kubernetes' and Istio's: `service-b`, `service-b.default`, `service-b.default.svc` and
+`service-b.default.svc.cluster.local`, each with or without `:port`. A bare form without a port means port 80.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from msgspec import Struct
+
+MESH_DOMAIN = "cluster.local"
+DEFAULT_NAMESPACE = "default"
+DEFAULT_PORT = 80
+
+# RFC 1123: a label is 1 to 63 lower-case letters, digits and hyphens, and starts and ends with no hyphen.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class ServiceName(Struct, frozen=True, order=True):
+    """A service's name within the mesh. Both parts are RFC 1123 labels."""
+
+    namespace: str
+    name: str
+
+    @property
+    def host(self) -> str:
+        """The fully qualified host, `service-b.default.svc.cluster.local`."""
+        return f"{self.name}.{self.namespace}.svc.{MESH_DOMAIN}"
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.namespace}"
+
+
+class Destination(Struct, frozen=True, order=True):
+    """One port of one service: what a caller's host and port name, and what one virtual host serves."""
+
+    service: ServiceName
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.service.host}:{self.port}"
+
+
+def is_label(text: str) -> bool:
+    """Whether `text` is an RFC 1123 label, as every service and namespace name must be."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def label_problem(what: str, text: str) -> str | None:
+    """Why `text` can't be the `what` ("service name", "namespace") of something; None if it can."""
+    if is_label(text):
+        return None
+    return (
+        f"{what} {text!r} is no DNS label: use 1 to 63 lower-case letters, digits and hyphens, "
+        "with a letter or digit at both ends"
+    )
+
+
+def destination_of(authority: str, namespace: str, namespaces: Collection[str]) -> Destination | None:
+    """Which destination a caller in `namespace` means by `authority` (`host` or `host:port`, any case).
+
+    None if the authority has no form that a mesh name can have: more labels than a mesh name, a namespace that is not
+    in `namespaces`, an address, a bad port. Says nothing about whether such a service exists.
+    """
+    host, _, port_text = authority.lower().partition(":")
+    port = DEFAULT_PORT
+    if port_text or authority.endswith(":"):
+        if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5):
+            return None
+        port = int(port_text)
+        if not 1 <= port <= 65535:
+            return None
+    labels = host.removesuffix(".").split(".")
+    if labels[2:] in ([], ["svc"], ["svc", *MESH_DOMAIN.split(".")]):
+        name, space = labels[0], labels[1] if len(labels) > 1 else namespace
+        fully_qualified = len(labels) > 3
+        if is_label(name) and is_label(space) and (len(labels) < 2 or fully_qualified or space in namespaces):
+            return Destination(ServiceName(space, name), port)
+    return None
+
+
+def destination_from(text: str) -> Destination | None:
+    """The inverse of `str(destination)`; None if `text` is nothing of the kind."""
+    host, _, port = text.partition(":")
+    if not port.isdigit() or not host.endswith(f".svc.{MESH_DOMAIN}"):
+        return None
+    return destination_of(text, DEFAULT_NAMESPACE, ())
+
+
+def authorities(destination: Destination, namespace: str) -> tuple[str, ...]:
+    """Every way in which a caller in `namespace` can write the destination, most specific last.
+
+    The bare name is there only for callers of the same namespace, forms without a port only for port 80.
+    """
+    service = destination.service
+    hosts = [f"{service}", f"{service}.svc", service.host]
+    if service.namespace == namespace:
+        hosts.insert(0, service.name)
+    with_port = [f"{host}:{destination.port}" for host in hosts]
+    return (*hosts, *with_port) if destination.port == DEFAULT_PORT else tuple(with_port)

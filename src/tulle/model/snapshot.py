@@ -1,0 +1,45 @@
+"""What sources tell: the facts from which the mesh is resolved.
+
+A source's first snapshot is complete, each later one holds what has changed since; None means gone. Applying them in order
+gives the same mesh as reading everything anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from tulle.model.names import Destination, ServiceName
+from tulle.model.workload import Protocol, Proxy
+
+
+class KnownPort(Struct, frozen=True, order=True):
+    """A service port that some instance has offered."""
+
+    number: int
+    protocol: Protocol
+    name: str = ""
+
+
+class KnownService(Struct, frozen=True):
+    """What the mesh remembers of a service when none of its instances is alive: callers then get a clear answer.
+
+    ports, identities (SPIFFE ids of its workloads): sorted.
+    """
+
+    service: ServiceName
+    ports: tuple[KnownPort, ...]
+    identities: tuple[str, ...]
+
+
+class Snapshot(Struct, frozen=True):
+    """Facts as of `revision`.
+
+    callees: per calling service all destinations that it is known to call, sorted.
+    """
+
+    revision: int
+    proxies: Mapping[str, Proxy | None] = {}
+    services: Mapping[ServiceName, KnownService | None] = {}
+    callees: Mapping[ServiceName, tuple[Destination, ...]] = {}

@@ -1,0 +1,76 @@
+"""What is alive: proxies and the workloads that they serve.
+
+One Envoy may one day serve several workloads of a host, so a proxy and a workload are two types. Both live under one lease
+of the agent that looks after them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from tulle.model.names import ServiceName
+from tulle.model.spiffe import workload_id
+
+
+class Protocol(StrEnum):
+    """How a service port is spoken to; the names are those of Istio's protocol selection."""
+
+    HTTP = "http"
+    HTTP2 = "http2"
+    GRPC = "grpc"
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether the program itself is spoken to in HTTP/2 (prior knowledge, no upgrade)."""
+        return self is not Protocol.HTTP
+
+
+class Health(StrEnum):
+    """Where an instance is in its life. Only HEALTHY ones are given new requests."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+
+
+class ServicePort(Struct, frozen=True, order=True):
+    """A port by which callers name a service, and the port on which this instance's program listens."""
+
+    number: int
+    target: int
+    protocol: Protocol = Protocol.HTTP
+    name: str = ""
+
+
+class Workload(Struct, frozen=True):
+    """One instance of a service: one program. `ports` is empty for a program that only calls others."""
+
+    id: str
+    service: ServiceName
+    service_account: str
+    version: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    health: Health = Health.STARTING
+
+    @property
+    def identity(self) -> str:
+        """The SPIFFE id that this workload proves."""
+        return workload_id(self.service.namespace, self.service_account)
+
+
+class Proxy(Struct, frozen=True):
+    """One sidecar: where its two listeners are, and whom it serves.
+
+    address: the IP at which other sidecars reach `inbound_port`, and on which that listener is bound.
+    outbound_port: where the program's own calls go in, always bound to loopback.
+    """
+
+    id: str
+    address: str
+    inbound_port: int
+    outbound_port: int
+    workloads: tuple[Workload, ...]

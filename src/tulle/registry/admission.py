@@ -1,0 +1,85 @@
+"""What may be registered: the checks that need nothing but the proxy itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+
+from tulle.model.names import label_problem
+from tulle.model.workload import Protocol, Proxy, ServicePort, Workload
+
+# Names a folder and a part of a key, and is longer than the service's name that it begins with.
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?")
+
+
+def problems_of(proxy: Proxy) -> tuple[str, ...]:
+    """Everything that is wrong with it, in the user's words; empty if nothing is."""
+    return tuple(_problems(proxy))
+
+
+def _problems(proxy: Proxy) -> Iterator[str]:
+    yield from _id_problems("proxy id", proxy.id)
+    yield from _address_problems(proxy.address)
+    yield from _port_problems("the proxy's inbound port", proxy.inbound_port)
+    yield from _port_problems("the proxy's outbound port", proxy.outbound_port)
+    if not proxy.workloads:
+        yield f"proxy {proxy.id} serves no workload"
+    ids = [workload.id for workload in proxy.workloads]
+    if len(set(ids)) < len(ids):
+        yield f"the workload ids of proxy {proxy.id} are not all different: {', '.join(ids)}"
+    for workload in proxy.workloads:
+        yield from _workload_problems(workload)
+    yield from _protocol_problems(proxy.workloads)
+
+
+def _workload_problems(workload: Workload) -> Iterator[str]:
+    yield from _id_problems("workload id", workload.id)
+    for what, text in (
+        ("service name", workload.service.name),
+        ("namespace", workload.service.namespace),
+        ("service account", workload.service_account),
+    ):
+        if problem := label_problem(what, text):
+            yield problem
+    numbers = [port.number for port in workload.ports]
+    if len(set(numbers)) < len(numbers):
+        yield f"the service ports of {workload.id} are not all different: {', '.join(map(str, numbers))}"
+    for port in workload.ports:
+        yield from _service_port_problems(port)
+
+
+def _service_port_problems(port: ServicePort) -> Iterator[str]:
+    yield from _port_problems("service port", port.number)
+    yield from _port_problems(f"the target of service port {port.number}", port.target)
+    if port.name and (problem := label_problem("port name", port.name)):
+        yield problem
+
+
+def _protocol_problems(workloads: Iterable[Workload]) -> Iterator[str]:
+    protocols: dict[tuple[str, int], Protocol] = {}
+    for workload in workloads:
+        for port in workload.ports:
+            first = protocols.setdefault((str(workload.service), port.number), port.protocol)
+            if first is not port.protocol:
+                yield f"port {port.number} of {workload.service} is both {first} and {port.protocol} here: choose one"
+
+
+def _id_problems(what: str, text: str) -> Iterator[str]:
+    if not _ID.fullmatch(text):
+        yield f"{what} {text!r} is not valid: use lower-case letters, digits and inner hyphens"
+
+
+def _address_problems(text: str) -> Iterator[str]:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        yield f"address {text!r} is no IP address: other sidecars can't reach it"
+        return
+    if address.is_unspecified or address.is_multicast:
+        yield f"address {text} is not that of one machine: other sidecars can't reach it"
+
+
+def _port_problems(what: str, port: int) -> Iterator[str]:
+    if not 1 <= port <= 65535:
+        yield f"{what} is {port}: use 1 to 65535"

@@ -1,0 +1,68 @@
+"""Whom a workload reaches by the names that it uses, and who serves there now."""
+
+from __future__ import annotations
+
+from tulle.ir.types import Answer, Backend, Endpoint, Endpoints, Outbound, VirtualHost
+from tulle.model.names import Destination, authorities
+from tulle.model.workload import Health, Proxy, Workload
+from tulle.resolve.index import Instance, Mesh, Service
+
+
+def route_config(workload: Workload) -> str:
+    """The name of a workload's outbound route configuration; no slash in it, as VHDS names start with it and one."""
+    return f"outbound.{workload.id}"
+
+
+def outbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Outbound:
+    """Where the workload's calls go in, and which of them are a matter of the mesh."""
+    namespaces = sorted({*mesh.namespaces, workload.service.namespace})
+    return Outbound(route_config(workload), proxy.outbound_port, tuple(namespaces))
+
+
+def virtual_host(mesh: Mesh, workload: Workload, destination: Destination) -> VirtualHost:
+    """What happens to a workload's requests for `destination`, whether or not the mesh has such a service.
+
+    Of a name that the mesh does not know, the forms that only a mesh name can have (`….svc`, `….svc.cluster.local`) end
+    here; the others may be hosts outside the mesh and go where DNS says.
+    """
+    domains = authorities(destination, workload.service.namespace)
+    service = mesh.services.get(destination.service)
+    answer, problem = Answer.ROUTE, ""
+    if service is None:
+        answer = Answer.PASSTHROUGH
+        problem = f"the mesh has no service {destination.service}"
+    elif not offers(service, destination.port):
+        answer = Answer.UNKNOWN
+        numbers = ", ".join(str(port.number) for port in service.ports) or "none: its instances only call others"
+        problem = f"service {service.name} has no port {destination.port}; its ports: {numbers}"
+    return VirtualHost(route_config(workload), destination, domains, answer, problem)
+
+
+def backend(mesh: Mesh, destination: Destination) -> Backend | None:
+    """How a destination is reached; None if the mesh has no such service or the service no such port."""
+    service = mesh.services.get(destination.service)
+    if service is None or not offers(service, destination.port):
+        return None
+    return Backend(destination, service.identities)
+
+
+def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:
+    """Who serves a destination now: healthy instances, and draining ones marked as such."""
+    service = mesh.services.get(destination.service)
+    serving = [_endpoint(i) for i in service.instances if _serves(i, destination.port)] if service else []
+    return Endpoints(destination, tuple(sorted(serving)))
+
+
+def offers(service: Service, port: int) -> bool:
+    """Whether the service has such a port."""
+    return any(port == offered.number for offered in service.ports)
+
+
+def _serves(instance: Instance, port: int) -> bool:
+    workload = instance.workload
+    return workload.health in (Health.HEALTHY, Health.DRAINING) and any(p.number == port for p in workload.ports)
+
+
+def _endpoint(instance: Instance) -> Endpoint:
+    workload = instance.workload
+    return Endpoint(instance.address, instance.port, workload.id, workload.health is Health.DRAINING)

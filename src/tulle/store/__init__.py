@@ -1,0 +1,1 @@
+"""Revisioned facts with transactions, watches and leases: where everything that tulle must remember lives."""

@@ -1,0 +1,73 @@
+"""What an Envoy is started with: who it is, and where its control plane is. Everything else comes by ADS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack, to_dict
+from tulle.translate.sources import ADS, PROXY_IDENTITY
+from tulle.translate.tls import client_socket
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CONTROL_PLANE = "control-plane"
+
+
+def bootstrap(proxy: str, address: str, port: int, server_id: str) -> dict[str, Any]:
+    """Envoy's bootstrap as JSON values, for a proxy whose working folder holds its secrets and its admin socket.
+
+    address, port: of the control plane's ADS door; server_id: the SPIFFE id which that door must prove.
+    """
+    return to_dict(_bootstrap(proxy, address, port, server_id))
+
+
+def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
+    return message("envoy.config.bootstrap.v3.Bootstrap")(
+        node={"id": proxy, "cluster": "tulle"},
+        admin={"address": {"pipe": {"path": "admin.sock", "mode": 0o600}}},
+        dynamic_resources={
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": _CONTROL_PLANE}}],
+            },
+            "cds_config": ADS,
+            "lds_config": ADS,
+        },
+        static_resources={"clusters": [_control_plane(address, port, server_id)]},
+        stats_config={"stats_matcher": {"inclusion_list": {"patterns": _KEPT_STATS}}},
+        deferred_stat_options={"enable_deferred_creation_stats": True},
+    )
+
+
+# A stat costs memory for every cluster, so only those are kept that something reads.
+_KEPT_STATS = [
+    {"prefix": "server."},
+    {"prefix": "cluster_manager."},
+    {"prefix": "control_plane."},
+    {"prefix": "http.inbound.downstream_rq"},
+    {"prefix": "http.outbound.downstream_rq"},
+    {"contains": "ssl.fail"},
+    {"contains": "ssl.handshake"},
+    {"suffix": "upstream_rq_retry"},
+    {"suffix": "upstream_rq_active"},
+    {"contains": "outlier_detection.ejections_active"},
+]
+
+
+def _control_plane(address: str, port: int, server_id: str) -> dict[str, Any]:
+    # Pings notice a control plane whose host is gone; the server must not count them against us.
+    http2 = {"connection_keepalive": {"interval": {"seconds": 5}, "timeout": {"seconds": 5}}}
+    options = message(_HTTP_OPTIONS)(explicit_http_config={"http2_protocol_options": http2})
+    socket_address = {"socket_address": {"address": address, "port_value": port}}
+    return {
+        "name": _CONTROL_PLANE,
+        "type": "STATIC",
+        "connect_timeout": {"seconds": 2},
+        "typed_extension_protocol_options": {_HTTP_OPTIONS: pack(options)},
+        "transport_socket": client_socket(PROXY_IDENTITY, [server_id], ["h2"]),
+        "load_assignment": {
+            "cluster_name": _CONTROL_PLANE,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address}}]}],
+        },
+    }

@@ -1,0 +1,135 @@
+"""Clusters: the ways out of a sidecar, to other sidecars, to its own program, and to the world outside the mesh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+from tulle.ir.types import Backend, InboundPort
+from tulle.translate import names
+from tulle.translate.sources import ADS, IDENTITY
+from tulle.translate.tls import client_socket
+
+_NO_LIMIT = {"value": 2**32 - 1}
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+# Nothing is limited unless a user says so. Envoy's own defaults (CircuitBreakers.Thresholds) would refuse the 1,025th
+# request in flight, and the 4th retry in flight, which breaks the promise that a dead instance costs no call.
+_NO_BREAKERS = {
+    "thresholds": [
+        {
+            "max_connections": _NO_LIMIT,
+            "max_pending_requests": _NO_LIMIT,
+            "max_requests": _NO_LIMIT,
+            "max_retries": _NO_LIMIT,
+        }
+    ]
+}
+
+# An instance that cannot be reached, or answers 502, 503 or 504 five times in a row, is left out for 5 s (longer each time).
+# A program's own 500s are its answers, no sign that it is ill.
+_OUTLIERS = {
+    "interval": {"seconds": 1},
+    "base_ejection_time": {"seconds": 5},
+    "max_ejection_time": {"seconds": 60},
+    "max_ejection_percent": {"value": 50},
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": {"value": 5},
+    "consecutive_gateway_failure": {"value": 5},
+    "enforcing_consecutive_gateway_failure": {"value": 100},
+    "enforcing_consecutive_5xx": {"value": 0},
+    "enforcing_success_rate": {"value": 0},
+    "enforcing_local_origin_success_rate": {"value": 0},
+}
+
+
+def backend_cluster(backend: Backend) -> Any:
+    """The sidecars of one service port: mTLS with their exact ids, HTTP/2, least request."""
+    destination = backend.destination
+    http2 = {"connection_keepalive": {"interval": {"seconds": 10}, "timeout": {"seconds": 5}}}
+    options = message(_HTTP_OPTIONS)(
+        explicit_http_config={"http2_protocol_options": http2},
+        # An open connection keeps the identities with which it began, so none grows old.
+        common_http_protocol_options={"max_connection_duration": {"seconds": 1800}},
+    )
+    alpn = [names.MESH_ALPN, "h2"]
+    return message("envoy.config.cluster.v3.Cluster")(
+        name=names.backend(destination),
+        type="EDS",
+        eds_cluster_config={"eds_config": ADS},
+        connect_timeout={"seconds": 2},
+        lb_policy="LEAST_REQUEST",
+        # Better an honest 503 than a request to an instance that is known to be leaving.
+        common_lb_config={"healthy_panic_threshold": {"value": 0}},
+        circuit_breakers=_NO_BREAKERS,
+        outlier_detection=_OUTLIERS,
+        typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)},
+        transport_socket=client_socket(IDENTITY, backend.identities, alpn, names.sni(destination)),
+    )
+
+
+def program_cluster(workload: str, port: InboundPort) -> Any:
+    """The program behind one of a workload's ports, on loopback.
+
+    An idle connection is closed after 1 s, sooner than by any common server (gunicorn 2 s, uvicorn and Node 5 s): else a
+    request could meet the server's own close and fail.
+    """
+    version = "http2_protocol_options" if port.protocol.is_http2 else "http_protocol_options"
+    options = message(_HTTP_OPTIONS)(
+        explicit_http_config={version: {} if port.protocol.is_http2 else _preserve_case()},
+        common_http_protocol_options={"idle_timeout": {"seconds": 1}},
+    )
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port.target}}
+    name = names.inbound_cluster(workload, port.destination.port)
+    return message("envoy.config.cluster.v3.Cluster")(
+        name=name,
+        type="STATIC",
+        connect_timeout={"seconds": 2},
+        circuit_breakers=_NO_BREAKERS,
+        typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)},
+        load_assignment={
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    )
+
+
+def passthrough_cluster() -> Any:
+    """Hosts outside the mesh, by their names in DNS."""
+    extension = message("envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig")
+    options = message(_HTTP_OPTIONS)(
+        explicit_http_config={"http_protocol_options": _preserve_case()},
+        # Envoy wants both of a cluster of this kind, for the day on which it speaks TLS itself.
+        upstream_http_protocol_options={"auto_sni": True, "auto_san_validation": True},
+    )
+    return message("envoy.config.cluster.v3.Cluster")(
+        name=names.PASSTHROUGH,
+        connect_timeout={"seconds": 5},
+        lb_policy="CLUSTER_PROVIDED",
+        circuit_breakers=_NO_BREAKERS,
+        typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)},
+        cluster_type={
+            "name": "envoy.clusters.dynamic_forward_proxy",
+            "typed_config": pack(extension(dns_cache_config=dns_cache())),
+        },
+    )
+
+
+def dns_cache() -> dict[str, Any]:
+    """The DNS cache of passed-through hosts; filter and cluster must say the same (DnsCacheConfig, `name`)."""
+    return {
+        "name": names.PASSTHROUGH,
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_query_timeout": {"seconds": 3},
+        "max_hosts": {"value": 1024},
+    }
+
+
+def _preserve_case() -> dict[str, Any]:
+    return {"header_key_format": preserve_case()}
+
+
+def preserve_case() -> dict[str, Any]:
+    """HTTP/1 header names go on as they were written."""
+    kind = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
+    return {"stateful_formatter": {"name": "preserve_case", "typed_config": pack(message(kind)())}}

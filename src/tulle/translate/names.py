@@ -1,0 +1,52 @@
+"""What Envoy's resources are called. The shapes are Istio's where it has one, so that its tools and habits fit."""
+
+from __future__ import annotations
+
+from tulle.model.names import Destination, destination_from
+
+PASSTHROUGH = "passthrough"
+# On a response of a serving sidecar: its program never saw the request, so any call may be tried elsewhere.
+NOT_SERVED_HEADER = "x-tulle-not-served"
+# On a request: the caller wants to see who answered it. On the response then: the SPIFFE id that the serving sidecar proved.
+EXPLAIN_HEADER = "x-tulle-explain"
+PEER_HEADER = "x-tulle-peer"
+# What a calling sidecar offers as ALPN: this call comes from the mesh. It is matched, never negotiated.
+MESH_ALPN = "tulle"
+
+
+def backend(destination: Destination) -> str:
+    """`outbound|80||service-b.default.svc.cluster.local`: a cluster, and its load assignment."""
+    return f"outbound|{destination.port}||{destination.service.host}"
+
+
+def destination_of_backend(name: str) -> Destination | None:
+    """The inverse of `backend`; None for the name of anything else."""
+    parts = name.split("|")
+    if len(parts) != 4 or parts[0] != "outbound":
+        return None
+    return destination_from(f"{parts[3]}:{parts[1]}")
+
+
+def inbound_cluster(workload: str, port: int) -> str:
+    """`inbound|80|service-b-3fa2c1`: the program itself."""
+    return f"inbound|{port}|{workload}"
+
+
+def inbound_listener(workload: str) -> str:
+    """`inbound.service-b-3fa2c1`."""
+    return f"inbound.{workload}"
+
+
+def virtual_host(route_config: str, destination: Destination) -> str:
+    """`outbound.service-a-1b2c3d/service-b.default.svc.cluster.local:80`; the prefix is VHDS's rule."""
+    return f"{route_config}/{destination}"
+
+
+def initial_virtual_host(route_config: str) -> str:
+    """A virtual host that serves nothing. Envoy's start blocks for 15 s if its first VHDS answer is empty."""
+    return f"{route_config}/_init"
+
+
+def sni(destination: Destination) -> str:
+    """`outbound_.80_._.service-b.default.svc.cluster.local`: tells the serving sidecar which port is meant."""
+    return f"outbound_.{destination.port}_._.{destination.service.host}"

@@ -1,0 +1,59 @@
+"""What a sidecar itself answers when a call cannot be served: short JSON that says what happened and what to do.
+
+Source: HttpConnectionManager, `local_reply_config`; the flags are those of access logs, `%RESPONSE_FLAGS%`. Answers of routes
+(direct responses) carry no flag, so they pass unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tulle.translate.names import NOT_SERVED_HEADER
+
+
+def outbound_replies() -> dict[str, Any]:
+    """For the program that called."""
+    return {
+        "mappers": [
+            _mapper(["DF"], "neither the mesh nor DNS knows the host %REQ(:AUTHORITY)%"),
+            _mapper(
+                ["NR"],
+                "no route to %REQ(:AUTHORITY)%: the name is malformed, or this sidecar asked for too many",
+                status=503,
+            ),
+            _mapper(["UH"], "no instance of %REQ(:AUTHORITY)% is healthy now (see: tulle services)"),
+            _mapper(
+                ["SI"],
+                "the call to %REQ(:AUTHORITY)% was silent for too long; is the control plane there (see: tulle status)?",
+            ),
+            _mapper(
+                ["UF", "URX", "UC", "UR", "LR", "UPE", "UT", "UO"],
+                "the call to %REQ(:AUTHORITY)% failed: %UPSTREAM_TRANSPORT_FAILURE_REASON%",
+            ),
+        ]
+    }
+
+
+def inbound_replies() -> dict[str, Any]:
+    """For the calling sidecar. A refused connection is marked: the program never saw the call, so any may be tried elsewhere."""
+    return {
+        "mappers": [
+            _mapper(["UF", "UH"], "the program behind this sidecar takes no connection", unseen=True),
+            _mapper(
+                ["UC", "UR", "LR", "UPE", "UT"],
+                "the program behind this sidecar ended the connection before it answered",
+            ),
+        ]
+    }
+
+
+def _mapper(flags: Sequence[str], error: str, *, status: int | None = None, unseen: bool = False) -> dict[str, Any]:
+    body = {"error": error, "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "reason": "%RESPONSE_CODE_DETAILS%"}
+    mark = {"header": {"key": NOT_SERVED_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {
+        "filter": {"response_flag_filter": {"flags": flags}},
+        "body_format_override": {"json_format": body},
+        **({"status_code": {"value": status}} if status else {}),
+        **({"headers_to_add": [mark]} if unseen else {}),
+    }

@@ -1,0 +1,65 @@
+"""The picture's parts as named, encoded xDS resources, each with what must be there before it.
+
+`requires` is what makes every change make-before-break: a virtual host goes out only when its cluster and endpoints have.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.envoy_api.messages import encode
+from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, VirtualHost
+from tulle.translate import clusters, endpoints, listeners, names, routes
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource, resource
+
+_PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
+
+
+def backend(value: Backend) -> Resource:
+    """A cluster; the same for every caller."""
+    return _resource(CDS, clusters.backend_cluster(value))
+
+
+def load_assignment(value: Endpoints) -> Resource:
+    """Its endpoints; the same for every caller."""
+    message = endpoints.load_assignment(value)
+    return resource(EDS, message.cluster_name, encode(message))
+
+
+def virtual_host(value: VirtualHost, asked: tuple[str, ...]) -> Resource:
+    """What a caller asked for; `asked`: every VHDS name, verbatim, that this answers."""
+    cluster = names.backend(value.destination)
+    requires: tuple[tuple[str, str], ...] = ()
+    if value.answer is Answer.ROUTE:
+        requires = ((CDS, cluster), (EDS, cluster))
+    elif value.answer is Answer.PASSTHROUGH:
+        requires = _PASSTHROUGH
+    return _resource(VHDS, routes.virtual_host(value), requires, asked)
+
+
+def no_virtual_host(asked: str) -> Resource:
+    """The answer to a VHDS name that can be nothing in the mesh."""
+    return Resource(VHDS, asked, aliases=(asked,))
+
+
+def outbound(value: Outbound) -> tuple[Resource, ...]:
+    """The outbound door, its routes, and the way out of the mesh."""
+    return (
+        _resource(CDS, clusters.passthrough_cluster()),
+        _resource(RDS, routes.route_configuration(value), _PASSTHROUGH),
+        _resource(VHDS, routes.initial_virtual_host(value.route_config)),
+        _resource(LDS, listeners.outbound_listener(value)),
+    )
+
+
+def inbound(value: Inbound) -> tuple[Resource, ...]:
+    """The inbound door and the program behind it."""
+    programs = [_resource(CDS, clusters.program_cluster(value.workload, port)) for port in value.ports]
+    requires = tuple((CDS, program.name) for program in programs)
+    return (*programs, _resource(LDS, listeners.inbound_listener(value), requires))
+
+
+def _resource(
+    type_url: str, message: Any, requires: tuple[tuple[str, str], ...] = (), aliases: tuple[str, ...] = ()
+) -> Resource:
+    return resource(type_url, message.name, encode(message), aliases=aliases, requires=requires)

@@ -1,0 +1,132 @@
+"""Outbound routes: a route configuration that asks for what it does not know, and the virtual hosts that answer it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+from tulle.ir.types import Answer, Outbound, VirtualHost
+from tulle.translate import names
+from tulle.translate.sources import ADS
+
+_PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+# The program has not seen the request, so every method may go to another instance.
+_UNSEEN = "connect-failure,refused-stream,reset-before-request,retriable-headers"
+# The program may have seen it, so only methods that are safe by definition (RFC 9110, section 9.2.1).
+_SAFE = f"{_UNSEEN},reset,gateway-error"
+_SAFE_METHODS = "GET|HEAD|OPTIONS"
+
+
+def route_configuration(outbound: Outbound) -> Any:
+    """Hosts that cannot be of the mesh pass through; for all others Envoy asks (VHDS), once a name."""
+    outside = {
+        "name": ":authority",
+        "invert_match": True,
+        "string_match": {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}},
+    }
+    return message("envoy.config.route.v3.RouteConfiguration")(
+        name=outbound.route_config,
+        vhds={"config_source": ADS},
+        virtual_hosts=[{"name": "outside", "domains": ["*"], "routes": _passthrough([outside])}],
+    )
+
+
+def initial_virtual_host(route_config: str) -> Any:
+    """See names.initial_virtual_host."""
+    name = names.initial_virtual_host(route_config)
+    return message("envoy.config.route.v3.VirtualHost")(
+        name=name, domains=["_init.invalid"], routes=_refusal(503, "no such host")
+    )
+
+
+def virtual_host(host: VirtualHost) -> Any:
+    """One host and port of the mesh, or of what might have been the mesh."""
+    parts: dict[str, Any]
+    if host.answer is Answer.ROUTE:
+        parts = {
+            "routes": _calls(names.backend(host.destination)),
+            "retry_policy": _retries(_UNSEEN),
+            "response_headers_to_remove": [names.NOT_SERVED_HEADER],
+        }
+    elif host.answer is Answer.PASSTHROUGH:
+        only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
+        parts = {"routes": [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]}
+    else:
+        parts = {"routes": _refusal(503, host.problem)}
+    name = names.virtual_host(host.route_config, host.destination)
+    return message("envoy.config.route.v3.VirtualHost")(name=name, domains=host.domains, **parts)
+
+
+def mesh_hosts(namespaces: Sequence[str]) -> str:
+    """A regular expression (RE2, whole match) of the authorities that a mesh name can have."""
+    label = "[a-z0-9-]+"
+    spaces = "|".join(namespaces)
+    return rf"(?i){label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?\.?(:[0-9]+)?"
+
+
+def _calls(cluster: str) -> list[dict[str, Any]]:
+    explained = {
+        "request_headers_to_remove": [names.EXPLAIN_HEADER],
+        "response_headers_to_add": [
+            {
+                "header": {"key": names.PEER_HEADER, "value": "%UPSTREAM_PEER_URI_SAN%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
+    route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}}
+    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
+    explain = {"name": names.EXPLAIN_HEADER, "present_match": True}
+    return [
+        *_refusal(
+            501, "a tunnel (CONNECT) to a service of the mesh is not supported: call it by http://", connect_only=True
+        ),
+        {"match": {"prefix": "/", "headers": [explain]}, "route": route, **explained},
+        {"match": {"prefix": "/", "headers": [safe]}, "route": {**route, "retry_policy": _retries(_SAFE)}},
+        {"match": {"prefix": "/"}, "route": route},
+    ]
+
+
+def _retries(retry_on: str) -> dict[str, Any]:
+    """Up to three more instances, each another than before."""
+    return {
+        "retry_on": retry_on,
+        "num_retries": {"value": 3},
+        "retriable_headers": [{"name": names.NOT_SERVED_HEADER, "present_match": True}],
+        "retry_host_predicate": [
+            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": pack(message(_PREVIOUS_HOSTS)())}
+        ],
+        "host_selection_retry_max_attempts": 32,
+        "retry_back_off": {"base_interval": {"nanos": 5_000_000}, "max_interval": {"nanos": 50_000_000}},
+    }
+
+
+def _passthrough(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    to_cluster = {"cluster": names.PASSTHROUGH, "timeout": {}, "idle_timeout": {}}
+    tunnel = {**to_cluster, "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
+    return [
+        {"match": {"connect_matcher": {}, "headers": headers}, "route": tunnel},
+        {"match": {"prefix": "/", "headers": headers}, "route": to_cluster},
+    ]
+
+
+def _refusal(
+    status: int, error: str, headers: Sequence[dict[str, Any]] = (), connect_only: bool = False
+) -> list[dict[str, Any]]:
+    """Routes that answer at once, for plain requests and for tunnels."""
+    body = json.dumps({"error": error, "code": status})
+    answer = {
+        "direct_response": {"status": status, "body": {"inline_string": body}},
+        "response_headers_to_add": [
+            {
+                "header": {"key": "content-type", "value": "application/json"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
+    matches: list[dict[str, Any]] = (
+        [{"connect_matcher": {}}] if connect_only else [{"connect_matcher": {}}, {"prefix": "/"}]
+    )
+    return [{"match": {**match, "headers": headers}, **answer} for match in matches]

@@ -1,0 +1,209 @@
+"""Delta ADS over gRPC and mutual TLS: one reader and one writer per stream, and between them whoever owns the streams.
+
+It knows nothing of meshes or of sessions: it hands requests to a subscriber and sends what the subscriber gives.
+Nothing queues here: while a client reads slowly its subscriber is not asked again, and then gives the newest state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+from msgspec import Struct
+
+from tulle.xds.decoding import MalformedRequest, decode
+from tulle.xds.requests import Request
+
+SERVICE, METHOD = "envoy.service.discovery.v3.AggregatedDiscoveryService", "DeltaAggregatedResources"
+
+_aio: Any = grpc.aio
+_FIRST_REQUEST_S = 10.0
+_OPTIONS = [
+    # Envoy pings an idle connection; gRPC would take the third ping as an attack and end the connection.
+    ("grpc.http2.max_ping_strikes", 0),
+    # A first request after a reconnect names all that the client holds, about 85 bytes each.
+    ("grpc.max_receive_message_length", 16 << 20),
+    # All clients come back at once after a restart; by default gRPC refuses some of them.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    # Two servers on one port would each get half of the clients.
+    ("grpc.so_reuseport", 0),
+    # Whoever connects and says nothing, or vanishes, is let go.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+
+_log = logging.getLogger(__name__)
+
+
+class ServerIdentity(Struct, frozen=True):
+    """What the server proves, and whom it trusts; all PEM. chain: its certificate first. roots: of clients."""
+
+    key: bytes
+    chain: bytes
+    roots: bytes
+
+
+class Refusal(Struct, frozen=True):
+    """Why a client may not have a stream; the client is told."""
+
+    reason: str
+
+
+class Subscriber(Protocol):
+    """One stream, as its owner sees it. Its methods don't wait; what they raise ends the stream."""
+
+    def receive(self, request: Request) -> None:
+        """Take the client's next request. `flush` is called afterwards."""
+
+    def flush(self) -> list[bytes]:
+        """The encoded responses to send now."""
+
+    def disconnect(self) -> None:
+        """The stream has ended. Called once."""
+
+
+class Owner(Protocol):
+    """Who decides what clients get."""
+
+    def connect(self, certificate: bytes, node: str, wake: Callable[[], None]) -> Subscriber | Refusal:
+        """A client has opened a stream.
+
+        certificate: its own, PEM, verified. node: the id that it claims, and claims only.
+        wake: to be called, on the event loop, when `flush` may have something to give.
+        """
+
+
+class PortUnavailable(Exception):
+    """The server can't listen where it should."""
+
+
+@asynccontextmanager
+async def serve(
+    owner: Owner, identity: Callable[[], ServerIdentity], host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
+    """Serve within the block, which gets the port: `port`, or a free one if that is 0.
+
+    identity: called for every new connection, by threads of gRPC's, so that certificates may change meanwhile.
+    Raises PortUnavailable.
+    """
+    streams: set[asyncio.Task[None]] = set()
+    server = _aio.server(handlers=(_handlers(owner, streams),), options=_OPTIONS)
+    try:
+        bound = server.add_secure_port(f"{host}:{port}", _credentials(identity))
+    except RuntimeError as error:
+        raise PortUnavailable(_why_unavailable(host, port)) from error
+    await server.start()
+    try:
+        yield bound
+    finally:
+        await server.stop(grace=None)
+        if streams:
+            await asyncio.wait(streams)
+
+
+def _credentials(identity: Callable[[], ServerIdentity]) -> Any:
+    given = identity()
+
+    def newer() -> Any:
+        nonlocal given
+        if (now := identity()) == given:
+            return None
+        given = now
+        return _certificates(now)
+
+    return grpc.dynamic_ssl_server_credentials(_certificates(given), newer, require_client_authentication=True)
+
+
+def _certificates(identity: ServerIdentity) -> Any:
+    return grpc.ssl_server_certificate_configuration([(identity.key, identity.chain)], identity.roots)
+
+
+def _why_unavailable(host: str, port: int) -> str:
+    """gRPC doesn't say why it could not listen, so the kernel is asked again."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"port {port} on {host} is taken by another program"
+        return f"can't listen on {host}:{port}: {error.strerror or error}"
+    return f"can't listen on {host}:{port}"
+
+
+def _handlers(owner: Owner, streams: set[asyncio.Task[None]]) -> Any:
+    """The one method; no serialisers: bytes in, bytes out. `streams`: the tasks that run it, which are gRPC's."""
+
+    async def stream(_: Any, context: Any) -> None:
+        if task := asyncio.current_task():
+            streams.add(task)
+            task.add_done_callback(streams.discard)
+        problem = ""
+        try:
+            await _run(owner, context)
+        except* MalformedRequest as errors:
+            problem = str(errors.exceptions[0])
+        if problem:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+
+    return grpc.method_handlers_generic_handler(SERVICE, {METHOD: grpc.stream_stream_rpc_method_handler(stream)})
+
+
+async def _run(owner: Owner, context: Any) -> None:
+    request = await _first(context)
+    certificate = context.auth_context()["x509_pem_cert"][0]
+    changed = asyncio.Event()
+    subscriber = owner.connect(certificate, request.node, changed.set)
+    if isinstance(subscriber, Refusal):
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, subscriber.reason)
+        return
+    _log.debug("xds stream of %s begins (%s)", request.node, context.peer())
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(_write(context, subscriber, changed), name=f"xds writer {request.node}")
+            await _read(context, subscriber, request, changed)
+            writer.cancel()
+    finally:
+        subscriber.disconnect()
+        _log.debug("xds stream of %s has ended", request.node)
+
+
+async def _first(context: Any) -> Request:
+    """The first request of a stream, the only one that must say who asks."""
+    try:
+        async with asyncio.timeout(_FIRST_REQUEST_S):
+            data = await context.read()
+    except TimeoutError as error:
+        raise MalformedRequest(f"no request within {_FIRST_REQUEST_S:.0f} s") from error
+    if data is _aio.EOF:
+        raise MalformedRequest("no request at all")
+    request = decode(data)
+    if not request.node:
+        raise MalformedRequest("the first request says no node id")
+    return request
+
+
+async def _read(context: Any, subscriber: Subscriber, first: Request, changed: asyncio.Event) -> None:
+    subscriber.receive(first)
+    changed.set()
+    while (data := await context.read()) is not _aio.EOF:
+        subscriber.receive(decode(data))
+        changed.set()
+
+
+async def _write(context: Any, subscriber: Subscriber, changed: asyncio.Event) -> None:
+    while True:
+        await changed.wait()
+        changed.clear()
+        for response in subscriber.flush():
+            await context.write(response)

@@ -1,0 +1,69 @@
+"""Keys, signing requests, and the files in which Envoy finds its certificates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tulle.agent.api import Enrolment
+from tulle.agent.config import AgentConfig
+from tulle.agent.credentials import renewal_time, write_secrets
+from tulle.agent.folder import agent_folder
+from tulle.agent.key_making import begin, finish
+
+CONFIG = AgentConfig("service-b", "/state", ("true",), "account", namespace="shop")
+
+
+def enrolment(**fields: object) -> Enrolment:
+    known = {"identity": "I", "proxy": "P", "bundle": "B", "not_before": 0.0, "not_after": 1000.0, "bootstrap": {}}
+    return Enrolment(**{**known, **fields})  # type: ignore[arg-type]
+
+
+async def test_a_child_makes_fresh_keys_and_requests_that_name_workload_and_proxy() -> None:
+    keys, others = [await finish(begin(CONFIG, "service-b-000001")) for _ in range(2)]
+    wanted = {
+        "identity": "spiffe://cluster.local/ns/shop/sa/account",
+        "proxy": "spiffe://cluster.local/proxy/service-b-000001",
+    }
+    assert keys.keys() == wanted.keys()
+    public = set()
+    for name, spiffe_id in wanted.items():
+        request = x509.load_pem_x509_csr(keys[name]["csr"].encode())
+        key = load_pem_private_key(keys[name]["key"].encode(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        assert isinstance(key.curve, ec.SECP256R1)
+        assert request.is_signature_valid
+        assert request.public_key() == key.public_key()
+        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert [name.value for name in names] == [spiffe_id]
+        public |= {keys[name]["key"], others[name]["key"]}
+    assert len(public) == 4
+
+
+def test_the_secrets_are_written_as_envoy_reads_them(tmp_path: Path) -> None:
+    keys = {name: {"key": f"key of {name}", "csr": ""} for name in ("identity", "proxy")}
+    with agent_folder(tmp_path, "a-000001") as folder:
+        write_secrets(folder, keys, enrolment())
+        files = {path.name: json.loads(path.read_text()) for path in (folder.path / "sds").iterdir()}
+    resources = {name: content["resources"][0] for name, content in files.items()}
+    assert {name: resource["name"] for name, resource in resources.items()} == {
+        "identity.json": "identity",
+        "proxy.json": "proxy",
+        "bundle.json": "bundle",
+    }
+    assert resources["bundle.json"]["validation_context"]["trusted_ca"] == {"inline_string": "B"}
+    assert resources["identity.json"]["tls_certificate"] == {
+        "certificate_chain": {"inline_string": "I"},
+        "private_key": {"inline_string": "key of identity"},
+    }
+    assert resources["proxy.json"]["tls_certificate"]["private_key"] == {"inline_string": "key of proxy"}
+
+
+def test_certificates_are_renewed_before_half_of_their_lifetime() -> None:
+    one = enrolment(not_before=1000.0, not_after=2000.0)
+    assert renewal_time(one, 0.0) == 1500.0
+    assert renewal_time(one, 1.0) == 1400.0

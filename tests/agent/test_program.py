@@ -1,0 +1,195 @@
+"""The program and its reaper: whatever the program starts, nothing of it outlives the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tulle.agent.exits import AgentError
+from tulle.agent.folder import agent_folder
+from tulle.agent.program import Program, locate, under_reaper
+
+Until = Callable[..., Awaitable[Any]]
+Marked = Callable[[str], list[int]]
+Start = Callable[..., AbstractAsyncContextManager[Program]]
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[1], "w").write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def under(tmp_path: Path) -> Start:
+    """Runs a Python program under a reaper for the length of a block."""
+
+    @asynccontextmanager
+    async def start(code: str, *arguments: str, file: str = sys.executable) -> AsyncIterator[Program]:
+        environment = {**os.environ, "MARK": str(tmp_path)}
+        with agent_folder(tmp_path, "a-000001") as folder:
+            async with under_reaper(file, (file, "-c", code, *arguments), environment, folder) as program:
+                await program.start()
+                yield program
+
+    return start
+
+
+@pytest.fixture
+def mark(tmp_path: Path, marked: Marked) -> Callable[[], list[int]]:
+    """Tells which processes of this test's program and its reaper are alive."""
+    return lambda: marked(f"MARK={tmp_path}")
+
+
+async def test_the_exit_code_is_the_programs(under: Start) -> None:
+    async with under("raise SystemExit(7)") as program:
+        assert await program.ended() == 7
+        assert program.exit_code() == 7
+
+
+async def test_a_signals_death_is_told_as_a_shell_does(under: Start) -> None:
+    async with under("import os; os.abort()") as program:
+        assert await program.ended() == -signal.SIGABRT
+        assert program.exit_code() == 128 + signal.SIGABRT
+
+
+async def test_the_program_gets_its_signals(under: Start, tmp_path: Path, until: Until) -> None:
+    code = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+open(sys.argv[1], "w").close()
+time.sleep(600)
+"""
+    async with under(code, str(tmp_path / "up")) as program:
+        await until((tmp_path / "up").exists)
+        program.signal(signal.SIGTERM)
+        assert await program.ended() == 3
+
+
+async def test_a_terminals_signals_reach_the_whole_group_and_others_the_program_alone(
+    under: Start, tmp_path: Path, until: Until
+) -> None:
+    code = """
+import os, signal, sys, time
+def note(number, frame):
+    open(f"{sys.argv[1]}/{who}-{number}", "w").close()
+for number in (signal.SIGUSR1, signal.SIGWINCH):
+    signal.signal(number, note)
+who = "child" if os.fork() == 0 else "program"
+open(f"{sys.argv[1]}/{who}", "w").close()
+while True:
+    time.sleep(600)
+"""
+    async with under(code, str(tmp_path)) as program:
+        await until(lambda: (tmp_path / "child").exists() and (tmp_path / "program").exists())
+        program.signal(signal.SIGUSR1)
+        program.signal(signal.SIGWINCH)
+        for name in (f"program-{signal.SIGUSR1:d}", f"program-{signal.SIGWINCH:d}", f"child-{signal.SIGWINCH:d}"):
+            await until((tmp_path / name).exists, what=name)
+        assert not (tmp_path / f"child-{signal.SIGUSR1:d}").exists()
+
+
+async def test_signals_that_python_ignores_are_the_programs_again(under: Start) -> None:
+    async with under("kill -PIPE $$; exit 9", file="/bin/sh") as program:
+        assert await program.ended() == -signal.SIGPIPE
+
+
+async def test_a_daemon_that_forks_twice_ends_with_the_program(
+    under: Start, tmp_path: Path, mark: Callable[[], list[int]], until: Until
+) -> None:
+    async with under(DAEMON, str(tmp_path / "pid"), "0") as program:
+        assert await program.ended() == 0
+        assert program.left_processes
+        assert int((tmp_path / "pid").read_text()) in mark()
+    assert mark() == []
+    assert not (tmp_path / "proxies" / "a-000001").exists()
+
+
+async def test_a_program_that_cleans_up_leaves_nothing(under: Start) -> None:
+    async with under("import subprocess; subprocess.run(['true'])") as program:
+        await program.ended()
+        assert not program.left_processes
+
+
+async def test_workers_that_need_a_moment_after_their_master_are_waited_for(under: Start) -> None:
+    async with under("sleep 0.3 & exit 4", file="/bin/sh") as program:
+        assert await program.ended() == 4
+        await program.gone()
+        assert not program.left_processes
+
+
+async def test_a_reaper_that_is_killed_takes_its_program_with_it(
+    under: Start, tmp_path: Path, mark: Callable[[], list[int]], until: Until
+) -> None:
+    with pytest.RaisesGroup(AgentError, flatten_subgroups=True):
+        async with under(DAEMON, str(tmp_path / "pid"), "600"):
+            await until((tmp_path / "pid").exists)
+            reaper = next(pid for pid in mark() if b"reaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+            os.kill(reaper, signal.SIGKILL)
+            await asyncio.sleep(600)
+    # Who has forked twice is given to the nearest subreaper, which the agent is, and this test is not.
+    daemon = int((tmp_path / "pid").read_text())
+    await until(lambda: mark() in ([], [daemon]))
+    if mark():
+        os.kill(daemon, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("neither\n", "#!"), ("#!/no/such/interpreter\n", "interpreter")],
+    ids=["no-interpreter", "interpreter-missing"],
+)
+async def test_a_file_that_the_kernel_can_not_run_is_a_clear_error(
+    under: Start, tmp_path: Path, content: str, said: str
+) -> None:
+    file = tmp_path / "program"
+    file.write_text(content)
+    file.chmod(0o755)
+    with pytest.RaisesGroup(pytest.RaisesExc(AgentError, match=said, check=lambda error: error.code == 126)):
+        async with under("", file=str(file)):
+            pass
+
+
+def test_a_program_is_found_as_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "program"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"/nowhere:{program.parent}")
+    monkeypatch.chdir(tmp_path)
+    assert locate("program") == str(program)
+    assert locate("bin/program") == "bin/program"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("no-such-program", 127, "there is no program"),
+        ("./no-such.py", 127, "python ./no-such.py"),
+        ("./plain.py", 126, "python ./plain.py"),
+        ("./folder", 126, "not executable"),
+    ],
+)
+def test_what_can_not_be_run_is_said_with_the_shells_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.py").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(AgentError, match=said) as failure:
+        locate(command)
+    assert failure.value.code == code

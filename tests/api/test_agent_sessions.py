@@ -1,0 +1,226 @@
+"""An agent's session, both ways over one request on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from tulle.model.workload import Health, Proxy
+
+HEARTBEAT = ("keep_alive", "web-3fa2c1")
+
+
+async def registered(agent: Any, web: Proxy) -> None:
+    agent.say(proxy=web)
+    assert await agent.hear() == {"registered": True}
+
+
+async def test_an_agent_hears_that_it_is_registered_ready_and_known_everywhere(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        assert api.told == [("register", web)]
+
+        api.agents.in_sync.set()
+        assert await agent.hear() == {"ready": True}
+        agent.say(health="healthy")
+        await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.HEALTHY)
+        api.agents.acknowledged[Health.HEALTHY].set()
+        assert await agent.hear() == {"propagated": "healthy"}
+
+
+async def test_a_heartbeat_keeps_alive_and_changes_nothing(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        for _ in range(3):
+            agent.say(health="starting")
+        agent.say(bye=True)
+        assert await agent.hear() is None
+    assert api.told == [("register", web), HEARTBEAT, HEARTBEAT, HEARTBEAT, ("leave", "web-3fa2c1")]
+
+
+async def test_after_an_orderly_end_nothing_is_abandoned(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.say(health="draining")
+        api.agents.acknowledged[Health.DRAINING].set()
+        assert await agent.hear() == {"propagated": "draining"}
+        agent.say(bye=True)
+        assert await agent.hear() is None
+    assert ("abandon", "web-3fa2c1") not in api.told
+
+
+async def test_only_the_newest_health_is_told_when_it_has_reached_everyone(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.say(health="healthy")
+        agent.say(health="draining")
+        await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.DRAINING)
+        api.agents.acknowledged[Health.STARTING].set()
+        api.agents.acknowledged[Health.HEALTHY].set()
+        api.agents.acknowledged[Health.DRAINING].set()
+        assert await agent.hear() == {"propagated": "draining"}
+        agent.say(bye=True)
+        assert await agent.hear() is None
+
+
+async def test_an_agent_that_comes_back_draining_hears_when_everyone_knows(api: Any, web: Proxy) -> None:
+    draining = msgspec.structs.replace(web.workloads[0], health=Health.DRAINING)
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, msgspec.structs.replace(web, workloads=(draining,)))
+        api.agents.acknowledged[Health.DRAINING].set()
+        assert await agent.hear() == {"propagated": "draining"}
+
+
+async def test_an_agent_that_vanishes_has_abandoned_its_instances(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.vanish()
+        await api.until("abandon", "web-3fa2c1")
+
+
+async def test_an_agent_that_ends_its_body_without_a_word_has_abandoned_its_instances(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.send(b"")
+        assert await agent.hear() is None
+    await api.until("abandon", "web-3fa2c1")
+
+
+async def test_a_newer_session_takes_over_and_the_older_ones_end_abandons_nothing(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as older, api.agent("web-3fa2c1") as newer:
+        await registered(older, web)
+        await registered(newer, web)
+        assert await older.hear() == {"error": "another session of this proxy took over"}
+        assert await older.hear() is None
+        older.vanish()
+        newer.say(health="healthy")
+        await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.HEALTHY)
+        assert ("abandon", "web-3fa2c1") not in api.told
+        newer.vanish()
+        await api.until("abandon", "web-3fa2c1")
+
+
+async def test_the_end_of_the_control_plane_abandons_nobody(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        await api.stop()
+        with pytest.raises(asyncio.IncompleteReadError):
+            await agent.hear()
+    assert api.told == [("register", web)]
+
+
+async def test_an_agent_whose_lease_has_ended_is_told_to_register_again(api: Any, web: Proxy) -> None:
+    for report in ("starting", "healthy"):
+        async with api.agent("web-3fa2c1") as agent:
+            await registered(agent, web)
+            api.agents.registered.clear()
+            agent.say(health=report)
+            assert await agent.hear() == {"error": "the lease has ended; register again"}
+            assert await agent.hear() is None
+    assert ("abandon", "web-3fa2c1") not in api.told
+
+
+async def test_what_the_mesh_can_not_take_is_refused_with_its_reason(api: Any, web: Proxy) -> None:
+    api.agents.refuse = "web.default is a service of another kind"
+    async with api.agent("web-3fa2c1") as agent:
+        agent.say(proxy=web)
+        assert await agent.hear() == {"error": "web.default is a service of another kind"}
+        assert await agent.hear() is None
+    assert api.told == []
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"\n", "the first line must be a registration"),
+        (b"\xff\n", "the first line must be a registration"),
+        (b'{"health": "healthy"}\n', "missing required field `proxy`"),
+        (b'{"proxy": {"id": "web-3fa2c1"}}\n', "missing required field `address`"),
+        (b"[" * 60_000 + b"\n", "the first line must be a registration"),
+        (b" " * 70_000, "the registration is longer than 65536 bytes"),
+    ],
+    ids=["empty", "no UTF-8", "a report", "half", "deep", "endless"],
+)
+async def test_a_bad_first_line_is_refused(api: Any, line: bytes, error: str) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        agent.send(line)
+        assert error in (await agent.hear())["error"]
+        assert await agent.hear() is None
+    assert api.told == []
+
+
+async def test_a_proxy_can_register_as_itself_only(api: Any, web: Proxy) -> None:
+    async with api.agent("admin-3fa2c1") as agent:
+        agent.say(proxy=web)
+        assert await agent.hear() == {"error": "the proxy 'web-3fa2c1' can't register as 'admin-3fa2c1'"}
+
+
+async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Proxy) -> None:
+    workload = msgspec.structs.replace(web.workloads[0], version="one two", labels=(("a b", "c"),))
+    async with api.agent("web-3fa2c1") as agent:
+        agent.say(proxy=msgspec.structs.replace(web, address="10.0.0.1", inbound_port=0, workloads=(workload,)))
+        error = (await agent.hear())["error"]
+    assert all(part in error for part in ("10.0.0.1", "inbound port 0", "version 'one two'", "label 'a b'"))
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"\n", "a line is no report"),
+        (b"healthy\n", "a line is no report"),
+        (b'{"health": "fine"}\n', "Invalid enum value 'fine'"),
+        (b"{}\n", 'a line must have "health" or "bye"'),
+        (b"x" * 70_000, "a line is longer than 65536 bytes"),
+    ],
+)
+async def test_a_bad_line_ends_the_session(api: Any, web: Proxy, line: bytes, error: str) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.send(line)
+        assert error in (await agent.hear())["error"]
+        assert await agent.hear() is None
+    await api.until("abandon", "web-3fa2c1")
+
+
+async def test_lines_may_come_in_pieces_and_together(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        line = msgspec.json.encode({"proxy": web}) + b"\n"
+        agent.send(line[:20])
+        await asyncio.sleep(0.02)
+        agent.send(line[20:] + b'{"health": "healthy"}\n{"health": "healthy"}\n{"heal')
+        assert await agent.hear() == {"registered": True}
+        agent.send(b'th": "draining"}\n')
+        await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.DRAINING)
+    assert [each[0] for each in api.told[:4]] == ["register", "set_health", "keep_alive", "set_health"]
+
+
+async def test_a_broken_chunk_ends_only_its_own_session(api: Any, web: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    async with api.agent("web-3fa2c1") as broken, api.agent("web-3fa2c2") as whole:
+        await registered(broken, web)
+        broken.send_raw(b"this is no chunk\r\n")
+        await api.until("abandon", "web-3fa2c1")
+        workload = msgspec.structs.replace(web.workloads[0], id="web-3fa2c2")
+        await registered(whole, msgspec.structs.replace(web, id="web-3fa2c2", workloads=(workload,)))
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_hundred_agents_are_served_at_once(api: Any, web: Proxy) -> None:
+    api.agents.in_sync.set()
+
+    async def live(number: int) -> None:
+        name = f"web-{number:06}"
+        workload = msgspec.structs.replace(web.workloads[0], id=name)
+        async with api.agent(name) as agent:
+            await registered(agent, msgspec.structs.replace(web, id=name, workloads=(workload,)))
+            assert await agent.hear() == {"ready": True}
+            agent.say(bye=True)
+            assert await agent.hear() is None
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(100):
+            tasks.create_task(live(number))
+    assert sum(each[0] == "leave" for each in api.told) == 100

@@ -1,0 +1,11 @@
+"""Options and fixtures for all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write tests/golden anew, and remove what no case needs"
+    )

@@ -1,0 +1,81 @@
+"""The client's side of delta ADS as an Envoy with on-demand virtual hosts speaks it, without I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.envoy_api.messages import message, to_dict
+from tulle.pipeline.hub import Hub, Learned, Touched
+from tulle.xds.requests import Request
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
+
+
+class EnvoyLike:
+    """Connects as a proxy; `settle` exchanges messages until there is nothing more to say.
+
+    held: {type: {name: version}} as acknowledged. sent: every (type, name) in the order of arrival.
+    """
+
+    def __init__(
+        self, hub: Hub, proxy: str, refuses: frozenset[str] = frozenset(), held: dict[str, dict[str, str]] | None = None
+    ) -> None:
+        self.hub, self.refuses = hub, refuses
+        self.view = hub.connect(proxy)
+        self.held: dict[str, dict[str, str]] = held or {}
+        self.bodies: dict[tuple[str, str], Any] = {}
+        self.sent: list[tuple[str, str]] = []
+        self.learned: list[Learned] = []
+        self._started: set[str] = set()
+        self._once = False
+        for kind in (CDS, LDS):
+            self._start(kind)
+
+    def ask(self, *authorities: str) -> None:
+        """The program calls these hosts for the first time."""
+        config = next(name for name in self.held[RDS])
+        self._request(Request(VHDS, subscribe=tuple(f"{config}/{a}" for a in authorities)))
+
+    def refuse_only_once(self) -> None:
+        self._once = True
+
+    def settle(self) -> EnvoyLike:
+        while responses := self.view.session.flush():
+            for encoded in responses:
+                self._take(message("envoy.service.discovery.v3.DeltaDiscoveryResponse").FromString(encoded))
+        return self
+
+    def _start(self, kind: str, *names: str) -> None:
+        if kind in self._started:
+            if names:
+                self._request(Request(kind, subscribe=names))
+            return
+        self._started.add(kind)
+        self._request(Request(kind, subscribe=names, held=self.held.get(kind, {})))
+
+    def _take(self, response: Any) -> None:
+        kind = response.type_url
+        names = [r.name for r in response.resources]
+        self.sent += [(kind, name) for name in names] + [(kind, f"-{name}") for name in response.removed_resources]
+        if self.refuses & set(names):
+            self.refuses -= set(names) if self._once else set()
+            self._request(Request(kind, nonce=response.nonce, error="no, thank you"))
+            return
+        held = self.held.setdefault(kind, {})
+        for resource in response.resources:
+            held[resource.name] = resource.version
+            self.bodies[kind, resource.name] = to_dict(resource.resource) if resource.HasField("resource") else None
+        for name in response.removed_resources:
+            held.pop(name, None)
+        self._request(Request(kind, nonce=response.nonce))
+        if kind == CDS:
+            eds = [n for n in names if (self.bodies[kind, n] or {}).get("type") == "EDS"]
+            if eds:
+                self._start(EDS, *eds)
+        elif kind == LDS:
+            self._start(RDS, *(n for n in names if n.startswith("outbound.")))
+        elif kind == RDS:
+            self._start(VHDS)
+
+    def _request(self, request: Request) -> None:
+        touched: Touched = self.hub.receive(self.view, request)
+        self.learned += touched.learned

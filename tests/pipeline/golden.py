@@ -1,0 +1,117 @@
+"""Golden cases: each folder of tests/golden is a story, with every stage of it in a file.
+
+mesh.yaml is written by hand: who is registered, and what one proxy asks for. ir.yaml and envoy.yaml are what resolve and
+translate make of it; `pytest --update-golden` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from tulle.envoy_api.messages import message, to_dict
+from tulle.model.names import ServiceName, destination_of
+from tulle.model.snapshot import KnownPort, KnownService, Snapshot
+from tulle.model.workload import Proxy
+from tulle.pipeline.hub import Hub
+from tulle.pipeline.picture import doors
+from tulle.resolve import outbound
+from tulle.resolve.index import Mesh, apply
+from tulle.xds.requests import Request
+from tulle.xds.resources import VHDS, Resource
+
+CASES = Path(__file__).parent.parent / "golden"
+
+
+class Case:
+    """One story, read from its mesh.yaml."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        story = yaml.safe_load((folder / "mesh.yaml").read_text())
+        self.asks: list[str] = story["asks"]
+        self.proxies = msgspec.convert(story["proxies"], list[Proxy])
+        self.gone = set(story.get("gone", ()))
+        self.proxy = next(p for p in self.proxies if p.id == story["proxy"])
+
+    def snapshots(self, proxies: list[Proxy] | None = None) -> list[Snapshot]:
+        """All are registered; then those that are `gone` leave, and their services stay known."""
+        proxies = self.proxies if proxies is None else proxies
+        snapshots = [Snapshot(1, {p.id: p for p in proxies}, known_services(proxies))]
+        if self.gone:
+            snapshots.append(Snapshot(2, dict.fromkeys(self.gone)))
+        return snapshots
+
+    def mesh(self) -> Mesh:
+        mesh = Mesh()
+        for snapshot in self.snapshots():
+            mesh, _ = apply(mesh, snapshot)
+        return mesh
+
+    def ir(self) -> list[Any]:
+        """The picture in mesh words: the proxy's doors, then what it asked for, in order."""
+        mesh, workload = self.mesh(), self.proxy.workloads[0]
+        picture: list[Any] = list(doors(mesh, self.proxy))
+        for ask in self.asks:
+            destination = destination_of(ask, workload.service.namespace, mesh.namespaces)
+            if destination is None:
+                continue
+            picture.append(outbound.virtual_host(mesh, workload, destination))
+            if (backend := outbound.backend(mesh, destination)) is not None:
+                picture += [backend, outbound.endpoints(mesh, destination)]
+        return picture
+
+    def resources(self, proxies: list[Proxy] | None = None) -> list[Resource]:
+        """What the proxy should hold once it has asked, by type and name."""
+        hub = Hub()
+        for snapshot in self.snapshots(proxies):
+            hub.apply(snapshot)
+        view = hub.connect(self.proxy.id)
+        config = outbound.route_config(self.proxy.workloads[0])
+        request = Request(VHDS, subscribe=tuple(f"{config}/{ask}" for ask in self.asks))
+        hub.receive(view, request)
+        return sorted(view.session.wanted, key=lambda r: (r.type_url, r.name))
+
+
+def known_services(proxies: list[Proxy]) -> dict[ServiceName, KnownService | None]:
+    """What the registry would remember of these registrations."""
+    known: dict[ServiceName, KnownService | None] = {}
+    for service in {w.service for p in proxies for w in p.workloads}:
+        workloads = [w for p in proxies for w in p.workloads if w.service == service]
+        ports = {p.number: KnownPort(p.number, p.protocol, p.name) for w in workloads for p in w.ports}
+        identities = tuple(sorted({w.identity for w in workloads}))
+        known[service] = KnownService(service, tuple(ports[n] for n in sorted(ports)), identities)
+    return known
+
+
+def ir_yaml(picture: list[Any]) -> str:
+    rows = [{type(part).__name__: msgspec.to_builtins(part, str_keys=True)} for part in picture]
+    return _yaml(rows)
+
+
+def envoy_yaml(resources: list[Resource]) -> str:
+    rows = []
+    for resource in resources:
+        row: dict[str, Any] = {"name": resource.name}
+        if resource.aliases:
+            row["aliases"] = list(resource.aliases)
+        if resource.requires:
+            row["requires"] = [f"{type_url.rpartition('.')[2]} {name}" for type_url, name in resource.requires]
+        row["resource"] = decoded(resource) if resource.body else None
+        rows.append(row)
+    return _yaml(rows)
+
+
+def decoded(resource: Resource) -> dict[str, Any]:
+    packed = message("google.protobuf.Any").FromString(resource.body)
+    as_dict: dict[str, Any] = to_dict(packed)
+    return as_dict
+
+
+def _yaml(value: Any) -> str:
+    # Sorted, as protobuf shows maps in an order of its own in each process.
+    return yaml.safe_dump(json.loads(json.dumps(value)), sort_keys=True, width=120, allow_unicode=True)

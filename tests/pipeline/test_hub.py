@@ -1,0 +1,176 @@
+"""Who is told of what: the control plane without I/O."""
+
+from __future__ import annotations
+
+from envoy_like import EnvoyLike
+from golden import known_services
+from tulle.model.names import Destination, ServiceName
+from tulle.model.snapshot import Snapshot
+from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.pipeline import view as view_module
+from tulle.pipeline.hub import Hub, Learned
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
+
+A, B, C = (ServiceName("default", name) for name in ("service-a", "service-b", "service-c"))
+TO_B = "outbound|80||service-b.default.svc.cluster.local"
+
+
+def instance(proxy_id: str, service: ServiceName, port: int | None = 80, health: Health = Health.HEALTHY) -> Proxy:
+    ports = () if port is None else (ServicePort(port, 8080),)
+    number = sum(map(ord, proxy_id))
+    return Proxy(
+        proxy_id,
+        "127.0.0.1",
+        20000 + number,
+        30000 + number,
+        (Workload(proxy_id, service, service.name, ports=ports, health=health),),
+    )
+
+
+def hub_of(*proxies: Proxy, callees: dict[ServiceName, tuple[Destination, ...]] | None = None) -> Hub:
+    hub = Hub()
+    hub.apply(Snapshot(1, {p.id: p for p in proxies}, known_services(list(proxies)), callees or {}))
+    return hub
+
+
+def host(name: str, caller: str = "a1") -> str:
+    return f"outbound.{caller}/{name}.default.svc.cluster.local:80"
+
+
+def test_a_first_call_brings_cluster_endpoints_and_virtual_host_in_that_order() -> None:
+    envoy = EnvoyLike(hub_of(instance("a1", A, None), instance("b1", B)), "a1").settle()
+    assert not [name for kind, name in envoy.sent if "service-b" in name]
+    envoy.sent.clear()
+    envoy.ask("service-b")
+    envoy.settle()
+    assert envoy.sent == [(CDS, TO_B), (EDS, TO_B), (VHDS, host("service-b"))]
+    assert envoy.view.ready
+    assert envoy.learned == [Learned(A, Destination(B, 80))]
+
+
+def test_what_the_service_called_before_is_there_before_anybody_asks() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B), callees={A: (Destination(B, 80), Destination(C, 80))})
+    envoy = EnvoyLike(hub, "a1").settle()
+    assert set(envoy.held[VHDS]) == {"outbound.a1/_init", host("service-b")}
+    assert envoy.view.ready
+    assert not envoy.learned
+
+
+def test_a_change_reaches_only_those_who_asked_for_it_and_is_encoded_once() -> None:
+    hub = hub_of(instance("a1", A, None), instance("a2", A, None), instance("c1", C), instance("b1", B))
+    callers = [EnvoyLike(hub, proxy).settle() for proxy in ("a1", "a2", "c1")]
+    for caller in callers[:2]:
+        caller.ask("service-b")
+        caller.settle()
+    touched = hub.apply(Snapshot(2, {"b2": instance("b2", B)}))
+    assert {view.proxy_id for view in touched.views} == {"a1", "a2"}
+    wanted = [next(r for r in view.session.wanted if r.key == (EDS, TO_B)) for view in touched.views]
+    assert wanted[0] is wanted[1]
+    for caller in callers:
+        caller.sent.clear()
+        caller.settle()
+    assert [caller.sent for caller in callers] == [[(EDS, TO_B)], [(EDS, TO_B)], []]
+
+
+def test_a_proxy_that_is_not_registered_yet_gets_nothing_and_then_everything() -> None:
+    hub = hub_of(instance("b1", B))
+    envoy = EnvoyLike(hub, "a1").settle()
+    assert not envoy.held.get(LDS)
+    assert not envoy.view.ready
+    touched = hub.apply(Snapshot(2, {"a1": instance("a1", A, None)}))
+    assert [view.proxy_id for view in touched.views] == ["a1"]
+    assert "outbound.a1" in envoy.settle().held[LDS]
+    assert envoy.view.ready
+
+
+def test_a_proxy_whose_registration_is_gone_keeps_what_it_has() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    envoy = EnvoyLike(hub, "a1").settle()
+    before = {kind: dict(held) for kind, held in envoy.held.items()}
+    hub.apply(Snapshot(2, {"a1": None}))
+    assert envoy.settle().held == before
+
+
+def test_a_name_that_becomes_a_service_is_pushed_to_those_who_asked_in_vain() -> None:
+    hub = hub_of(instance("a1", A, None))
+    envoy = EnvoyLike(hub, "a1").settle()
+    envoy.ask("service-b")
+    envoy.settle()
+    assert "direct_response" in str(envoy.bodies[VHDS, host("service-b")])
+    touched = hub.apply(Snapshot(2, {"b1": instance("b1", B)}, known_services([instance("b1", B)])))
+    envoy.settle()
+    assert TO_B in str(envoy.bodies[VHDS, host("service-b")])
+    assert Learned(A, Destination(B, 80)) in touched.learned
+
+
+def test_a_forgotten_service_is_taken_away_after_its_virtual_host() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    envoy = EnvoyLike(hub, "a1").settle()
+    envoy.ask("service-b")
+    envoy.settle()
+    envoy.sent.clear()
+    hub.apply(Snapshot(2, {"b1": None}, {B: None}))
+    envoy.settle()
+    assert envoy.sent[0] == (VHDS, host("service-b"))
+    assert set(envoy.sent[1:]) >= {(CDS, f"-{TO_B}")}
+
+
+def test_a_rejected_first_answer_is_followed_by_one_that_says_why() -> None:
+    for refused in (host("service-b"), TO_B):
+        hub = hub_of(instance("a1", A, None), instance("b1", B))
+        envoy = EnvoyLike(hub, "a1", refuses=frozenset([refused])).settle()
+        envoy.ask("service-b")
+        envoy.refuse_only_once()
+        envoy.settle()
+        assert "no, thank you" in str(envoy.bodies[VHDS, host("service-b")])
+        assert [r.message for r in envoy.view.rejections] == ["no, thank you"]
+
+
+def test_a_reconnected_proxy_that_holds_everything_is_sent_nothing() -> None:
+    proxies = (instance("a1", A, None), instance("b1", B))
+    before = EnvoyLike(hub_of(*proxies), "a1").settle()
+    before.ask("service-b")
+    before.settle()
+    again = EnvoyLike(hub_of(*proxies), "a1", held=before.held)
+    for kind, names in ((EDS, [TO_B]), (RDS, ["outbound.a1"]), (VHDS, ["*", "outbound.a1/service-b"])):
+        again._start(kind, *names)
+    again.settle()
+    assert again.sent in ([], [(VHDS, host("service-b"))])
+    touched = hub_changes(again)
+    assert touched == [(EDS, TO_B)]
+
+
+def hub_changes(envoy: EnvoyLike) -> list[tuple[str, str]]:
+    envoy.hub.apply(Snapshot(9, {"b2": instance("b2", B)}))
+    envoy.sent.clear()
+    return envoy.settle().sent
+
+
+def test_a_sidecar_that_asks_for_more_than_any_program_calls_is_told_no_route() -> None:
+    hub = hub_of(instance("a1", A, None))
+    envoy = EnvoyLike(hub, "a1").settle()
+    names = [f"s{n}" for n in range(view_module.MOST_DESTINATIONS + 5)]
+    envoy.ask(*names)
+    envoy.settle()
+    assert len([body for (kind, _), body in envoy.bodies.items() if kind == VHDS and body is None]) == 5
+    assert envoy.view.ready
+
+
+def test_a_malformed_name_is_answered_with_nothing() -> None:
+    envoy = EnvoyLike(hub_of(instance("a1", A, None)), "a1").settle()
+    envoy.ask("a..b", "x" * 5000)
+    envoy.settle()
+    assert envoy.bodies[VHDS, "outbound.a1/a..b"] is None
+    assert envoy.view.ready
+
+
+def test_streams_that_end_leave_nothing_behind() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    first, second = EnvoyLike(hub, "a1").settle(), EnvoyLike(hub, "a1").settle()
+    for envoy in (first, second):
+        envoy.ask("service-b")
+        envoy.settle()
+        assert envoy.view in hub.holders(B)
+        hub.disconnect(envoy.view)
+    assert not hub.holders(B)
+    assert not hub.views

@@ -1,0 +1,80 @@
+"""The mesh as one value: applying snapshots one after another is the same as reading everything at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tulle.model.names import ServiceName
+from tulle.model.snapshot import KnownPort, KnownService, Snapshot
+from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
+from tulle.resolve.index import Mesh, apply
+
+NAMES = [ServiceName("default", "a"), ServiceName("default", "b"), ServiceName("shop", "a")]
+
+
+def proxy(number: int, service: ServiceName, health: Health = Health.HEALTHY, target: int = 8080) -> Proxy:
+    workload = Workload(f"p{number}", service, service.name, ports=(ServicePort(80, target),), health=health)
+    return Proxy(f"p{number}", "127.0.0.1", 20000 + number, 30000 + number, (workload,))
+
+
+def known(service: ServiceName) -> KnownService:
+    return KnownService(
+        service, (KnownPort(80, Protocol.HTTP),), (f"spiffe://cluster.local/ns/{service.namespace}/sa/{service.name}",)
+    )
+
+
+proxies = st.builds(proxy, st.integers(0, 5), st.sampled_from(NAMES), st.sampled_from(Health), st.integers(8000, 8002))
+changes = st.lists(
+    st.one_of(
+        proxies.map(lambda p: ("put", p)),
+        st.integers(0, 5).map(lambda n: ("gone", f"p{n}")),
+        st.sampled_from(NAMES).map(lambda n: ("known", n)),
+        st.sampled_from(NAMES).map(lambda n: ("forgotten", n)),
+    ),
+    max_size=12,
+)
+
+
+def snapshot_of(revision: int, change: tuple[str, object]) -> Snapshot:
+    kind, what = change
+    if isinstance(what, Proxy):
+        return Snapshot(revision, {what.id: what})
+    if isinstance(what, str):
+        return Snapshot(revision, {what: None})
+    assert isinstance(what, ServiceName)
+    return Snapshot(revision, services={what: known(what) if kind == "known" else None})
+
+
+@given(changes)
+def test_step_by_step_gives_the_same_mesh_as_all_at_once(steps: list[tuple[str, object]]) -> None:
+    mesh = Mesh()
+    for revision, step in enumerate(steps, 1):
+        before = mesh
+        mesh, changed = apply(mesh, snapshot_of(revision, step))
+        differing = {n for n in NAMES if before.services.get(n) != mesh.services.get(n)}
+        assert changed.services | changed.endpoints == differing
+        assert all(mesh.services.get(n) is before.services.get(n) for n in NAMES if n not in differing)
+    at_once, _ = apply(Mesh(), Snapshot(len(steps), mesh.proxies, mesh.known))
+    assert at_once.services == mesh.services
+    assert at_once.namespaces == mesh.namespaces
+
+
+def test_a_change_of_health_changes_endpoints_and_nothing_else() -> None:
+    mesh, _ = apply(Mesh(), Snapshot(1, {"p1": proxy(1, NAMES[0]), "p2": proxy(2, NAMES[1])}))
+    after, changed = apply(mesh, Snapshot(2, {"p1": proxy(1, NAMES[0], Health.DRAINING)}))
+    assert changed.endpoints == {NAMES[0]}
+    assert not changed.services
+    assert not changed.namespaces
+    assert after.services[NAMES[1]] is mesh.services[NAMES[1]]
+
+
+def test_a_service_whose_last_instance_is_gone_stays_known() -> None:
+    mesh, _ = apply(Mesh(), Snapshot(1, {"p1": proxy(1, NAMES[0])}, {NAMES[0]: known(NAMES[0])}))
+    mesh, changed = apply(mesh, Snapshot(2, {"p1": None}))
+    assert mesh.services[NAMES[0]].instances == ()
+    assert changed.endpoints == {NAMES[0]}
+    mesh, changed = apply(mesh, Snapshot(3, services={NAMES[0]: None}))
+    assert NAMES[0] not in mesh.services
+    assert changed.services == {NAMES[0]}
+    assert changed.namespaces
