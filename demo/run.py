@@ -31,6 +31,7 @@ class Caller:
     """service-a's own words, read line by line as it prints them."""
 
     def __init__(self) -> None:
+        self.ended = False
         self.by_instance: Counter[str] = Counter()
         self.errors: list[str] = []
         self.milliseconds: list[float] = []
@@ -38,6 +39,8 @@ class Caller:
 
     def read(self, lines: Iterable[str]) -> None:
         for line in lines:
+            if self.ended:
+                return
             if match := re.match(r"Received data from service-b: (.*)", line):
                 instance = ast.literal_eval(match[1])["instance"]
                 self.by_instance[instance] += 1
@@ -192,18 +195,19 @@ class Demo:
         return process
 
     def _stop(self) -> None:
-        order = [p for name, p in self.processes.items() if name == "service-a"]
-        order += [p for name, p in self.processes.items() if name not in ("service-a", "control plane")]
-        for process in order:
-            process.terminate()
+        """The caller first, so that the others are still there for its last call; then the instances, all at once."""
+        self.caller.ended = True
         until = time.monotonic() + STOPPING_SECONDS - 1
-        for process in [*order, *(p for name, p in self.processes.items() if name == "control plane")]:
-            if process not in order:
+        rank = {"service-a": 0, "control plane": 2}
+        for wanted in range(3):
+            group = [process for name, process in self.processes.items() if rank.get(name, 1) == wanted]
+            for process in group:
                 process.terminate()
-            try:
-                process.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+            for process in group:
+                try:
+                    process.wait(max(0.1, until - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
         self.log.close()
 
 

@@ -20,4 +20,4 @@ while True:
     started = time.perf_counter()
     call_service_b()
     print(f"Took {(time.perf_counter() - started) * 1000:.2f} ms", flush=True)
-    time.sleep(0.004)
+    time.sleep(0.001)

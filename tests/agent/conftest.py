@@ -91,7 +91,7 @@ class FakeControlPlane:
         return [health for i, health in enumerate(told) if i == 0 or told[i - 1] != health]
 
     def folder(self) -> Path:
-        return self.data / "proxies" / self.proxies[-1]["id"]
+        return self.data / "proxies" / str(self.proxies[-1]["id"])
 
     async def start(self) -> None:
         self.data.mkdir(mode=0o700, exist_ok=True)
@@ -108,6 +108,11 @@ class FakeControlPlane:
                     await task
             (self.data / "api.sock").unlink(missing_ok=True)
             self._server = None
+
+    def says_garbage(self) -> None:
+        """On all sessions."""
+        for writer in self._open:
+            writer.write(b"c\r\nno JSON at a\n\r\n")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open[writer] = asyncio.current_task()
@@ -258,16 +263,27 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
     }
 
 
+BEFORE = """
+import sys
+from tulle.agent import supervisor
+{}
+from tulle.agent.__main__ import main
+sys.exit(main())
+"""
+
+
 class RunningAgent:
     """One agent as a process, with what it and its program print."""
 
-    def __init__(self, config: AgentConfig, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, config: AgentConfig, log: Path, environment: dict[str, str], before: str) -> None:
         self.log = log
         self.started = time.monotonic()
+        python, _, _, _, *rest = config.argv()
+        path = ":".join(filter(None, (SOURCES, environment.get("PYTHONPATH"))))
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                config.argv(),
-                env={**os.environ, "PYTHONPATH": SOURCES, **environment},
+                [python, "-P", "-c", BEFORE.format(before), *rest] if before else config.argv(),
+                env={**os.environ, **environment, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -306,10 +322,12 @@ async def control_plane(tmp_path: Path) -> AsyncIterator[FakeControlPlane]:
 
 @pytest.fixture
 def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
-    """Starts agents; what is left of them at the end is killed."""
+    """Starts agents; what is left of them at the end is killed. `before`: a line of Python that is run in the agent."""
     agents: list[RunningAgent] = []
 
-    def start(*command: str, environment: dict[str, str] | None = None, **options: Any) -> RunningAgent:
+    def start(
+        *command: str, environment: dict[str, str] | None = None, before: str = "", **options: Any
+    ) -> RunningAgent:
         service = options.pop("service", "service-b")
         config = AgentConfig(
             service=service,
@@ -318,7 +336,7 @@ def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
             command=command,
             **options,
         )
-        agents.append(RunningAgent(config, tmp_path / f"agent-{len(agents)}.log", environment or {}))
+        agents.append(RunningAgent(config, tmp_path / f"agent-{len(agents)}.log", environment or {}, before))
         return agents[-1]
 
     yield start

@@ -40,7 +40,7 @@ class SmallMesh:
         return [ServiceView("web", "default", "web.default.svc.cluster.local", [], [], 0)]
 
     def proxies(self) -> list[ProxyView]:
-        return [ProxyView("web-3fa2c1", "web", "default", Health.HEALTHY, True, True)]
+        return [ProxyView("web-3fa2c1", "web", "default", Health.HEALTHY, "127.0.0.1", 15001, 15002, True, True)]
 
     def proxy(self, name: str) -> ProxyView | None:
         if name == "bug":

@@ -134,9 +134,7 @@ class Mesh:
         return True
 
     def tulle(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*TULLE, *words], env=self.env, capture_output=True, text=True, timeout=60
-        )
+        return subprocess.run([*TULLE, *words], env=self.env, capture_output=True, text=True, timeout=60)
 
     def json(self, *words: str) -> Any:
         """What a command says in JSON; None if it fails."""

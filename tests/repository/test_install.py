@@ -41,6 +41,9 @@ def test_the_wheel_holds_the_package_its_command_and_its_licence(tmp_path: Path)
         assert {"tulle/__init__.py", "tulle/py.typed", f"{info}/licenses/LICENSE"} <= set(wheel.namelist())
         assert "tulle = tulle.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
         assert {name.split("/")[0] for name in wheel.namelist()} == {"tulle", info}
+    command = [sys.executable, "-c", "from tulle.cli import main; main()", "--help"]
+    helped = subprocess.run(command, env={"PYTHONPATH": str(built)}, cwd=tmp_path, capture_output=True, text=True)
+    assert helped.stdout.startswith("Usage:"), helped.stderr
 
 
 def install(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

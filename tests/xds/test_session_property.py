@@ -47,6 +47,8 @@ class Client:
         """The first requests of a stream; what was under way on the last one is lost."""
         self.out.clear()
         self.ambiguous.clear()
+        # A name that it holds itself, as "no such thing", it can't say to be waiting for.
+        self.waiting -= {name for _, name in self.holds}
         for type_url in order:
             held = {name: version for (t, name), (version, _) in self.holds.items() if t == type_url}
             if type_url == EDS:
@@ -109,7 +111,7 @@ class Client:
     def _remove(self, key: Key) -> None:
         type_url, name = key
         users = [k for k, (_, body) in self.holds.items() if list(key) in body.get("requires", ())]
-        assert not users, f"{key} was removed, but {users} need it"
+        assert key not in self.holds or not users, f"{key} was removed, but {users} need it"
         self.ambiguous.discard(name)
         self.holds.pop(key, None)
         if type_url == EDS:

@@ -34,6 +34,7 @@ async def drain(workload: Workload) -> None:
     """Ends the program after its last call. Each further signal cuts the present wait short."""
     program, signals = workload.program, workload.signals
     workload.health.leave(DRAINING)
+    workload.console.info(f"{signal.Signals(signals.first).name}: ending after the calls in flight; once more to hurry")
     await unless(_last_call(workload), signals.stop(), program.ended())
     program.signal(signals.first)
     if not await unless(_all_gone(workload), signals.stop()):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +65,7 @@ def agent_folder(data: Path, proxy: str) -> Iterator[Folder]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield Folder(path, lock)
     finally:
-        if path.exists():
-            shutil.rmtree(path)
+        _remove(path)
         os.close(lock)
 
 
@@ -84,6 +82,13 @@ def writable(place: Path) -> Iterator[None]:
         raise AgentError(f"can't write to {place}: {error.strerror}; {hint}") from error
 
 
+def _remove(path: Path) -> None:
+    if path.exists():
+        import shutil  # rarely needed, and large
+
+        shutil.rmtree(path, ignore_errors=True)  # two agents, or the reaper, may be at it at once
+
+
 def _remove_stale(proxies: Path) -> None:
     for path in proxies.iterdir():
         try:
@@ -93,7 +98,7 @@ def _remove_stale(proxies: Path) -> None:
         try:
             if os.fstat(folder).st_mtime < time.time() - _STALE_SECONDS:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)  # two agents may be at it at once
+                _remove(path)
         except BlockingIOError:
             continue
         finally:

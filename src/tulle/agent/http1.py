@@ -33,6 +33,10 @@ async def over_unix(socket: Path) -> AsyncIterator[Connection]:
 async def over_tcp(address: str, port: int) -> AsyncIterator[Connection]:
     """A TCP connection, closed after the block."""
     reader, writer = await asyncio.open_connection(address, port, limit=_LIMIT)
+    if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
+        # Where nobody listens, on an ephemeral port, a socket may get that very port, and so reach itself (RFC 9293, 3.5).
+        writer.close()
+        raise ConnectionRefusedError(f"nothing listens on {address}:{port}")
     async with _closing(Connection(reader, writer)) as connection:
         yield connection
 

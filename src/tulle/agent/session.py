@@ -119,10 +119,10 @@ class Session:
 
     async def _run_once(self) -> None:
         async with self._control_plane.session(self.proxy) as connection:
-            description = proxy_description(self._config, self.proxy, self._ports, self._health.value)
+            self._told, self._propagated = self._health.value, ""
+            description = proxy_description(self._config, self.proxy, self._ports, self._told)
             await _send(connection, {"proxy": description})
             await accepted(connection)
-            self._told = self._propagated = ""
             failure: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
@@ -171,7 +171,7 @@ class Session:
 
     def _tell_trouble(self, error: Exception) -> None:
         if isinstance(error, Refused):
-            text = f"the control plane does not take this instance: {error}; trying on"
+            text = f"the control plane has ended this instance's session: {error}; opening it again"
         else:
             text = "the control plane has gone; the mesh works on with what it knows, waiting for it to come back"
         if text != self._trouble:

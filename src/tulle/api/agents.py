@@ -21,6 +21,7 @@ from tulle.api.doors import Agents, NotRegistered, RegistrationRefused
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
 from tulle.model.workload import Health, Proxy
+from tulle.store.errors import StoreError
 
 _FIRST_LINE_WITHIN = 10.0
 
@@ -87,14 +88,14 @@ class AgentSessions:
             raise _BadLine("; ".join(problems))
         try:
             await self._agents.register(proxy)
-        except RegistrationRefused as error:
+        except (RegistrationRefused, StoreError) as error:
             raise _BadLine(str(error)) from error
         return proxy
 
     async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
         earlier = self._newest.get(proxy.id)
         self._newest[proxy.id] = answer
-        end = _End(abandoned=True)
+        end = _End()
         try:
             if earlier is not None:
                 await earlier.end("another session of this proxy took over")
@@ -150,6 +151,8 @@ class _Session:
             return _End("the lease has ended; register again")
         except LineTooLong:
             return _End(f"a line is longer than {MAX_LINE} bytes", abandoned=True)
+        except StoreError as error:
+            return _End(str(error))  # the agent is alive, and will be back before its lease ends
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return _End(f"a line is no report: {error}", abandoned=True)
         finally:

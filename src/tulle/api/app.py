@@ -8,6 +8,7 @@ DELETE /v1/services/{namespace}/{name}   forgets a service that has no live inst
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -24,9 +25,11 @@ from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.identity.attestation import Attestation
 from tulle.identity.enrolment import EnrolRefused, EnrolRequest
 from tulle.model.names import ServiceName, label_problem
+from tulle.store.errors import StoreError
 
 MAX_BODY = 1024 * 1024
 
+_log = logging.getLogger(__name__)
 _WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
 
 _enrol_request = msgspec.json.Decoder(EnrolRequest)
@@ -48,7 +51,12 @@ def build_app(doors: Doors) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(_Attested, attestation=doors.attestation)],
-        exception_handlers={HTTPException: _refusal, ClientDisconnect: _nobody, Exception: _our_mistake},
+        exception_handlers={
+            HTTPException: _refusal,
+            StoreError: _unavailable,
+            ClientDisconnect: _nobody,
+            Exception: _our_mistake,
+        },
     )
 
 
@@ -146,6 +154,11 @@ async def _refusal(request: Request, error: Any) -> Response:
 
 async def _nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    _log.warning("%s %s: %s", request.method, request.url.path, error)
+    return answer({"error": str(error)}, 503)
 
 
 async def _our_mistake(request: Request, error: Exception) -> Response:

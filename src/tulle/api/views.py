@@ -72,8 +72,9 @@ class RejectedView(Struct, frozen=True):
 
 
 class ProxyView(Struct, frozen=True):
-    """One sidecar. address and inbound_port: where calls of the mesh come in; outbound_port: where its program's go in, on loopback.
+    """One sidecar.
 
+    address, inbound_port: where calls of the mesh come in. outbound_port: where its program's own go in, on loopback.
     connected_since: None while its Envoy has no session.
     since: from when `in_sync` has been as it is; None if not known.
     names: how many hosts it has asked for or been given ahead.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
-
-import click
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = r"(\d+(?:\.\d+)?)(h|ms|m|s)"
@@ -20,23 +17,3 @@ def seconds(text: str) -> float:
     if _WHOLE.fullmatch(text) is None:
         raise ValueError(f"{text!r} is no duration: write 10s, 500ms, 30m or 1h30m")
     return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
-
-
-class Duration(click.ParamType):
-    """A click type that gives seconds."""
-
-    name = "duration"
-
-    def __init__(self, least: float) -> None:
-        self._least = least
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            duration = seconds(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if duration < self._least:
-            self.fail(f"{value} is too short: the least is {self._least:g}s", param, ctx)
-        return duration

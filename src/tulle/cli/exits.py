@@ -38,4 +38,5 @@ class Mistakes(click.UsageError):
     exit_code = USAGE
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__(mistakes[0] if len(mistakes) == 1 else "\n  - ".join(["", *mistakes]).lstrip("\n"))
+        listed = "\n  - ".join([f"{len(mistakes)} mistakes:", *mistakes])
+        super().__init__(mistakes[0] if len(mistakes) == 1 else listed)

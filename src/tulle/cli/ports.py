@@ -15,11 +15,14 @@ from tulle.model.workload import Protocol, ServicePort
 # The others that Istio knows.
 _NOT_YET = {"grpc-web", "https", "mongo", "mysql", "redis", "tcp", "tls", "udp"}
 
-_FORM = re.compile(r"(?:(?P<name>[^:/]*[^:/0-9][^:/]*):)?(?P<port>\d{1,9})(?::(?P<target>\d{1,9}))?(?:/(?P<protocol>.*))?")
+_FORM = re.compile(
+    r"(?:(?P<name>[^:/]*[^:/0-9][^:/]*):)?(?P<port>\d{1,9})(?::(?P<target>\d{1,9}))?(?:/(?P<protocol>.*))?",
+    re.ASCII,
+)
 
 
 def parse_port(text: str) -> ServicePort:
-    """Raises ValueError, whose text is for the user. Ranges, and ports taken together, are checked elsewhere."""
+    """Raises ValueError, whose text is for the user. Names, and ports taken together, are checked elsewhere."""
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(f"--port {text}: write [NAME:]PORT[:TARGET][/PROTOCOL], such as 8080, 80:8080 or 9000/grpc")
@@ -30,7 +33,10 @@ def parse_port(text: str) -> ServicePort:
     if protocol.lower() not in set(Protocol):
         raise ValueError(f"--port {text}: there is no protocol {protocol!r}; http, http2 and grpc are supported")
     number = int(match["port"])
-    return ServicePort(number, int(match["target"] or number), Protocol(protocol.lower()), name)
+    target = int(match["target"] or number)
+    if not (1 <= number <= 65535 and 1 <= target <= 65535):
+        raise ValueError(f"--port {text}: ports go from 1 to 65535")
+    return ServicePort(number, target, Protocol(protocol.lower()), name)
 
 
 def with_default_port(ports: Sequence[ServicePort]) -> tuple[ServicePort, ...]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import click
 
+from tulle.agent.config import AgentConfig, Port
+from tulle.api.registration import workload_problems
 from tulle.cli import options
+from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
+from tulle.cli.ports import parse_port, with_default_port
+from tulle.model.names import ServiceName, is_label
+from tulle.model.workload import Proxy, ServicePort, Workload
+from tulle.registry.admission import problems_of
 
-if TYPE_CHECKING:
-    from tulle.agent.config import AgentConfig
+T = TypeVar("T")
 
 # An instance's name is its service's with a hyphen and six digits, and must be a DNS label as well.
 _MAX_NAME = 63 - 7
@@ -43,7 +48,9 @@ class _BeforeTheDashes(click.Command):
 @click.option("-n", "--namespace", default="default", show_default=True, help="The service's namespace.")
 @click.option("--service-account", metavar="NAME", help="Whom its certificate names.  [default: the service's name]")
 @click.option("--version", default="", metavar="TEXT", help="The program's version, such as v2.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of this instance; may be repeated.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of this instance; may be repeated."
+)
 @click.option(
     "--port",
     "ports",
@@ -51,18 +58,24 @@ class _BeforeTheDashes(click.Command):
     metavar="PORT",
     help="A port of the service, [NAME:]PORT[:TARGET][/PROTOCOL]; may be repeated.  [default: port 80, served on $PORT]",
 )
-@click.option("--health", metavar="PATH", help="Healthy when this path answers 2xx.  [default: when it can be connected to]")
-@click.option("--drain", default="30s", show_default=True, metavar="DURATION", help="How long requests may take at the end.")
-@click.option("--grace", default="10s", show_default=True, metavar="DURATION", help="How long the program may take to end.")
+@click.option(
+    "--health", metavar="PATH", help="Healthy when this path answers 2xx.  [default: when it can be connected to]"
+)
+@click.option(
+    "--drain", default="30s", show_default=True, metavar="DURATION", help="How long requests may take at the end."
+)
+@click.option(
+    "--grace", default="10s", show_default=True, metavar="DURATION", help="How long the program may take to end."
+)
 @options.data
 @options.log_format
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
-    """Run a program as an instance of the service NAME, with a sidecar beside it.
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Run a program as an instance of a service.
 
-    The program is told in $PORT where to listen; one that only calls others need not listen at all. It calls other
-    services by name, as http://service-b/ or http://service-b.other-namespace:8080/. It is started again by nobody:
-    when it ends, so does this command, with its exit code.
+    The program gets a sidecar beside it, and is told in $PORT where to listen; one that only calls others need not
+    listen at all. It calls services by name, as http://service-b/ or http://service-b.other-namespace:8080/. Nobody
+    starts it again: when it ends, so does this command, with its exit code.
 
     \b
     --port 8080           service port 8080, and the program listens on 8080
@@ -77,34 +90,105 @@ def command(ctx: click.Context, **given: Any) -> None:
       tulle run service-b --version v2 --health /healthz -- gunicorn -b 127.0.0.1:8000 app:app
       tulle run service-b --port 80:8000 -- uvicorn --port 8000 app:app
     """
-    config = agent_config(given, ctx.meta["program"])
-    sys.stdout.flush()
+    config = agent_config(program=ctx.meta["program"], **given)
     argv = config.argv()
     os.execv(argv[0], argv)  # noqa: S606  the agent takes this process's place
 
 
-def agent_config(given: dict[str, Any], program: Sequence[str]) -> AgentConfig:
+def agent_config(
+    *,
+    name: str,
+    namespace: str,
+    service_account: str | None,
+    version: str,
+    labels: Sequence[str],
+    ports: Sequence[str],
+    health: str | None,
+    drain: str,
+    grace: str,
+    data: Path,
+    log_format: str,
+    program: Sequence[str],
+) -> AgentConfig:
     """What the agent is told. Raises Mistakes with all that is wrong with the options."""
-    from tulle.agent.config import AgentConfig, Port
-    from tulle.api.registration import workload_problems
-    from tulle.cli.durations import seconds
-    from tulle.cli.ports import parse_port, with_default_port
-    from tulle.model.names import ServiceName
-    from tulle.model.workload import Workload
-
     mistakes: list[str] = []
+    parsed_labels = _parsed(_label, labels, mistakes)
+    parsed_ports = _parsed(parse_port, ports, mistakes)
+    health_path = _parsed(_path, [health] if health is not None else [], mistakes)
+    periods = _parsed(_period, [f"--drain {drain}", f"--grace {grace}"], mistakes)
+    mistakes.extend(_name_mistakes(name, namespace, service_account, version, parsed_labels, parsed_ports))
+    if not program:
+        mistakes.append("say what to run after the two dashes: tulle run NAME [OPTIONS] -- PROGRAM...")
+    if mistakes:
+        raise Mistakes(mistakes)
+    return AgentConfig(
+        service=name,
+        data=str(data),
+        command=tuple(program),
+        service_account=service_account or name,
+        namespace=namespace,
+        version=version,
+        labels=tuple(parsed_labels),
+        ports=tuple(
+            Port(port.number, port.target, port.protocol.value, port.name) for port in with_default_port(parsed_ports)
+        ),
+        health_path=health_path[0] if health_path else None,
+        envoy=os.environ.get("TULLE_ENVOY") or None,
+        drain_seconds=periods[0],
+        grace_seconds=periods[1],
+        log_format=log_format,
+    )
 
-    def valid(parse: Any, *arguments: str) -> Any:
+
+def _parsed(parse: Callable[[str], T], texts: Iterable[str], mistakes: list[str]) -> list[T]:
+    values = []
+    for text in texts:
         try:
-            return parse(*arguments)
+            values.append(parse(text))
         except ValueError as error:
             mistakes.append(str(error))
+    return values
 
-    name, data = given["name"], given["data"]
-    account = given["service_account"] or name
-    labels = tuple(filter(None, [valid(_label, text) for text in given["labels"]]))
-    ports = tuple(filter(None, [valid(parse_port, text) for text in given["ports"]]))
-    health = given["health"] and valid(_health_path, given["health"])
-    drain, grace = valid(seconds, given["drain"]), valid(seconds, given["grace"])
-    if not program or not program[0]:
-        mistakes.append("say what to run after the two dashes: tulle run NAME [OPTIONS] -- PROGRAM...")
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--label {text}: write KEY=VALUE")
+    return key, value
+
+
+def _path(text: str) -> str:
+    if _PATH.fullmatch(text) is None:
+        raise ValueError(f"--health {text}: write a path that begins with a slash, such as /healthz")
+    return text
+
+
+def _period(text: str) -> float:
+    option, _, duration = text.partition(" ")
+    try:
+        return seconds(duration)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from error
+
+
+def _name_mistakes(
+    name: str,
+    namespace: str,
+    service_account: str | None,
+    version: str,
+    labels: Iterable[tuple[str, str]],
+    ports: Iterable[ServicePort],
+) -> Iterator[str]:
+    if is_label(name) and len(name) > _MAX_NAME:
+        yield f"service name {name!r} is too long: use at most {_MAX_NAME} characters, as its instances' names are longer"
+    # What is not given is made from the service's name, whose mistakes are told once.
+    workload = Workload(
+        id=name if is_label(name) else "instance",
+        service=ServiceName(namespace, name),
+        service_account=service_account if service_account is not None else "same",
+        version=version,
+        labels=tuple(labels),
+        ports=tuple(ports),
+    )
+    yield from problems_of(Proxy("proxy", "127.0.0.1", 1, 2, (workload,)))
+    yield from workload_problems(workload)

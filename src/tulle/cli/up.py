@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from tulle.cli import options
-from tulle.cli.durations import Duration
+from tulle.cli.durations import seconds
 from tulle.config import MIN_CERT_TTL, LogFormat, Settings
 
 
@@ -23,7 +23,8 @@ from tulle.config import MIN_CERT_TTL, LogFormat, Settings
 )
 @click.option(
     "--cert-ttl",
-    type=Duration(least=MIN_CERT_TTL),
+    callback=lambda ctx, param, value: _cert_ttl(value),
+    metavar="DURATION",
     envvar="TULLE_CERT_TTL",
     show_envvar=True,
     default="1h",
@@ -46,3 +47,13 @@ def command(data: Path, xds_port: int | None, cert_ttl: float, log_format: str) 
 
     settings = Settings(data=data, xds_port=xds_port, log_format=cast(LogFormat, log_format), cert_ttl=cert_ttl)
     sys.exit(main(settings))
+
+
+def _cert_ttl(text: str) -> float:
+    try:
+        ttl = seconds(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if ttl < MIN_CERT_TTL:
+        raise click.BadParameter(f"{text} is too short: the least is {MIN_CERT_TTL:g}s")
+    return ttl

@@ -20,6 +20,7 @@ def choose(remembered: Path, wanted: int | None) -> int:
     port = wanted or _read(remembered) or _free()
     if _read(remembered) != port:
         aside = remembered.with_suffix(".new")
+        aside.touch(mode=0o600)
         aside.write_text(f"{port}\n")
         aside.replace(remembered)
     return port

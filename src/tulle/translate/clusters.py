@@ -46,7 +46,7 @@ _OUTLIERS = {
 def backend_cluster(backend: Backend) -> Any:
     """The sidecars of one service port: mTLS with their exact ids, HTTP/2, least request."""
     destination = backend.destination
-    http2 = {"connection_keepalive": {"interval": {"seconds": 10}, "timeout": {"seconds": 5}}}
+    http2 = {"allow_connect": True, "connection_keepalive": {"interval": {"seconds": 10}, "timeout": {"seconds": 5}}}
     options = message(_HTTP_OPTIONS)(
         explicit_http_config={"http2_protocol_options": http2},
         # An open connection keeps the identities with which it began, so none grows old.

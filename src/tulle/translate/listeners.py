@@ -73,6 +73,8 @@ def _inbound_chain(workload: str, port: InboundPort) -> dict[str, Any]:
         upgrade_configs=[{"upgrade_type": "websocket"}],
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
+        # A websocket crosses the HTTP/2 between sidecars as an extended CONNECT (RFC 8441).
+        http2_protocol_options={"allow_connect": True},
         drain_timeout={"seconds": 5},
         stream_idle_timeout={},
         http_filters=[_router()],

@@ -1,4 +1,4 @@
-"""Text for people: tables and lists, the same on a terminal and in a pipe but for the colours."""
+"""What the commands print: JSON for programs; for people tables, the same on a terminal and in a pipe but for colours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 import click
+import msgspec
 
 # Words of which a colour says at a glance whether to look closer.
 _COLOURS = {
@@ -22,9 +23,13 @@ _COLOURS = {
 }
 
 
+def print_json(view: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(view), indent=2))
+
+
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints nothing but the headers if there are no rows."""
-    lines = [[_printable(cell) for cell in row] for row in rows]
+    lines = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [headers, *lines]) for column in range(len(headers))]
     for line in [list(headers), *lines]:
         bold = line == list(headers)
@@ -37,7 +42,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     facts = list(facts)
     width = max(len(name) for name, _ in facts)
     for name, fact in facts:
-        click.echo(f"{click.style(name.ljust(width), bold=True)}   {_printable(fact)}".rstrip())
+        click.echo(f"{click.style(name.ljust(width), bold=True)}   {printable(fact)}".rstrip())
 
 
 def ago(moment: float | None) -> str:
@@ -55,12 +60,12 @@ def yes(condition: bool) -> str:
     return "yes" if condition else "no"
 
 
+def printable(text: str) -> str:
+    """What others sent, made harmless for a terminal and kept on one line."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _styled(cell: str, bold: bool) -> str:
     if bold:
         return click.style(cell, bold=True)
     return click.style(cell, fg=_COLOURS[cell]) if cell in _COLOURS else cell
-
-
-def _printable(text: str) -> str:
-    """What others sent, made harmless for a terminal and kept on one line."""
-    return "".join(character if character.isprintable() else " " for character in text)

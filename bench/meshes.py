@@ -1,0 +1,99 @@
+"""A whole mesh, run as a user runs it: `tulle up`, `tulle run`, in a state folder of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.processes import Failed, children, clean_environment, command_line, process, wait_for
+
+TULLE = (sys.executable, "-m", "tulle")
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A running `tulle run`. agent: its process; outbound: the port for its program's calls."""
+
+    id: str
+    agent: int
+    envoy: int
+    outbound: int
+    folder: Path
+
+
+class Mesh:
+    """Everything that it starts ends with the stack that it is given."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.data = folder / "state"
+        self.env = {**clean_environment(), "PYTHONUNBUFFERED": "1", "TULLE_DATA": str(self.data)}
+        self._stack = stack
+        self._started = 0
+
+    def up(self) -> int:
+        """The process id of a control plane that is ready."""
+        control_plane, log = self.start("up")
+        wait_for("the control plane is ready", lambda: _said(control_plane, log, "ready:"))
+        return control_plane.pid
+
+    def run(self, service: str, *program: str, options: tuple[str, ...] = ()) -> Sidecar:
+        """An instance of the service, once its sidecar holds all that it should."""
+        running, log = self.start("run", service, *options, "--", *program)
+        wait_for(f"{service} is in the mesh", lambda: _said(running, log, "is in the mesh"))
+        proxy = wait_for(f"{service} is registered", lambda: self._proxy_of(log))
+        [envoy] = [p for p in children(running.pid) if "bootstrap.json" in command_line(p)]
+        folder = self.data / "proxies" / proxy["id"]
+        return Sidecar(proxy["id"], running.pid, envoy, proxy["outbound_port"], folder)
+
+    def start(self, *words: str) -> tuple[subprocess.Popen[bytes], Path]:
+        """A `tulle` command, just started, and where its output goes."""
+        self._started += 1
+        log = self.folder / f"{words[0]}-{self._started}.log"
+        return self._stack.enter_context(process((*TULLE, *words), log, env=self.env)), log
+
+    def ask(self, *words: str) -> Any:
+        """What a command of `tulle` says in JSON."""
+        done = subprocess.run((*TULLE, *words, "-o", "json"), env=self.env, capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise Failed(f"tulle {' '.join(words)}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def serves(self, service: str, instances: int = 1) -> None:
+        """Waits until that many instances of it are in rotation."""
+
+        def healthy() -> bool:
+            return any(s["name"] == service and s["healthy"] >= instances for s in self.ask("services"))
+
+        wait_for(f"{service} is served", healthy, pause=0.2)
+
+    def _proxy_of(self, log: Path) -> Any:
+        said = log.read_text()
+        return next((p for p in self.ask("proxies") if f"{p['id']} is in the mesh" in said), None)
+
+
+def call(port: int, host: str, path: str = "/data") -> int:
+    """The status that one call gets, on a connection of its own, through the outbound door `port`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    finally:
+        connection.close()
+
+
+def _said(running: subprocess.Popen[bytes], log: Path, words: str) -> bool:
+    """Raises Failed if the process has ended."""
+    said = log.read_text(errors="replace")
+    if running.poll() is not None:
+        raise Failed(f"{log.name} ended with exit code {running.returncode}:\n{said}")
+    return words in said

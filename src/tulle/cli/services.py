@@ -1,0 +1,78 @@
+"""`tulle services`: the services, or the instances of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tulle.api.views import ServiceView
+from tulle.cli import options
+from tulle.cli.client import ControlPlane
+from tulle.cli.exits import Failed
+from tulle.cli.printing import ago, print_json, print_table
+
+
+@click.command("services")
+@click.argument("name", required=False)
+@options.namespace
+@options.output
+@options.data
+def command(name: str | None, namespace: str | None, output: str, data: Path) -> None:
+    """List the services and their instances.
+
+    With a NAME, every instance of that one is shown.
+
+    \b
+    Examples:
+      tulle services
+      tulle services service-b
+      tulle services -n shop -o json
+    """
+    services = [
+        service
+        for service in ControlPlane(data).get("/v1/services", list[ServiceView])
+        if namespace in (None, service.namespace)
+        and name in (None, service.name, f"{service.name}.{service.namespace}")
+    ]
+    if name is not None and not services:
+        raise Failed(
+            f"there is no service {name}{f' in {namespace}' if namespace else ''}; `tulle services` lists them"
+        )
+    if output == "json":
+        print_json(services)
+    elif name is not None:
+        _print_instances(services)
+    else:
+        _print_services(services)
+
+
+def _print_services(services: list[ServiceView]) -> None:
+    rows = [
+        (
+            service.name,
+            service.namespace,
+            ",".join(f"{port.number}/{port.protocol}" for port in service.ports) or "-",
+            f"{service.healthy}/{len(service.instances)}",
+            ",".join(sorted({instance.version for instance in service.instances if instance.version})) or "-",
+        )
+        for service in services
+    ]
+    print_table(("NAME", "NAMESPACE", "PORTS", "HEALTHY", "VERSIONS"), rows)
+
+
+def _print_instances(services: list[ServiceView]) -> None:
+    rows = [
+        (
+            instance.id,
+            service.namespace,
+            instance.health,
+            ago(instance.since),
+            f"{instance.address}:{instance.port}",
+            instance.version or "-",
+            ",".join(f"{key}={value}" for key, value in sorted(instance.labels.items())) or "-",
+        )
+        for service in services
+        for instance in service.instances
+    ]
+    print_table(("INSTANCE", "NAMESPACE", "HEALTH", "SINCE", "ADDRESS", "VERSION", "LABELS"), rows)

@@ -1,0 +1,39 @@
+"""`tulle status`: the control plane and its mesh in numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tulle.api.views import StatusView
+from tulle.cli import options
+from tulle.cli.client import ControlPlane
+from tulle.cli.printing import ago, print_facts, print_json
+
+
+@click.command("status")
+@options.output
+@options.data
+def command(output: str, data: Path) -> None:
+    """Show the control plane and its mesh in numbers.
+
+    \b
+    Examples:
+      tulle status
+      tulle status -o json
+    """
+    status = ControlPlane(data).get("/v1/status", StatusView)
+    if output == "json":
+        print_json(status)
+        return
+    print_facts(
+        [
+            ("control plane", f"{status.version}, pid {status.pid}, running for {ago(status.started_at)}"),
+            ("state folder", status.data),
+            ("Envoy", f"{status.envoy}, configured on port {status.xds_port}"),
+            ("services", str(status.services)),
+            ("instances", f"{status.instances}, {status.healthy} of them healthy"),
+            ("sidecars", f"{status.proxies}, {status.connected} of them connected, {status.in_sync} in sync"),
+        ]
+    )

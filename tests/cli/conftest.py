@@ -1,0 +1,173 @@
+"""The command as its users run it, a process of its own, and a mesh made by hand for it to look at."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from msgspec import structs
+
+from tulle.api.app import build_app
+from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.server import serve
+from tulle.api.views import (
+    ConfigView,
+    InstanceView,
+    PortView,
+    ProxyView,
+    RejectedView,
+    ResourceView,
+    ServiceView,
+    StatusView,
+)
+from tulle.identity.attestation import Attestation
+from tulle.identity.authority import Authority
+from tulle.identity.enrolment import Enrolment, XdsDoor
+from tulle.identity.root import new_root
+from tulle.identity.secret import open_secret
+from tulle.model.names import ServiceName
+from tulle.model.workload import Health, Protocol
+
+LISTENER = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15002}}}
+CLUSTER = {"type": "EDS", "lb_policy": "LEAST_REQUEST"}
+VIRTUAL_HOST = {"domains": ["web", "web:80"]}
+ROUTES = {"virtual_hosts": [{"domains": ["api"]}, {"domains": ["db"]}]}
+
+
+def endpoint(port: int, **health: str) -> dict[str, Any]:
+    return {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}, **health}
+
+
+ENDPOINTS = {"endpoints": [{"lb_endpoints": [endpoint(15001), endpoint(15011, health_status="DRAINING")]}]}
+
+
+class Mesh:
+    """A mesh of `web` with two sidecars and `api` with one, whose newest cluster its Envoy has rejected."""
+
+    def status(self) -> StatusView:
+        return StatusView("0.1.0", "1.40.0", "/data", 42, time.time() - 200, 15012, 2, 3, 2, 3, 3, 2)
+
+    def services(self) -> list[ServiceView]:
+        since = time.time() - 7300
+        instances = [
+            InstanceView("web-000001", Health.HEALTHY, "127.0.0.1", 15001, "v1", {"tier": "front"}, since),
+            InstanceView("web-000002", Health.DRAINING, "127.0.0.1", 15011, "v2"),
+        ]
+        ports = [PortView(80, Protocol.HTTP), PortView(9000, Protocol.GRPC, "grpc")]
+        return [
+            ServiceView("api", "shop", "api.shop.svc.cluster.local", [], [], 0),
+            ServiceView("web", "default", "web.default.svc.cluster.local", ports, instances, 1),
+        ]
+
+    def proxies(self) -> list[ProxyView]:
+        web = ProxyView("web-000001", "web", "default", Health.HEALTHY, "127.0.0.1", 15001, 15002, True, True)
+        reason = RejectedView("Cluster db", "bad\n\x1b[31mtimeout")
+        return [
+            ProxyView("api-000003", "api", "shop", Health.HEALTHY, "127.0.0.1", 1, 2, True, False, rejected=[reason]),
+            web,
+            structs.replace(web, id="web-000002", connected=False, in_sync=False),
+        ]
+
+    def proxy(self, name: str) -> ProxyView | None:
+        return next((proxy for proxy in self.proxies() if proxy.id == name), None)
+
+    def config(self, name: str) -> ConfigView | None:
+        return ConfigView(
+            listeners=[ResourceView("outbound", "1", "acked", LISTENER)],
+            routes=[ResourceView("web:80", "2", "acked", VIRTUAL_HOST), ResourceView("routes", "3", "sent", ROUTES)],
+            clusters=[ResourceView("web", "4", "rejected", CLUSTER)],
+            endpoints=[ResourceView("web", "5", "pending", ENDPOINTS), ResourceView("db", "6", "acked", {})],
+        )
+
+
+@dataclass
+class Agents:
+    """No agent comes; only forgetting is asked for."""
+
+    forgotten: list[ServiceName] = field(default_factory=list)
+
+    async def forget(self, service: ServiceName) -> None:
+        if service.name == "web":
+            raise ServiceInUse("web.default has live instances (web-000001): stop them first")
+        if service.name != "api":
+            raise UnknownService
+        self.forgotten.append(service)
+
+    async def _nobody(self, *anything: Any) -> NoReturn:
+        raise AssertionError("no agent is here")
+
+    register = keep_alive = set_health = leave = abandon = ready = propagated = _nobody
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of a table, its head left out. Columns are three blanks apart."""
+        return [re.split(r" {3,}", line) for line in self.out.splitlines()[1:]]
+
+
+@dataclass
+class Tulle:
+    """Runs `tulle` on `data`, a folder that need not exist."""
+
+    data: Path
+    agents: Agents = field(default_factory=Agents)
+
+    async def __call__(self, *arguments: str, **environ: str) -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tulle",
+            *arguments,
+            env={**os.environ, "TULLE_DATA": str(self.data), **environ},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Tulle:
+    """The command where no control plane runs."""
+    return Tulle(tmp_path / "data")
+
+
+@pytest.fixture
+async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
+    """The command where one runs."""
+    command = Tulle(tmp_path / "data")
+    command.data.mkdir()
+    authority = Authority(new_root(datetime.now(UTC)), time.time)
+    enrolment = Enrolment(authority, 600, XdsDoor("127.0.0.1", 15012), lambda proxy: {})
+    attestation = Attestation(open_secret(command.data / "secret"))
+    listening = asyncio.Event()
+    app = build_app(Doors(Mesh(), command.agents, enrolment, attestation))
+    task = asyncio.create_task(serve(app, command.data / "api.sock", listening), name="api")
+    await asyncio.wait_for(listening.wait(), 10)
+    yield command
+    task.cancel()
+    await asyncio.wait([task])
