@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from golden import CASES, Case, envoy_yaml, ir_yaml
+from golden import CASES, Case, decoded, envoy_yaml, ir_yaml
+from tulle.envoy_api.binary import find
+from tulle.translate.bootstrap import bootstrap
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
 
 STAGES = ("ir.yaml", "envoy.yaml")
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
@@ -55,3 +60,34 @@ def test_no_output_holds_a_secret(folder: Path) -> None:
     for resource in Case(folder).resources():
         assert b"PRIVATE KEY" not in resource.body
         assert b"inline_string" not in resource.body
+
+
+@cases
+def test_envoy_accepts_it(folder: Path, tmp_path: Path) -> None:
+    """Everything that the proxy is sent, as one static configuration."""
+    resources = [(r.type_url, decoded(r)) for r in Case(folder).resources() if r.body]
+    of = {kind: [body for type_url, body in resources if type_url == kind] for kind in (CDS, EDS, LDS, RDS, VHDS)}
+    for body in [body for bodies in of.values() for body in bodies]:
+        del body["@type"]
+    assignments = {body["cluster_name"]: body for body in of[EDS]}
+    for cluster in of[CDS]:
+        if cluster.get("type") == "EDS":
+            del cluster["eds_cluster_config"]
+            cluster |= {"type": "STATIC", "load_assignment": assignments[cluster["name"]]}
+    for routes in of[RDS]:
+        del routes["vhds"]
+        routes["virtual_hosts"] += of[VHDS]
+    for listener in of[LDS]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        if "rds" in manager:
+            manager["route_config"] = next(r for r in of[RDS] if r["name"] == manager.pop("rds")["route_config_name"])
+    config = bootstrap("proxy", "127.0.0.1", 15012, "spiffe://cluster.local/control-plane")
+    config["static_resources"]["clusters"] += of[CDS]
+    config["static_resources"]["listeners"] = of[LDS]
+    (tmp_path / "bootstrap.json").write_text(json.dumps(config))
+    (tmp_path / "sds").mkdir()
+    for name in ("identity", "proxy", "bundle"):
+        (tmp_path / "sds" / f"{name}.json").write_text("{}")
+    command = [str(find().path), "-c", "bootstrap.json", "--mode", "validate", "-l", "error"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -174,3 +174,15 @@ def test_streams_that_end_leave_nothing_behind() -> None:
         hub.disconnect(envoy.view)
     assert not hub.holders(B)
     assert not hub.views
+
+
+def test_our_own_mistake_with_one_proxy_leaves_the_others_served() -> None:
+    hub = hub_of(instance("a1", A, None), instance("a2", A, None), instance("b1", B))
+    callers = [EnvoyLike(hub, proxy).settle() for proxy in ("a1", "a2")]
+    for caller in callers:
+        caller.ask("service-b")
+        caller.settle().sent.clear()
+    callers[0].view.session = None  # type: ignore[assignment]  # the fault
+    touched = hub.apply(Snapshot(7, {"b2": instance("b2", B)}))
+    assert [(fault.proxy, fault.revision) for fault in touched.faults] == [("a1", 7)]
+    assert callers[1].settle().sent == [(EDS, TO_B)]

@@ -75,6 +75,13 @@ class LiveMesh:
         self.changes.touch(view.proxy_id)
 
     def _spread(self, touched: Touched) -> None:
+        for fault in touched.faults:
+            _log.error(
+                "tulle's own mistake: proxy %s keeps an older configuration, as that of revision %d can't be made",
+                fault.proxy,
+                fault.revision,
+                exc_info=fault.error,
+            )
         for view in touched.views:
             if wake := self._wakes.get(view):
                 wake()

@@ -18,7 +18,6 @@ class Endpoint(Struct, frozen=True, order=True):
 
     address: str
     port: int
-    instance: str
     draining: bool = False
 
 

@@ -9,6 +9,8 @@ A change costs what it touches: `apply` visits only the views that asked for a s
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from msgspec import Struct
 
@@ -28,11 +30,20 @@ class Learned(Struct, frozen=True):
     callee: Destination
 
 
+class Fault(Struct, frozen=True):
+    """Our own mistake: a view could not be brought up to date. Its proxy keeps what it has."""
+
+    proxy: str
+    revision: int
+    error: Exception
+
+
 class Touched(Struct, frozen=True):
-    """What came of an input: the views with something to send, and what was learned."""
+    """What came of an input: the views with something to send, what was learned, and what went wrong in here."""
 
     views: tuple[View, ...] = ()
     learned: tuple[Learned, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 class Hub:
@@ -42,7 +53,7 @@ class Hub:
         self.mesh = Mesh()
         self.views: dict[str, list[View]] = defaultdict(list)
         self._encoder = Encoder()
-        self._interested: dict[ServiceName, dict[int, View]] = defaultdict(dict)
+        self._interested: dict[ServiceName, dict[View, None]] = defaultdict(dict)
 
     def connect(self, proxy_id: str) -> View:
         """A proxy's stream begins. A proxy may have two for a while (a restart, a half-dead connection)."""
@@ -60,7 +71,7 @@ class Hub:
             del self.views[view.proxy_id]
         for service in view.services:
             holders = self._interested[service]
-            holders.pop(id(view), None)
+            holders.pop(view, None)
             if not holders:
                 del self._interested[service]
 
@@ -73,34 +84,37 @@ class Hub:
     def apply(self, snapshot: Snapshot) -> Touched:
         """The mesh has changed."""
         self.mesh, changed = index.apply(self.mesh, snapshot)
-        touched: dict[int, View] = {}
+        touched: dict[View, None] = {}
+        faults: list[Fault] = []
+
+        def bring(views: Iterable[View], update: Callable[[View], None]) -> None:
+            for view in views:
+                touched[view] = None
+                try:
+                    update(view)
+                except Exception as error:
+                    faults.append(Fault(view.proxy_id, self.mesh.revision, error))
+
         for service in changed.services:
-            for view in self.holders(service):
-                view.update(self.mesh, service)
-                touched[id(view)] = view
+            bring(self.holders(service), partial(View.update, mesh=self.mesh, service=service))
         for service in changed.endpoints:
-            for view in self.holders(service):
-                view.update_endpoints(self.mesh, service)
-                touched[id(view)] = view
+            bring(self.holders(service), partial(View.update_endpoints, mesh=self.mesh, service=service))
         for proxy_id in changed.proxies:
             if proxy := self.mesh.proxies.get(proxy_id):
-                for view in self.views.get(proxy_id, ()):
-                    view.serve(self.mesh, proxy)
-                    touched[id(view)] = view
+                bring(self.views.get(proxy_id, ()), partial(View.serve, mesh=self.mesh, proxy=proxy))
         if changed.namespaces:
-            for view in self._all():
-                view.refresh_doors(self.mesh)
-                touched[id(view)] = view
-        return Touched(tuple(touched.values()), tuple(n for view in touched.values() for n in self._note(view)))
+            bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
+        learned = tuple(news for view in touched for news in self._note(view))
+        return Touched(tuple(touched), learned, tuple(faults))
 
     def holders(self, service: ServiceName) -> tuple[View, ...]:
         """The views that asked for a service."""
-        return tuple(self._interested.get(service, {}).values())
+        return tuple(self._interested.get(service, ()))
 
     def _note(self, view: View) -> tuple[Learned, ...]:
         news = view.news()
         for service in news.interests:
-            self._interested[service][id(view)] = view
+            self._interested[service][view] = None
         return tuple(
             Learned(caller, callee)
             for caller, callee in news.learned

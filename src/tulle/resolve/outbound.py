@@ -65,4 +65,4 @@ def _serves(instance: Instance, port: int) -> bool:
 
 def _endpoint(instance: Instance) -> Endpoint:
     workload = instance.workload
-    return Endpoint(instance.address, instance.port, workload.id, workload.health is Health.DRAINING)
+    return Endpoint(instance.address, instance.port, workload.health is Health.DRAINING)
