@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from tulle.agent.exits import AgentError
 from tulle.agent.health import DRAINING, UNHEALTHY
 from tulle.agent.race import unless
 from tulle.agent.workload import Workload
@@ -18,7 +19,7 @@ _CRASH_PROPAGATION_SECONDS = 1.0
 _MARGIN_SECONDS = 0.1  # for calls that were on their way when the last sidecar learned of it
 _IDLE_POLLS = 2
 _POLL_SECONDS = 0.05
-_KILL_SECONDS = 1.0
+_KILL_SECONDS = 5.0
 
 
 async def after_crash(workload: Workload) -> None:
@@ -39,8 +40,11 @@ async def drain(workload: Workload) -> None:
     program.signal(signals.first)
     if not await unless(_all_gone(workload), signals.stop()):
         program.signal(signal.SIGKILL)
-        async with asyncio.timeout(_KILL_SECONDS):
-            await program.ended()
+        try:
+            async with asyncio.timeout(_KILL_SECONDS):
+                await program.ended()
+        except TimeoutError:
+            raise AgentError("the program can't be killed; it waits for a device, or is another user's") from None
 
 
 async def _last_call(workload: Workload) -> None:

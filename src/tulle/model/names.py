@@ -11,7 +11,8 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-MESH_DOMAIN = "cluster.local"
+from tulle.model.domain import MESH_DOMAIN
+
 DEFAULT_NAMESPACE = "default"
 DEFAULT_PORT = 80
 

@@ -6,7 +6,7 @@ shape. A proxy has an id of its own, with which it may ask the control plane for
 
 from __future__ import annotations
 
-from tulle.model.names import MESH_DOMAIN
+from tulle.model.domain import MESH_DOMAIN
 
 TRUST_DOMAIN = MESH_DOMAIN
 CONTROL_PLANE_ID = f"spiffe://{TRUST_DOMAIN}/control-plane"
