@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from tulle.identity.enrolment import Enrolment, XdsDoor
 from tulle.identity.root import new_root
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.store.errors import StoreFull
 
 SECRET = "5e" * 32
 
@@ -52,6 +53,12 @@ class SmallMesh:
         return ConfigView([listener], [], [], []) if self.proxy(name) else None
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class RecordedAgents:
     """Keeps what it is told, and answers as the test wants."""
@@ -62,12 +69,20 @@ class RecordedAgents:
     acknowledged: dict[Health, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     registered: set[str] = field(default_factory=set)
     refuse: str = ""
+    disk_is_full: bool = False
+    begun: int = 0
+    may_register: asyncio.Event = field(default_factory=_set)
 
     def tell(self, *what: object) -> None:
+        if self.disk_is_full and what[0] != "keep_alive":
+            raise StoreFull("/data/store.db: no space left; make room")
         self.told.append(what)
         self.news.set()
 
     async def register(self, proxy: Proxy) -> None:
+        self.news.set()
+        self.begun += 1
+        await self.may_register.wait()
         if self.refuse:
             raise RegistrationRefused(self.refuse)
         self.registered.add(proxy.id)
@@ -181,8 +196,12 @@ class Api:
 
     async def until(self, *told: Any) -> None:
         """Waits until the agents' door has been told this."""
+        await self.see(lambda: told in self.told)
+
+    async def see(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition that what the agents' door is told makes true."""
         async with asyncio.timeout(10):
-            while told not in self.told:
+            while not condition():
                 self.agents.news.clear()
                 await self.agents.news.wait()
 

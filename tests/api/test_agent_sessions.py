@@ -124,6 +124,47 @@ async def test_an_agent_whose_lease_has_ended_is_told_to_register_again(api: Any
     assert ("abandon", "web-3fa2c1") not in api.told
 
 
+async def test_while_the_store_can_not_be_written_an_agent_is_told_and_keeps_its_lease(api: Any, web: Proxy) -> None:
+    full = {"error": "/data/store.db: no space left; make room"}
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        api.agents.disk_is_full = True
+        agent.say(health="healthy")
+        assert await agent.hear() == full
+        assert await agent.hear() is None
+    async with api.agent("web-3fa2c1") as agent:
+        agent.say(proxy=web)
+        assert await agent.hear() == full
+    assert ("abandon", "web-3fa2c1") not in api.told
+    assert await api.ask("DELETE", "/v1/services/default/web") == (503, full)
+
+
+async def test_an_agent_lost_while_the_store_can_not_be_written_is_logged(
+    api: Any, web: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        api.agents.disk_is_full = True
+        agent.send(b"")
+        assert await agent.hear() is None
+    assert "the agent of web-3fa2c1 is gone" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_an_end_noticed_late_takes_nothing_from_the_registration_that_follows(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as older:
+        await registered(older, web)
+        api.agents.may_register.clear()
+        async with api.agent("web-3fa2c1") as newer:
+            newer.say(proxy=web)
+            await api.see(lambda: api.agents.begun == 2)
+            older.send(b"")
+            assert await older.hear() is None
+            api.agents.may_register.set()
+            assert await newer.hear() == {"registered": True}
+            assert ("abandon", "web-3fa2c1") not in api.told
+
+
 async def test_what_the_mesh_can_not_take_is_refused_with_its_reason(api: Any, web: Proxy) -> None:
     api.agents.refuse = "web.default is a service of another kind"
     async with api.agent("web-3fa2c1") as agent:

@@ -94,7 +94,8 @@ class Client:
     def _add(self, key: Key, version: str, body: Body) -> None:
         type_url, name = key
         for required in map(tuple, body.get("requires", ())):
-            assert required in self.holds or required in self.refused, f"{key} came before {required}"
+            refused = self.refused & {required, (CDS, required[1])}
+            assert required in self.holds or refused, f"{key} came before {required}"
         self.refused.discard(key)
         if type_url == CDS:
             if key not in self.holds:

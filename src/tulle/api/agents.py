@@ -9,6 +9,7 @@ Leases, and what follows from a session's end, are the registry's matter.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
 from tulle.model.workload import Health, Proxy
 from tulle.store.errors import StoreError
+
+_log = logging.getLogger(__name__)
 
 _FIRST_LINE_WITHIN = 10.0
 
@@ -40,7 +43,7 @@ _report = msgspec.json.Decoder(_Report)
 
 
 class _BadLine(Exception):
-    """The agent sent what it must not, or the mesh can't take it. The message is for the agent's user."""
+    """The agent sent what it must not. The message is for the agent's user."""
 
 
 class _End(NamedTuple):
@@ -66,46 +69,54 @@ class AgentSessions:
         await answer.start()
         async with aclosing(lines_of(receive)) as lines:
             try:
-                proxy = await self._register(scope["path_params"]["proxy"], lines)
+                proxy = await _registered_proxy(scope["path_params"]["proxy"], lines)
             except _BadLine as error:
-                return await answer.end(str(error))
-            end = await self._serve(proxy, lines, answer, scope["state"]["closing"])
-        return await answer.end(end.error)
-
-    async def _register(self, proxy_id: str, lines: AsyncGenerator[bytes]) -> Proxy:
-        try:
-            async with asyncio.timeout(_FIRST_LINE_WITHIN):
-                proxy = _registration.decode(await anext(lines, b"")).proxy
-        except TimeoutError as error:
-            raise _BadLine(f"no registration came within {_FIRST_LINE_WITHIN:.0f} s") from error
-        except LineTooLong as error:
-            raise _BadLine(f"the registration is longer than {MAX_LINE} bytes") from error
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise _BadLine(f"the first line must be a registration: {error}") from error
-        if proxy.id != proxy_id:
-            raise _BadLine(f"the proxy {proxy.id!r} can't register as {proxy_id!r}")
-        if problems := list(proxy_problems(proxy)):
-            raise _BadLine("; ".join(problems))
-        try:
-            await self._agents.register(proxy)
-        except (RegistrationRefused, StoreError) as error:
-            raise _BadLine(str(error)) from error
-        return proxy
+                end = _End(str(error))
+            else:
+                end = await self._serve(proxy, lines, answer, scope["state"]["closing"])
+        await answer.end(end.error)
 
     async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
         earlier = self._newest.get(proxy.id)
-        self._newest[proxy.id] = answer
+        self._newest[proxy.id] = answer  # before the registration: the end of an earlier session takes nothing from it
         end = _End()
         try:
+            await self._agents.register(proxy)
             if earlier is not None:
                 await earlier.end("another session of this proxy took over")
             end = await _Session(self._agents, proxy, answer).run(lines)
+        except (RegistrationRefused, StoreError) as error:
+            end = _End(str(error))
         finally:
-            if self._newest[proxy.id] is answer:
+            if self._newest.get(proxy.id) is answer:
                 del self._newest[proxy.id]
                 if end.abandoned and not closing.is_set():
-                    await self._agents.abandon(proxy.id)
+                    await self._abandon(proxy.id)
         return end
+
+    async def _abandon(self, proxy: str) -> None:
+        try:
+            await self._agents.abandon(proxy)
+        except StoreError as error:
+            _log.warning("the agent of %s is gone, and its instances go only with its lease: %s", proxy, error)
+
+
+async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes]) -> Proxy:
+    """What the first line says. Raises _BadLine."""
+    try:
+        async with asyncio.timeout(_FIRST_LINE_WITHIN):
+            proxy = _registration.decode(await anext(lines, b"")).proxy
+    except TimeoutError as error:
+        raise _BadLine(f"no registration came within {_FIRST_LINE_WITHIN:.0f} s") from error
+    except LineTooLong as error:
+        raise _BadLine(f"the registration is longer than {MAX_LINE} bytes") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _BadLine(f"the first line must be a registration: {error}") from error
+    if proxy.id != proxy_id:
+        raise _BadLine(f"the proxy {proxy.id!r} can't register as {proxy_id!r}")
+    if problems := list(proxy_problems(proxy)):
+        raise _BadLine("; ".join(problems))
+    return proxy
 
 
 class _Session:
