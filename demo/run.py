@@ -95,9 +95,10 @@ class Demo:
         self._up()
         self._instance("b1")
         self._instance("b2")
-        self._wait("two instances of service-b are healthy", lambda: self._healthy() == 2)
+        self._wait("two instances of service-b are healthy", lambda: self._said("is healthy") == 2)
         say(
-            f"{BOLD}tulle run service-a -- python service_a.py{RESET}  {DIM}(requests.get('http://service-b/data') in a loop){RESET}"
+            f"{BOLD}tulle run service-a -- python service_a.py{RESET}  "
+            f"{DIM}(requests.get('http://service-b/data') in a loop){RESET}"
         )
         command = [str(TULLE), "run", "service-a", "--data", str(self.data), "--", sys.executable, "service_a.py"]
         process = self._start("service-a", command, stdout=subprocess.PIPE)
@@ -115,8 +116,9 @@ class Demo:
         self._watch(whole * 0.35 - 1 if self.deadline else float("inf"))
 
     def _up(self) -> None:
-        process = self._start("control plane", [str(TULLE), "up", "--data", str(self.data)])
-        self._wait("the control plane is ready", lambda: self._tulle("status") is not None or not alive(process))
+        before = self._said("ready:")
+        self._start("control plane", [str(TULLE), "up", "--data", str(self.data)])
+        self._wait("the control plane is ready", lambda: self._said("ready:") > before)
 
     def _instance(self, name: str) -> None:
         command = [str(TULLE), "run", "service-b", "--data", str(self.data), "--", sys.executable, "service_b.py", name]
@@ -154,18 +156,15 @@ class Demo:
                 raise SystemExit(f"demo: waited {seconds:.0f} s in vain until {what}; see {self.data / 'demo.log'}")
             time.sleep(0.05)
 
-    def _healthy(self) -> int:
-        services = self._tulle("services")
-        return sum(s["healthy"] for s in services if s["name"] == "service-b") if isinstance(services, list) else 0
+    def _said(self, words: str) -> int:
+        """How often the processes have said this."""
+        return (self.data / "demo.log").read_text(errors="replace").count(words)
 
     def _peer_identity(self) -> str | None:
         """Ask once more as service-a does, with the header that makes its sidecar say who proved to have answered."""
-        proxies = self._tulle("proxies")
-        port = (
-            next((p["outbound_port"] for p in proxies if p["service"] == "service-a"), None)
-            if isinstance(proxies, list)
-            else None
-        )
+        command = [str(TULLE), "proxies", "-o", "json", "--data", str(self.data)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        port = next((p["outbound_port"] for p in json.loads(done.stdout) if p["service"] == "service-a"), None)
         if port is None:
             return None
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": f"http://127.0.0.1:{port}"}))
@@ -173,12 +172,6 @@ class Demo:
             urllib.request.Request("http://service-b/data", headers={"x-tulle-explain": "1"}), timeout=5
         ) as answer:
             return str(answer.headers["x-tulle-peer"])
-
-    def _tulle(self, *words: str) -> object:
-        done = subprocess.run(
-            [str(TULLE), *words, "-o", "json", "--data", str(self.data)], capture_output=True, text=True
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else None
 
     def _start(self, name: str, command: list[str], stdout: int | None = None) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -209,10 +202,6 @@ class Demo:
                 except subprocess.TimeoutExpired:
                     process.kill()
         self.log.close()
-
-
-def alive(process: subprocess.Popen[str]) -> bool:
-    return process.poll() is None
 
 
 def program_of(agent: int, words: str) -> int:
