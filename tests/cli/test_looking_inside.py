@@ -26,7 +26,7 @@ async def test_status_is_shown_in_numbers(tulle: Any) -> None:
 async def test_services_are_listed_of_all_namespaces_or_one(tulle: Any) -> None:
     assert (await tulle("services")).rows == [
         ["api", "shop", "-", "0/0", "-"],
-        ["web", "default", "80/http,9000/grpc", "1/2", "v1,v2"],
+        ["web", "default", "80/http,9000/grpc", "1/2 (1 draining)", "v1,v2"],
     ]
     assert [row[0] for row in (await tulle("services", "-n", "shop")).rows] == ["api"]
     [web] = (await tulle("services", "-n", "default", "-o", "json")).json
@@ -74,7 +74,7 @@ async def test_a_sidecar_is_named_by_its_id_or_by_its_service_if_it_is_the_only_
         ("listeners", [["outbound", "127.0.0.1:15002", "acked", "1"]]),
         (
             "routes",
-            [["web:80", "web, web:80", "acked", "2"], ["routes", "api", "sent", "3"], ["routes", "db", "sent", "3"]],
+            [["web:80", "web +1", "acked", "2"], ["routes", "api", "sent", "3"], ["routes", "db", "sent", "3"]],
         ),
         ("clusters", [["web", "EDS", "LEAST_REQUEST", "rejected", "4"]]),
         (

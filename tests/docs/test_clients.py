@@ -46,5 +46,5 @@ def test_what_the_guide_says_of_a_client_is_tried_or_said_not_to_be(outcomes: di
 
 def test_calls_that_open_a_tunnel_or_name_no_host_fail_as_the_guide_says(outcomes: dict[str, Any]) -> None:
     assert "501" in outcomes["clients"]["grpc"]
-    assert outcomes["https"].startswith("ProxyError") and "503" in outcomes["https"]
+    assert outcomes["https"].startswith("ProxyError") and "501" in outcomes["https"]
     assert outcomes["underscore"] == "Bad Request"

@@ -55,3 +55,9 @@ def roots(authority: Authority) -> bytes:
 def issue(authority: Authority) -> Issue:
     """Name -> key and certificate."""
     return authority.issue
+
+
+@pytest.fixture
+def strangers() -> Issue:
+    """The same, from an authority that nobody trusts."""
+    return Authority().issue

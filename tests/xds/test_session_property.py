@@ -26,7 +26,6 @@ ALIASES = ("", ".mesh", ":80")
 
 services = st.sampled_from(SERVICES)
 aliases = st.sampled_from(ALIASES)
-bodies = st.integers(0, 3)
 Body = dict[str, Any]
 
 
@@ -77,7 +76,9 @@ class Client:
     def take(self, encoded: bytes) -> None:
         response = message("envoy.service.discovery.v3.DeltaDiscoveryResponse").FromString(encoded)
         type_url = response.type_url
-        items = {i.name: (i.version, json.loads(i.resource.value or "{}"), tuple(i.aliases)) for i in response.resources}
+        items = {
+            i.name: (i.version, json.loads(i.resource.value or "{}"), tuple(i.aliases)) for i in response.resources
+        }
         assert not set(items) & set(response.removed_resources)
         assert type_url == EDS or len(items) <= 1
         if any(body.get("bad") for _, body, _ in items.values()):
@@ -131,6 +132,7 @@ class Owner:
         self.session = Session()
         self.offered: dict[str, dict[str, Body]] = {}
         self.names: dict[str, None] = {}
+        self.changes = 0
         self.wished: set[Key] = set()
 
     def connect(self) -> None:
@@ -139,23 +141,38 @@ class Owner:
         self.wished.clear()
         self.wish()
 
-    def offer(self, service: str, target: str, **parts: Body) -> None:
-        requires = [[CDS, target], [EDS, target]]
-        self.offered[service] = {CDS: parts["cluster"], EDS: parts["endpoints"], VHDS: parts["host"] | {"requires": requires}}
-        self.wish()
+    def offer(self, service: str) -> None:
+        if service not in self.offered:
+            requires = [[CDS, service], [EDS, service]]
+            self.offered[service] = {CDS: {}, EDS: {}, VHDS: {"requires": requires}}
+            self.wish()
+
+    def change(self, service: str, type_url: str, bad: bool) -> None:
+        """Another body; one that the client refuses, if `bad`."""
+        if service in self.offered:
+            self.changes += 1
+            body = self.offered[service][type_url]
+            self.offered[service][type_url] = body | {"version": self.changes % 3, "bad": bad}
+            self.wish()
+
+    def redirect(self, service: str, to: str) -> None:
+        """The service's virtual host leads to another service's cluster."""
+        if {service, to} <= self.offered.keys():
+            self.offered[service][VHDS] |= {"requires": [[CDS, to], [EDS, to]]}
+            self.wish()
 
     def withdraw(self, service: str) -> None:
         self.offered.pop(service, None)
-        for other, parts in self.offered.items():  # nobody may need what is not wanted
+        for other, parts in self.offered.items():
             if [CDS, service] in parts[VHDS]["requires"]:
-                parts[VHDS] = parts[VHDS] | {"requires": [[CDS, other], [EDS, other]]}
+                self.redirect(other, other)
         self.wish()
 
     def repair(self) -> None:
         """Nothing is bad any more."""
         for parts in self.offered.values():
-            for type_url, body in parts.items():
-                parts[type_url] = {k: v for k, v in body.items() if k != "bad"} | {"repaired": "bad" in body}
+            for body in parts.values():
+                body["bad"] = False
         self.wish()
 
     def receive(self, request: Request) -> None:
@@ -211,26 +228,30 @@ class Stream(RuleBasedStateMachine):
         self.owner.connect()
         self.client.connect(order)
 
-    @rule(service=services, to=services, cluster=bodies, endpoints=bodies, host=bodies, bad=st.sampled_from("ceh---"))
-    def offer(self, service: str, to: str, cluster: int, endpoints: int, host: int, bad: str) -> None:
-        def body(version: int, letter: str) -> Body:
-            return {"version": version} | ({"bad": True} if bad == letter else {})
+    @rule(service=services, calm=st.booleans())
+    def offer(self, service: str, calm: bool) -> None:
+        self.owner.offer(service)
+        self._perhaps_settle(calm)
 
-        self.owner.offer(
-            service,
-            to if to in self.owner.offered else service,
-            cluster=body(cluster, "c"),
-            endpoints=body(endpoints, "e"),
-            host=body(host, "h"),
-        )
+    @rule(service=services, type_url=st.sampled_from((CDS, EDS, VHDS)), bad=st.booleans(), calm=st.booleans())
+    def change(self, service: str, type_url: str, bad: bool, calm: bool) -> None:
+        self.owner.change(service, type_url, bad)
+        self._perhaps_settle(calm)
 
-    @rule(service=services)
-    def withdraw(self, service: str) -> None:
+    @rule(service=services, to=services, calm=st.booleans())
+    def redirect(self, service: str, to: str, calm: bool) -> None:
+        self.owner.redirect(service, to)
+        self._perhaps_settle(calm)
+
+    @rule(service=services, calm=st.booleans())
+    def withdraw(self, service: str, calm: bool) -> None:
         self.owner.withdraw(service)
+        self._perhaps_settle(calm)
 
-    @rule(service=services, alias=aliases)
-    def ask(self, service: str, alias: str) -> None:
+    @rule(service=services, alias=aliases, calm=st.booleans())
+    def ask(self, service: str, alias: str, calm: bool) -> None:
         self.client.ask(f"rc/{service}{alias}")
+        self._perhaps_settle(calm)
 
     @rule()
     def forget_names(self) -> None:
@@ -253,14 +274,27 @@ class Stream(RuleBasedStateMachine):
         for _ in range(min(count, len(self.wire))):
             self.client.take(self.wire.popleft())
 
-    def teardown(self) -> None:
-        self.owner.repair()
+    @rule()
+    def settle(self) -> None:
+        """Everything that is under way arrives, and what follows from it."""
         self.flush()
         for _ in range(1000):
             if not (self.wire or self.client.out):
-                break
-            self.responses_arrive(len(self.wire))
-            self.requests_arrive(len(self.client.out))
+                return
+            while self.wire:
+                self.client.take(self.wire.popleft())
+            while self.client.out:
+                self.owner.receive(self.client.out.popleft())
+            self.flush()
+        raise AssertionError("it never comes to rest")
+
+    def _perhaps_settle(self, calm: bool) -> None:
+        if calm:
+            self.settle()
+
+    def teardown(self) -> None:
+        self.owner.repair()
+        self.settle()
         client, session, wanted = self.client, self.owner.session, self.owner.wanted()
         assert {k: version for k, (version, _) in client.holds.items()} == {k: r.version for k, r in wanted.items()}
         assert not (client.waiting or client.warming or client.ambiguous)
@@ -272,5 +306,5 @@ class Stream(RuleBasedStateMachine):
         assert not session.flush()
 
 
-Stream.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+Stream.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestTheClientAlwaysEndsWithWhatIsWanted: Callable[..., Any] = Stream.TestCase

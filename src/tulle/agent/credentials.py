@@ -18,6 +18,7 @@ from tulle.agent.console import Console
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
 from tulle.agent.key_making import KeyMaker, Keys, begin, finish
+from tulle.config import data_folder
 
 _RETRY_SECONDS = 0.25
 _RENEWAL_BACK_OFF = (1.0, 30.0)
@@ -53,7 +54,7 @@ class Credentials:
             except (FileNotFoundError, ConnectionRefusedError):
                 text = (
                     f"no control plane is running for {self._config.data}; start one in another terminal with\n"
-                    f"    tulle up --data {self._config.data}\nwaiting for it"
+                    f"    {_tulle_up(self._config.data)}\nwaiting for it"
                 )
             except OSError as error:
                 text = f"the control plane does not answer ({_text(error)}); trying on"
@@ -124,6 +125,10 @@ def _secret(name: str, content: dict[str, Any]) -> str:
 
 def _inline(text: str) -> dict[str, str]:
     return {"inline_string": text}
+
+
+def _tulle_up(data: str) -> str:
+    return "tulle up" if data == str(data_folder()) else f"tulle up --data {data}"
 
 
 def _text(error: Exception) -> str:

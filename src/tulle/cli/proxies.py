@@ -48,7 +48,7 @@ def command(namespace: str | None, output: str, data: Path) -> None:
         )
         for proxy in proxies
     ]
-    print_table(("PROXY", "SERVICE", "NAMESPACE", "HEALTH", "CONNECTED", "IN SYNC", "SINCE", "NAMES"), rows)
+    print_table(("PROXY", "SERVICE", "NAMESPACE", "HEALTH", "CONNECTED", "IN SYNC", "SINCE", "ASKED"), rows)
     for proxy in proxies:
         print_rejected(proxy)
 

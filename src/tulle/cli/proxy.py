@@ -86,7 +86,7 @@ def _show_proxy(proxy: ProxyView, output: str) -> None:
             ),
             ("connected", f"{yes(proxy.connected)} {connected}"),
             ("in sync", f"{yes(proxy.in_sync)} {in_sync}"),
-            ("names", str(proxy.names)),
+            ("asked for", f"{proxy.names} names"),
         ]
     )
     print_rejected(proxy)
@@ -106,7 +106,8 @@ def _route(resource: ResourceView) -> Iterator[Sequence[str]]:
     name, state, version = _common(resource)
     hosts = resource.resource.get("virtual_hosts", [resource.resource])
     for host in hosts:
-        yield name, ", ".join(host.get("domains", [])) or "-", state, version
+        first, *more = host.get("domains", []) or ["-"]
+        yield name, f"{first} +{len(more)}" if more else first, state, version
 
 
 def _cluster(resource: ResourceView) -> Iterator[Sequence[str]]:

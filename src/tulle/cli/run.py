@@ -45,7 +45,9 @@ class _BeforeTheDashes(click.Command):
 
 @click.command("run", cls=_BeforeTheDashes)
 @click.argument("name")
-@click.option("-n", "--namespace", default="default", show_default=True, help="The service's namespace.")
+@click.option(
+    "-n", "--namespace", default="default", metavar="NAME", show_default=True, help="The service's namespace."
+)
 @click.option("--service-account", metavar="NAME", help="Whom its certificate names.  [default: the service's name]")
 @click.option("--version", default="", metavar="TEXT", help="The program's version, such as v2.")
 @click.option(
@@ -87,7 +89,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     \b
     Examples:
       tulle run service-b -- python b.py
-      tulle run service-b --version v2 --health /healthz -- gunicorn -b 127.0.0.1:8000 app:app
+      tulle run service-b --version v2 --health /healthz -- gunicorn app:app
       tulle run service-b --port 80:8000 -- uvicorn --port 8000 app:app
     """
     config = agent_config(program=ctx.meta["program"], **given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed
 from tulle.cli.printing import ago, print_json, print_table
+from tulle.model.workload import Health
 
 
 @click.command("services")
@@ -53,12 +55,19 @@ def _print_services(services: list[ServiceView]) -> None:
             service.name,
             service.namespace,
             ",".join(f"{port.number}/{port.protocol}" for port in service.ports) or "-",
-            f"{service.healthy}/{len(service.instances)}",
+            _healthy(service),
             ",".join(sorted({instance.version for instance in service.instances if instance.version})) or "-",
         )
         for service in services
     ]
     print_table(("NAME", "NAMESPACE", "PORTS", "HEALTHY", "VERSIONS"), rows)
+
+
+def _healthy(service: ServiceView) -> str:
+    """`1/3 (2 starting)`: a program that only calls others stays `starting`, and nothing is wrong with it."""
+    others = Counter(str(i.health) for i in service.instances if i.health is not Health.HEALTHY)
+    words = ", ".join(f"{count} {health}" for health, count in sorted(others.items()))
+    return f"{service.healthy}/{len(service.instances)}" + (f" ({words})" if words else "")
 
 
 def _print_instances(services: list[ServiceView]) -> None:

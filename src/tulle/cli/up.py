@@ -19,7 +19,7 @@ from tulle.config import MIN_CERT_TTL, LogFormat, Settings
     "--xds-port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="The loopback port on which sidecars get their configuration.  [default: the last one used, or any free one]",
+    help="The loopback port on which sidecars get their configuration: the last one used, at first any free one.",
 )
 @click.option(
     "--cert-ttl",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tulle.api import doors
 from tulle.control_plane.mesh import LiveMesh
 from tulle.model.names import ServiceName
@@ -54,8 +56,23 @@ class AgentReports:
         await self._changes.until(proxy, lambda: self._has(proxy, health))
         registered = self._hub.mesh.proxies.get(proxy)
         for service in {w.service for w in registered.workloads} if registered else ():
+            for caller in self._away(service):
+                await self._changes.until(caller, partial(self._is_back, caller))
             for view in self._hub.holders(service):
                 await self._acknowledged(view, service)
+
+    def _away(self, service: ServiceName) -> list[str]:
+        """Registered callers of the service whose Envoys have no stream now, and so may hold something older.
+
+        So it is for all of them for a moment after the control plane has started.
+        """
+        mesh = self._hub.mesh
+        callers = {caller for caller, callees in mesh.callees.items() if any(c.service == service for c in callees)}
+        proxies = [p for p in mesh.proxies.values() if any(w.service in callers for w in p.workloads)]
+        return [p.id for p in proxies if not self._is_back(p.id)]
+
+    def _is_back(self, proxy: str) -> bool:
+        return proxy in self._hub.views or proxy not in self._hub.mesh.proxies
 
     async def _acknowledged(self, view: View, service: ServiceName) -> None:
         def done() -> bool:

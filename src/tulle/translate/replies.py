@@ -40,8 +40,9 @@ def inbound_replies() -> dict[str, Any]:
     return {
         "mappers": [
             _mapper(["UF", "UH"], "the program behind this sidecar takes no connection", unseen=True),
+            _mapper(["UPE"], "the program behind this sidecar answered with something that is no proper HTTP"),
             _mapper(
-                ["UC", "UR", "LR", "UPE", "UT"],
+                ["UC", "UR", "LR", "UT"],
                 "the program behind this sidecar ended the connection before it answered",
             ),
         ]

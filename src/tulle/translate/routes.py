@@ -36,9 +36,7 @@ def route_configuration(outbound: Outbound) -> Any:
 def initial_virtual_host(route_config: str) -> Any:
     """See names.initial_virtual_host."""
     name = names.initial_virtual_host(route_config)
-    return message("envoy.config.route.v3.VirtualHost")(
-        name=name, domains=["_init.invalid"], routes=_refusal(503, "no such host")
-    )
+    return message("envoy.config.route.v3.VirtualHost")(name=name, domains=["_init.invalid"])
 
 
 def virtual_host(host: VirtualHost) -> Any:
@@ -48,11 +46,14 @@ def virtual_host(host: VirtualHost) -> Any:
         parts = {
             "routes": _calls(names.backend(host.destination)),
             "retry_policy": _retries(_UNSEEN),
+            "request_headers_to_remove": [names.EXPLAIN_HEADER],
             "response_headers_to_remove": [names.NOT_SERVED_HEADER],
         }
     elif host.answer is Answer.PASSTHROUGH:
         only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
         parts = {"routes": [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]}
+    elif host.answer is Answer.UNKNOWN:
+        parts = {"routes": [*_no_tunnel(), *_refusal(503, host.problem)]}
     else:
         parts = {"routes": _refusal(503, host.problem)}
     name = names.virtual_host(host.route_config, host.destination)
@@ -67,26 +68,26 @@ def mesh_hosts(namespaces: Sequence[str]) -> str:
 
 
 def _calls(cluster: str) -> list[dict[str, Any]]:
-    explained = {
-        "request_headers_to_remove": [names.EXPLAIN_HEADER],
-        "response_headers_to_add": [
-            {
-                "header": {"key": names.PEER_HEADER, "value": "%UPSTREAM_PEER_URI_SAN%"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
-    }
     route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}}
+    retried = {**route, "retry_policy": _retries(_SAFE)}
     safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
     explain = {"name": names.EXPLAIN_HEADER, "present_match": True}
     return [
-        *_refusal(
-            501, "a tunnel (CONNECT) to a service of the mesh is not supported: call it by http://", connect_only=True
-        ),
-        {"match": {"prefix": "/", "headers": [explain]}, "route": route, **explained},
-        {"match": {"prefix": "/", "headers": [safe]}, "route": {**route, "retry_policy": _retries(_SAFE)}},
+        *_no_tunnel(),
+        {
+            "match": {"prefix": "/", "headers": [explain, safe]},
+            "route": retried,
+            "response_headers_to_add": [_set(names.PEER_HEADER, "%UPSTREAM_PEER_URI_SAN%")],
+        },
+        {"match": {"prefix": "/", "headers": [safe]}, "route": retried},
         {"match": {"prefix": "/"}, "route": route},
     ]
+
+
+def _no_tunnel() -> list[dict[str, Any]]:
+    """What a tunnel carries, the mesh could not see: neither retried nor balanced by request."""
+    error = "a tunnel (CONNECT) to a service of the mesh is not supported: call it by http://"
+    return [{"match": {"connect_matcher": {}}, **_answer(501, error)}]
 
 
 def _retries(retry_on: str) -> dict[str, Any]:
@@ -112,21 +113,21 @@ def _passthrough(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _refusal(
-    status: int, error: str, headers: Sequence[dict[str, Any]] = (), connect_only: bool = False
-) -> list[dict[str, Any]]:
-    """Routes that answer at once, for plain requests and for tunnels."""
-    body = json.dumps({"error": error, "code": status})
-    answer = {
-        "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": [
-            {
-                "header": {"key": "content-type", "value": "application/json"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
+def _refusal(status: int, error: str, headers: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Routes that answer at once, tunnels and all other requests."""
+    matches: list[dict[str, Any]] = [{"connect_matcher": {}}, {"prefix": "/"}]
+    return [{"match": {**match, "headers": headers}, **_answer(status, error)} for match in matches]
+
+
+def _answer(status: int, error: str) -> dict[str, Any]:
+    return {
+        "direct_response": {
+            "status": status,
+            "body": {"inline_string": json.dumps({"error": error, "code": status})},
+        },
+        "response_headers_to_add": [_set("content-type", "application/json")],
     }
-    matches: list[dict[str, Any]] = (
-        [{"connect_matcher": {}}] if connect_only else [{"connect_matcher": {}}, {"prefix": "/"}]
-    )
-    return [{"match": {**match, "headers": headers}, **answer} for match in matches]
+
+
+def _set(header: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": header, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -14,16 +14,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-import grpc
-import grpc.aio
 from msgspec import Struct
 
 from tulle.xds.decoding import MalformedRequest, decode
+from tulle.xds.grpc_library import aio, grpc
 from tulle.xds.requests import Request
 
 SERVICE, METHOD = "envoy.service.discovery.v3.AggregatedDiscoveryService", "DeltaAggregatedResources"
 
-_aio: Any = grpc.aio
 _FIRST_REQUEST_S = 10.0
 _OPTIONS = [
     # Envoy pings an idle connection; gRPC would take the third ping as an attack and end the connection.
@@ -96,7 +94,7 @@ async def serve(
     Raises PortUnavailable.
     """
     streams: set[asyncio.Task[None]] = set()
-    server = _aio.server(handlers=(_handlers(owner, streams),), options=_OPTIONS)
+    server = aio.server(handlers=(_handlers(owner, streams),), options=_OPTIONS)
     try:
         bound = server.add_secure_port(f"{host}:{port}", _credentials(identity))
     except RuntimeError as error:
@@ -185,7 +183,7 @@ async def _first(context: Any) -> Request:
             data = await context.read()
     except TimeoutError as error:
         raise MalformedRequest(f"no request within {_FIRST_REQUEST_S:.0f} s") from error
-    if data is _aio.EOF:
+    if data is aio.EOF:
         raise MalformedRequest("no request at all")
     request = decode(data)
     if not request.node:
@@ -196,7 +194,7 @@ async def _first(context: Any) -> Request:
 async def _read(context: Any, subscriber: Subscriber, first: Request, changed: asyncio.Event) -> None:
     subscriber.receive(first)
     changed.set()
-    while (data := await context.read()) is not _aio.EOF:
+    while (data := await context.read()) is not aio.EOF:
         subscriber.receive(decode(data))
         changed.set()
 
