@@ -14,7 +14,7 @@ import yaml
 from tulle.agent import credentials, health, session
 from tulle.agent.api import Enrolment
 from tulle.config import Settings
-from tulle.pipeline.view import MOST_DESTINATIONS
+from tulle.pipeline.demands import MOST_SERVICES, MOST_STRANGERS
 from tulle.registry.registry import Registry
 from tulle.translate import names
 
@@ -87,8 +87,8 @@ def test_every_answer_of_a_sidecar_is_told_and_no_other() -> None:
         used |= set(matching)
     # This one comes of an Envoy that rejects what no golden case sends; tests/pipeline has it.
     assert set(told) - used == {"this sidecar rejected the configuration of NAME: REASON"}
-    view = (ROOT / "src" / "tulle" / "pipeline" / "view.py").read_text()
-    assert "this sidecar rejected the configuration of {" in view
+    source = (ROOT / "src" / "tulle" / "resolve" / "outbound.py").read_text()
+    assert "this sidecar rejected the configuration of {" in source
 
 
 def of(kind: str, start: str) -> list[dict[str, Any]]:
@@ -120,7 +120,9 @@ def test_tls_is_the_same_at_least_and_at_most() -> None:
 
 
 def test_bounds_and_clocks_are_those_of_the_code() -> None:
-    assert f"at most {MOST_DESTINATIONS:,}" in section("Answers of the sidecar itself")
+    assert f"at most {MOST_SERVICES:,} services and {MOST_STRANGERS:,} other" in section(
+        "Answers of the sidecar itself"
+    )
     told = {row[0]: row[1] for row in rows(section("Clocks and bounds"))}
     settings = Settings(Path("/"))
     grace = (Registry.__init__.__defaults__ or ())[-1]
@@ -136,7 +138,8 @@ def test_bounds_and_clocks_are_those_of_the_code() -> None:
         ),
         "it has to answer within": f"{health._TIMEOUT_SECONDS:g} s",
         "it is unhealthy after": f"1 refused connection, or {health._FAILURES} failures of another kind in a row",
-        "hosts of the mesh that one sidecar holds, at most": f"{MOST_DESTINATIONS:,}",
+        "services that one sidecar holds, at most": f"{MOST_SERVICES:,}",
+        "other names that it was asked for, at most": f"{MOST_STRANGERS:,}",
         "a certificate lives": (
             f"{settings.cert_ttl / 3600:g} h, and is renewed between {early:g} and {late:g} % of that"
         ),

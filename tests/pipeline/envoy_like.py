@@ -27,6 +27,7 @@ class EnvoyLike:
         self.learned: list[Learned] = []
         self._started: set[str] = set()
         self._once = False
+        self.refuses_kind: str | None = None
         for kind in (CDS, LDS):
             self._start(kind)
 
@@ -56,7 +57,7 @@ class EnvoyLike:
         kind = response.type_url
         names = [r.name for r in response.resources]
         self.sent += [(kind, name) for name in names] + [(kind, f"-{name}") for name in response.removed_resources]
-        if self.refuses & set(names):
+        if self.refuses & set(names) and self.refuses_kind in (None, kind):
             self.refuses -= set(names) if self._once else set()
             self._request(Request(kind, nonce=response.nonce, error="no, thank you"))
             return

@@ -57,7 +57,7 @@ class Case:
         mesh, workload = self.mesh(), self.proxy.workloads[0]
         picture: list[Any] = list(doors(mesh, self.proxy))
         for ask in self.asks:
-            destination = destination_of(ask, workload.service.namespace, mesh.namespaces)
+            destination = destination_of(ask, workload.service.namespace)
             if destination is None:
                 continue
             picture.append(outbound.virtual_host(mesh, workload, destination))

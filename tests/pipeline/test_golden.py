@@ -8,12 +8,18 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from golden import CASES, Case, decoded, envoy_yaml, ir_yaml
 from tulle.envoy_api.binary import find
+from tulle.envoy_api.messages import to_dict
+from tulle.ir.types import Outbound, OutboundRoutes
 from tulle.translate.bootstrap import bootstrap
+from tulle.translate.clusters import passthrough_cluster
+from tulle.translate.listeners import outbound_listener
+from tulle.translate.routes import route_configuration
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
 
 STAGES = ("ir.yaml", "envoy.yaml")
@@ -62,6 +68,19 @@ def test_no_output_holds_a_secret(folder: Path) -> None:
         assert b"inline_string" not in resource.body
 
 
+def test_envoy_takes_the_hosts_of_hundreds_of_namespaces(tmp_path: Path) -> None:
+    outbound = Outbound("outbound.a", 20002)
+    routes = to_dict(
+        route_configuration(OutboundRoutes("outbound.a", 20002, tuple(f"namespace-{n}" for n in range(500))))
+    )
+    listener = to_dict(outbound_listener(outbound))
+    del routes["vhds"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    del manager["rds"]
+    manager["route_config"] = routes
+    validate(tmp_path, [to_dict(passthrough_cluster())], [listener])
+
+
 @cases
 def test_envoy_accepts_it(folder: Path, tmp_path: Path) -> None:
     """Everything that the proxy is sent, as one static configuration."""
@@ -81,13 +100,18 @@ def test_envoy_accepts_it(folder: Path, tmp_path: Path) -> None:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         if "rds" in manager:
             manager["route_config"] = next(r for r in of[RDS] if r["name"] == manager.pop("rds")["route_config_name"])
+    validate(tmp_path, of[CDS], of[LDS])
+
+
+def validate(folder: Path, clusters: list[Any], listeners: list[Any]) -> None:
+    """`envoy --mode validate` with the bootstrap that every sidecar gets."""
     config = bootstrap("proxy", "127.0.0.1", 15012, "spiffe://cluster.local/control-plane")
-    config["static_resources"]["clusters"] += of[CDS]
-    config["static_resources"]["listeners"] = of[LDS]
-    (tmp_path / "bootstrap.json").write_text(json.dumps(config))
-    (tmp_path / "sds").mkdir()
+    config["static_resources"]["clusters"] += clusters
+    config["static_resources"]["listeners"] = listeners
+    (folder / "bootstrap.json").write_text(json.dumps(config))
+    (folder / "sds").mkdir()
     for name in ("identity", "proxy", "bundle"):
-        (tmp_path / "sds" / f"{name}.json").write_text("{}")
+        (folder / "sds" / f"{name}.json").write_text("{}")
     command = [str(find().path), "-c", "bootstrap.json", "--mode", "validate", "-l", "error"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

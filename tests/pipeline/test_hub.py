@@ -7,8 +7,9 @@ from golden import known_services
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
-from tulle.pipeline import view as view_module
+from tulle.pipeline import demands
 from tulle.pipeline.hub import Hub, Learned
+from tulle.xds.requests import Request
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
 
 A, B, C = (ServiceName("default", name) for name in ("service-a", "service-b", "service-c"))
@@ -147,13 +148,35 @@ def hub_changes(envoy: EnvoyLike) -> list[tuple[str, str]]:
 
 
 def test_a_sidecar_that_asks_for_more_than_any_program_calls_is_told_no_route() -> None:
-    hub = hub_of(instance("a1", A, None))
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
     envoy = EnvoyLike(hub, "a1").settle()
-    names = [f"s{n}" for n in range(view_module.MOST_DESTINATIONS + 5)]
-    envoy.ask(*names)
+    envoy.ask(*(f"s{n}" for n in range(demands.MOST_STRANGERS + 5)))
     envoy.settle()
     assert len([body for (kind, _), body in envoy.bodies.items() if kind == VHDS and body is None]) == 5
     assert envoy.view.ready
+    envoy.ask("service-b")
+    envoy.settle()
+    assert TO_B in str(envoy.bodies[VHDS, host("service-b")]), "strangers crowd out no service"
+
+
+def test_what_one_stream_asks_for_is_bounded_whatever_it_is() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    envoy = EnvoyLike(hub, "a1").settle()
+    spellings = [
+        "".join(c.upper() if bits >> n & 1 else c for n, c in enumerate("service-b")) for bits in range(0, 512, 8)
+    ]
+    envoy.ask(*dict.fromkeys(spellings))
+    envoy.ask(*(f"-x{n}" for n in range(demands.MOST_NAMES * 2)))
+    envoy.settle()
+    assert len([name for kind, name in envoy.sent if kind == VHDS]) <= demands.MOST_NAMES + 2
+    hub.receive(envoy.view, Request("type.googleapis.com/no.such.Type", subscribe=("x",)))
+    assert {r.type_url for r in envoy.view.session.wanted} <= {CDS, EDS, LDS, RDS, VHDS}
+
+
+def test_only_the_newest_streams_of_a_proxy_are_kept() -> None:
+    hub = hub_of(instance("a1", A, None))
+    views = [hub.connect("a1") for _ in range(5)]
+    assert [view.superseded for view in views] == [True, True, False, False, False]
 
 
 def test_a_malformed_name_is_answered_with_nothing() -> None:
@@ -186,3 +209,37 @@ def test_our_own_mistake_with_one_proxy_leaves_the_others_served() -> None:
     touched = hub.apply(Snapshot(7, {"b2": instance("b2", B)}))
     assert [(fault.proxy, fault.revision) for fault in touched.faults] == [("a1", 7)]
     assert callers[1].settle().sent == [(EDS, TO_B)]
+
+
+def test_a_rejected_first_load_assignment_is_tried_again_when_it_changes() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    envoy = EnvoyLike(hub, "a1", refuses=frozenset([TO_B])).settle()
+    envoy.refuses_kind = EDS
+    envoy.ask("service-b")
+    envoy.refuse_only_once()
+    envoy.settle()
+    assert "no, thank you" in str(envoy.bodies[VHDS, host("service-b")])
+    hub.apply(Snapshot(5, {"b2": instance("b2", B)}))
+    envoy.settle()
+    assert TO_B in str(envoy.bodies[VHDS, host("service-b")])
+    assert not envoy.view.rejections
+
+
+def test_what_nobody_asks_for_any_more_is_not_kept() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    envoy = EnvoyLike(hub, "a1").settle()
+    envoy.ask("service-b")
+    envoy.settle()
+    assert hub._encoder._memos
+    hub.disconnect(envoy.view)
+    assert not hub._encoder._memos
+
+
+def test_a_new_namespace_changes_the_routes_of_all_and_nothing_else() -> None:
+    hub = hub_of(instance("a1", A, None), instance("c1", C))
+    envoys = [EnvoyLike(hub, proxy).settle() for proxy in ("a1", "c1")]
+    new = instance("n1", ServiceName("new", "n"))
+    for envoy in envoys:
+        envoy.sent.clear()
+    hub.apply(Snapshot(5, {"n1": new}, known_services([new])))
+    assert [envoy.settle().sent for envoy in envoys] == [[(RDS, "outbound.a1")], [(RDS, "outbound.c1")]]

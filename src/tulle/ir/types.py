@@ -43,7 +43,7 @@ class Answer(StrEnum):
 
     ROUTE = "route"  # to the backend of the same destination
     PASSTHROUGH = "passthrough"  # no service of the mesh: to wherever DNS says
-    UNKNOWN = "unknown"  # the name can only be a mesh name, and the mesh has no such service
+    UNKNOWN = "unknown"  # the service has no such port
     REJECTED = "rejected"  # the proxy rejected the configuration of this destination
 
 
@@ -52,7 +52,7 @@ class VirtualHost(Struct, frozen=True):
 
     route_config: the outbound route configuration it belongs to.
     domains: the authorities it serves, each with the port as it is written.
-    problem: for REJECTED, what the caller is told.
+    problem: what the caller is told where there is no backend.
     """
 
     route_config: str
@@ -63,7 +63,17 @@ class VirtualHost(Struct, frozen=True):
 
 
 class Outbound(Struct, frozen=True):
-    """Where a workload's own calls go in. `namespaces`: sorted; names in them are asked for, all others pass through."""
+    """Where a workload's own calls go in."""
+
+    route_config: str
+    port: int
+
+
+class OutboundRoutes(Struct, frozen=True):
+    """Which of them are a matter of the mesh: names in `namespaces` (sorted) are asked for, all others pass through.
+
+    port: as Outbound's; a call to it would come back for ever.
+    """
 
     route_config: str
     port: int

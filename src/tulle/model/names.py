@@ -7,7 +7,6 @@ The forms are Kubernetes' and Istio's: `service-b`, `service-b.default`, `servic
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -60,11 +59,11 @@ def label_problem(what: str, text: str) -> str | None:
     )
 
 
-def destination_of(authority: str, namespace: str, namespaces: Collection[str]) -> Destination | None:
+def destination_of(authority: str, namespace: str) -> Destination | None:
     """Which destination a caller in `namespace` means by `authority` (`host` or `host:port`, any case).
 
-    None if the authority has no form that a mesh name can have: more labels than a mesh name, a namespace that is not
-    in `namespaces`, an address, a bad port. Says nothing about whether such a service exists.
+    None if the authority has no form that a mesh name can have: other labels than a mesh name, an address, a bad port.
+    Says nothing about whether there is such a service, or such a namespace.
     """
     host, _, port_text = authority.lower().partition(":")
     port = DEFAULT_PORT
@@ -77,8 +76,7 @@ def destination_of(authority: str, namespace: str, namespaces: Collection[str]) 
     labels = host.removesuffix(".").split(".")
     if labels[2:] in ([], ["svc"], ["svc", *MESH_DOMAIN.split(".")]):
         name, space = labels[0], labels[1] if len(labels) > 1 else namespace
-        fully_qualified = len(labels) > 3
-        if is_label(name) and is_label(space) and (len(labels) < 2 or fully_qualified or space in namespaces):
+        if is_label(name) and is_label(space):
             return Destination(ServiceName(space, name), port)
     return None
 
@@ -88,7 +86,7 @@ def destination_from(text: str) -> Destination | None:
     host, _, port = text.partition(":")
     if not port.isdigit() or not host.endswith(f".svc.{MESH_DOMAIN}"):
         return None
-    return destination_of(text, DEFAULT_NAMESPACE, ())
+    return destination_of(text, DEFAULT_NAMESPACE)
 
 
 def authorities(destination: Destination, namespace: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from tulle.pipeline.view import View
 from tulle.resolve import index
 from tulle.resolve.index import Mesh
 from tulle.xds.requests import Request
+from tulle.xds.subscription import SIDECAR
 
 
 class Learned(Struct, frozen=True):
@@ -46,6 +47,11 @@ class Touched(Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
+_KINDS = {kind.type_url for kind in SIDECAR}
+# Streams of one proxy at once: the newest, one that it is about to leave, one that is half dead.
+_MOST_STREAMS = 3
+
+
 class Hub:
     """All views of one mesh. Not thread-safe; one event loop drives it."""
 
@@ -56,12 +62,14 @@ class Hub:
         self._interested: dict[ServiceName, dict[View, None]] = defaultdict(dict)
 
     def connect(self, proxy_id: str) -> View:
-        """A proxy's stream begins. A proxy may have two for a while (a restart, a half-dead connection)."""
+        """A proxy's stream begins. A proxy may have several for a while (a restart, a half-dead connection)."""
         view = View(proxy_id, self._encoder)
-        self.views[proxy_id].append(view)
         if proxy := self.mesh.proxies.get(proxy_id):
             view.serve(self.mesh, proxy)
-            self._note(view)
+        self.views[proxy_id].append(view)
+        self._note(view)
+        for older in self.views[proxy_id][:-_MOST_STREAMS]:
+            older.superseded = True
         return view
 
     def disconnect(self, view: View) -> None:
@@ -74,10 +82,13 @@ class Hub:
             holders.pop(view, None)
             if not holders:
                 del self._interested[service]
+                self._encoder.forget(service)
 
     def receive(self, view: View, request: Request) -> Touched:
         """A proxy's request; raises nothing for what a faulty proxy may say."""
-        events = view.session.receive(request)
+        if request.type_url not in _KINDS:
+            return Touched()
+        events = view.session.receive(view.within_budget(request))
         view.receive(self.mesh, events)
         return Touched((view,), self._note(view))
 

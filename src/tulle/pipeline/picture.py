@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from msgspec import Struct
 
-from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound
-from tulle.model.names import Destination
+from tulle.ir.types import Backend, Endpoints, Inbound, Outbound, OutboundRoutes
+from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import inbound, outbound
 from tulle.resolve.index import Mesh, Service
 from tulle.translate import resources
 from tulle.xds.resources import Resource
+
+Door = Outbound | OutboundRoutes | Inbound
 
 
 class Encoder:
@@ -20,48 +22,74 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        self._backends: dict[Destination, tuple[Service | None, Backend, Resource]] = {}
-        self._endpoints: dict[Destination, tuple[Service | None, Endpoints, Resource]] = {}
+        self._memos: dict[ServiceName, dict[int, _Memo]] = {}
 
     def backend(self, mesh: Mesh, destination: Destination) -> Resource | None:
         """The destination's cluster; None if the mesh has no such service or the service no such port."""
+        memo = self._of(mesh, destination)
+        return memo.cluster if memo else None
+
+    def load_assignment(self, mesh: Mesh, destination: Destination) -> Resource | None:
+        """The destination's endpoints; None as for `backend`."""
+        memo = self._of(mesh, destination)
+        return memo.assignment if memo else None
+
+    def forget(self, service: ServiceName) -> None:
+        """Nobody asks for the service any more."""
+        self._memos.pop(service, None)
+
+    def _of(self, mesh: Mesh, destination: Destination) -> _Memo | None:
+        memos = self._memos.setdefault(destination.service, {})
+        before = memos.pop(destination.port, None)
         service = mesh.services.get(destination.service)
-        held = self._backends.get(destination)
-        if held is not None and held[0] is service:
-            return held[2]
-        value = outbound.backend(mesh, destination)
-        if value is None:
-            self._backends.pop(destination, None)
-            return None
-        resource = held[2] if held and held[1] == value else resources.backend(value)
-        self._backends[destination] = (service, value, resource)
-        return resource
-
-    def load_assignment(self, mesh: Mesh, destination: Destination) -> Resource:
-        """The destination's endpoints."""
-        service = mesh.services.get(destination.service)
-        held = self._endpoints.get(destination)
-        if held is not None and held[0] is service:
-            return held[2]
-        value = outbound.endpoints(mesh, destination)
-        resource = held[2] if held and held[1] == value else resources.load_assignment(value)
-        self._endpoints[destination] = (service, value, resource)
-        return resource
+        after = before if before and before.service is service else _translated(mesh, service, destination, before)
+        if after is not None:
+            memos[destination.port] = after
+        return after
 
 
-def doors(mesh: Mesh, proxy: Proxy) -> tuple[Outbound | Inbound, ...]:
+class _Memo(Struct, frozen=True):
+    """What a service's value was translated to."""
+
+    service: Service | None
+    backend: Backend
+    cluster: Resource
+    endpoints: Endpoints
+    assignment: Resource
+
+
+def _translated(mesh: Mesh, service: Service | None, destination: Destination, before: _Memo | None) -> _Memo | None:
+    backend, endpoints = outbound.backend(mesh, destination), outbound.endpoints(mesh, destination)
+    if backend is None:
+        return None
+    same_backend = before is not None and before.backend == backend
+    same_endpoints = before is not None and before.endpoints == endpoints
+    return _Memo(
+        service,
+        backend,
+        before.cluster if before and same_backend else resources.backend(backend),
+        endpoints,
+        before.assignment if before and same_endpoints else resources.load_assignment(endpoints),
+    )
+
+
+def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
     """Where calls of a proxy's workloads go in and come in."""
-    found: list[Outbound | Inbound] = []
+    found: list[Door] = []
     for workload in proxy.workloads:
-        found.append(outbound.outbound(mesh, proxy, workload))
+        found += [outbound.outbound(proxy, workload), outbound.outbound_routes(mesh, proxy, workload)]
         if (door := inbound.inbound(proxy, workload)) is not None:
             found.append(door)
     return tuple(found)
 
 
-def standing(found: tuple[Outbound | Inbound, ...]) -> tuple[Resource, ...]:
-    """What a proxy holds whatever its workloads call: their doors."""
-    return tuple(r for d in found for r in (resources.outbound(d) if isinstance(d, Outbound) else resources.inbound(d)))
+def standing(door: Door) -> tuple[Resource, ...]:
+    """What a proxy holds for a door, whatever its workloads call."""
+    if isinstance(door, Outbound):
+        return resources.outbound(door)
+    if isinstance(door, OutboundRoutes):
+        return resources.outbound_routes(door)
+    return resources.inbound(door)
 
 
 def reach(
@@ -77,10 +105,8 @@ def reach(
     asked: the names, verbatim. rejected: why the proxy took none of it; its callers are then told that.
     """
     host = outbound.virtual_host(mesh, workload, destination)
-    if rejected:
-        host = replace(host, answer=Answer.REJECTED, problem=rejected)
-    answer = resources.virtual_host(host, asked)
-    backend = None if rejected else encoder.backend(mesh, destination)
-    if backend is None:
-        return (answer,)
-    return (backend, encoder.load_assignment(mesh, destination), answer)
+    if rejected is not None:
+        return (resources.virtual_host(outbound.rejected(host, rejected), asked),)
+    backend, assignment = encoder.backend(mesh, destination), encoder.load_assignment(mesh, destination)
+    there = (backend, assignment) if backend and assignment else ()
+    return (*there, resources.virtual_host(host, asked))

@@ -6,30 +6,21 @@ The session alone knows what was sent and acknowledged.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tulle.ir.types import Inbound, Outbound
 from tulle.model.names import Destination, ServiceName, destination_from, destination_of
 from tulle.model.workload import Proxy, Workload
-from tulle.pipeline.picture import Encoder, doors, reach, standing
+from tulle.pipeline.demands import Demand, Demands
+from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
 from tulle.resolve.index import Mesh
 from tulle.resolve.outbound import route_config
 from tulle.translate import names, resources
-from tulle.xds.requests import Asked, Event, Held, Rejected
-from tulle.xds.resources import CDS, EDS, VHDS
+from tulle.xds.requests import Asked, Event, Held, Rejected, Request
+from tulle.xds.resources import CDS, EDS, VHDS, Key, Resource
 from tulle.xds.session import Session
-
-# A sidecar that asks for more names than any program calls is fed by a scanner: the rest gets "no route".
-MOST_DESTINATIONS = 1000
-
-
-class Demand(Struct, frozen=True):
-    """A destination that a workload, known by its route configuration, wants to reach."""
-
-    route_config: str
-    destination: Destination
 
 
 class News(Struct):
@@ -40,31 +31,33 @@ class News(Struct):
 
 
 class View:
-    """A proxy's stream. `proxy` is None until the proxy is registered; it then keeps what it was last."""
+    """A proxy's stream. `proxy` is None until the proxy is registered; it then keeps what it was last.
+
+    superseded: the proxy has opened enough newer streams; this one is to be ended.
+    """
 
     def __init__(self, proxy_id: str, encoder: Encoder) -> None:
         self.proxy_id = proxy_id
         self.proxy: Proxy | None = None
         self.session = Session()
+        self.superseded = False
         self._encoder = encoder
-        self._asked: dict[Demand, tuple[str, ...]] = {}
-        self._by_service: dict[ServiceName, list[Demand]] = {}
+        self._demands = Demands()
         self._reached: set[Demand] = set()
-        self._news = News()
         self._rejected: dict[Demand, Rejected] = {}
-        self._doors: tuple[Outbound | Inbound, ...] = ()
-        self._standing: frozenset[tuple[str, str]] = frozenset()
+        self._doors: dict[Door, tuple[Resource, ...]] = {}
         self._early: list[Asked | Held] = []
+        self._news = News()
 
     @property
     def services(self) -> Iterable[ServiceName]:
         """The services that it asked for, remembered callees included."""
-        return self._by_service.keys()
+        return self._demands.services
 
     @property
     def destinations(self) -> int:
         """How many destinations it asked for."""
-        return len(self._asked)
+        return len(self._demands)
 
     @property
     def ready(self) -> bool:
@@ -75,6 +68,10 @@ class View:
     def rejections(self) -> tuple[Rejected, ...]:
         """What the proxy refused, and of which it therefore holds something older, or only the answer that says so."""
         return (*self._rejected.values(), *self.session.rejections)
+
+    def within_budget(self, request: Request) -> Request:
+        """The request without what is more than any proxy asks for."""
+        return self._demands.within_budget(request)
 
     def serve(self, mesh: Mesh, proxy: Proxy) -> None:
         """The proxy is registered, or registered otherwise than before."""
@@ -91,14 +88,15 @@ class View:
     def refresh_doors(self, mesh: Mesh) -> None:
         """The doors of its workloads, which depend on the proxy itself and on the mesh's namespaces."""
         found = doors(mesh, self.proxy) if self.proxy else ()
-        if found == self._doors:
+        if found == tuple(self._doors):
             return
-        wanted = {(r.type_url, r.name): r for r in standing(found)}
-        for key in self._standing - wanted.keys():
+        before = _keys(self._doors)
+        self._doors = {door: self._doors.get(door) or standing(door) for door in found}
+        for key in before - _keys(self._doors):
             self.session.unwant(*key)
-        for resource in wanted.values():
-            self.session.want(resource)
-        self._doors, self._standing = found, frozenset(wanted)
+        for made in self._doors.values():
+            for resource in made:
+                self.session.want(resource)
 
     def receive(self, mesh: Mesh, events: Iterable[Event]) -> None:
         """What the proxy said."""
@@ -115,15 +113,21 @@ class View:
 
     def update(self, mesh: Mesh, service: ServiceName) -> None:
         """What a service offers has changed, or that it is there at all."""
-        for demand in self._by_service.get(service, ()):
+        for demand in self._demands.of(service):
             self._rejected.pop(demand, None)
             self._reach(mesh, demand)
 
     def update_endpoints(self, mesh: Mesh, service: ServiceName) -> None:
         """Only who serves a service has changed."""
-        for demand in self._by_service.get(service, ()):
-            if demand in self._reached and demand not in self._rejected:
-                self.session.want(self._encoder.load_assignment(mesh, demand.destination))
+        for demand in self._demands.of(service):
+            rejected = self._rejected.get(demand)
+            if rejected is not None and rejected.type_url == EDS:
+                del self._rejected[demand]
+                self._reach(mesh, demand)
+            elif rejected is None and demand in self._reached:
+                assignment = self._encoder.load_assignment(mesh, demand.destination)
+                if assignment is not None:
+                    self.session.want(assignment)
 
     def news(self) -> News:
         """The services that it is newly interested in, and who of its workloads newly reaches which destinations."""
@@ -132,7 +136,7 @@ class View:
 
     def holds(self, service: ServiceName) -> Iterable[str]:
         """The names of the load assignments of `service` that it should hold."""
-        return [names.backend(d.destination) for d in self._by_service.get(service, ()) if d in self._reached]
+        return [names.backend(d.destination) for d in self._demands.of(service) if d in self._reached]
 
     def acknowledged(self, service: ServiceName) -> bool:
         """Whether it has acknowledged the newest endpoints of a service."""
@@ -141,16 +145,17 @@ class View:
     def _ask(self, mesh: Mesh, event: Asked) -> None:
         if event.type_url != VHDS:
             return
+        asked: dict[Demand, list[str]] = defaultdict(list)
         for name in event.names:
             config, _, authority = name.partition("/")
             workload = self._workload(config)
-            destination = None
-            if workload is not None:
-                destination = destination_of(authority, workload.service.namespace, mesh.namespaces)
+            destination = destination_of(authority, workload.service.namespace) if workload else None
             if destination is None:
                 self.session.want(resources.no_virtual_host(name))
             else:
-                self._demand(mesh, Demand(config, destination), name)
+                asked[Demand(config, destination)].append(name)
+        for demand, written in asked.items():
+            self._demand(mesh, demand, written)
 
     def _hold(self, mesh: Mesh, event: Held) -> None:
         """A reconnected proxy holds what an earlier stream brought: it keeps it, and keeps being told of changes."""
@@ -164,17 +169,13 @@ class View:
                 for workload in self.proxy.workloads if self.proxy else ():
                     self._demand(mesh, Demand(route_config(workload), destination))
 
-    def _demand(self, mesh: Mesh, demand: Demand, name: str | None = None) -> None:
-        if demand not in self._asked and len(self._asked) >= MOST_DESTINATIONS:
-            if name is not None:
+    def _demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = ()) -> None:
+        service = demand.destination.service
+        if not self._demands.add(demand, written, known=service in mesh.services):
+            for name in written:
                 self.session.want(resources.no_virtual_host(name))
             return
-        if demand not in self._asked:
-            service = demand.destination.service
-            self._by_service.setdefault(service, []).append(demand)
-            self._news.interests.append(service)
-        asked = self._asked.get(demand, ())
-        self._asked[demand] = asked if name is None or name in asked else (*asked, name)
+        self._news.interests.append(service)
         self._reach(mesh, demand)
 
     def _reach(self, mesh: Mesh, demand: Demand) -> None:
@@ -182,14 +183,13 @@ class View:
         if workload is None:
             return
         rejection = self._rejected.get(demand)
-        problem = None
-        if rejection is not None:
-            problem = f"this sidecar rejected the configuration of {demand.destination}: {rejection.message}"
-        wanted = reach(mesh, self._encoder, workload, demand.destination, self._asked[demand], problem)
+        why = rejection.message if rejection else None
+        wanted = reach(mesh, self._encoder, workload, demand.destination, self._demands.names(demand), why)
         for resource in wanted:
             self.session.want(resource)
         if len(wanted) > 1 and demand not in self._reached:
             self._reached.add(demand)
+            self._demands.met(demand)
             self._news.learned.append((workload.service, demand.destination))
         elif len(wanted) == 1 and demand in self._reached:
             self._reached.discard(demand)
@@ -198,7 +198,7 @@ class View:
 
     def _reject(self, mesh: Mesh, event: Rejected) -> None:
         """A first answer that the proxy rejects would leave the caller hanging: it is told so instead."""
-        for demand in list(self._asked):
+        for demand in list(self._demands):
             host = names.virtual_host(demand.route_config, demand.destination)
             cluster = names.backend(demand.destination)
             if (event.type_url, event.name) not in ((VHDS, host), (CDS, cluster), (EDS, cluster)):
@@ -210,3 +210,7 @@ class View:
     def _workload(self, config: str) -> Workload | None:
         workloads = self.proxy.workloads if self.proxy else ()
         return next((w for w in workloads if route_config(w) == config), None)
+
+
+def _keys(made: dict[Door, tuple[Resource, ...]]) -> set[Key]:
+    return {resource.key for resources_ in made.values() for resource in resources_}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from tulle.ir.types import Answer, Backend, Endpoint, Endpoints, Outbound, VirtualHost
+from msgspec.structs import replace
+
+from tulle.ir.types import Answer, Backend, Endpoint, Endpoints, Outbound, OutboundRoutes, VirtualHost
 from tulle.model.names import Destination, authorities
 from tulle.model.workload import Health, Proxy, Workload
 from tulle.resolve.index import Instance, Mesh, Service
+
+_MOST_PORTS = 20
+_MOST_TEXT = 500
 
 
 def route_config(workload: Workload) -> str:
@@ -13,10 +18,15 @@ def route_config(workload: Workload) -> str:
     return f"outbound.{workload.id}"
 
 
-def outbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Outbound:
-    """Where the workload's calls go in, and which of them are a matter of the mesh."""
+def outbound(proxy: Proxy, workload: Workload) -> Outbound:
+    """Where the workload's calls go in."""
+    return Outbound(route_config(workload), proxy.outbound_port)
+
+
+def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
+    """Which of the workload's calls are a matter of the mesh."""
     namespaces = sorted({*mesh.namespaces, workload.service.namespace})
-    return Outbound(route_config(workload), proxy.outbound_port, tuple(namespaces))
+    return OutboundRoutes(route_config(workload), proxy.outbound_port, tuple(namespaces))
 
 
 def virtual_host(mesh: Mesh, workload: Workload, destination: Destination) -> VirtualHost:
@@ -33,9 +43,17 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination) -> Vi
         problem = f"the mesh has no service {destination.service}"
     elif not offers(service, destination.port):
         answer = Answer.UNKNOWN
-        numbers = ", ".join(str(port.number) for port in service.ports) or "none: its instances only call others"
-        problem = f"service {service.name} has no port {destination.port}; its ports: {numbers}"
+        problem = f"service {service.name} has no port {destination.port}; its ports: {_numbers(service)}"
     return VirtualHost(route_config(workload), destination, domains, answer, problem)
+
+
+def rejected(host: VirtualHost, why: str) -> VirtualHost:
+    """What is sent in place of a virtual host whose configuration the proxy has rejected.
+
+    Shortened: Envoy takes no direct response of more than 4,096 bytes.
+    """
+    problem = f"this sidecar rejected the configuration of {host.destination}: {why[:_MOST_TEXT]}"
+    return replace(host, answer=Answer.REJECTED, problem=problem)
 
 
 def backend(mesh: Mesh, destination: Destination) -> Backend | None:
@@ -56,6 +74,12 @@ def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:
 def offers(service: Service, port: int) -> bool:
     """Whether the service has such a port."""
     return any(port == offered.number for offered in service.ports)
+
+
+def _numbers(service: Service) -> str:
+    numbers = [str(port.number) for port in service.ports[:_MOST_PORTS]]
+    more = ["…"] if len(service.ports) > _MOST_PORTS else []
+    return ", ".join([*numbers, *more]) or "none: its instances only call others"
 
 
 def _serves(instance: Instance, port: int) -> bool:

@@ -29,7 +29,7 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": _CONTROL_PLANE}}],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": _CONTROL_PLANE, "retry_policy": _COME_BACK}}],
             },
             "cds_config": ADS,
             "lds_config": ADS,
@@ -37,8 +37,15 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
         static_resources={"clusters": [_control_plane(address, port, server_id)]},
         stats_config={"stats_matcher": {"inclusion_list": {"patterns": _KEPT_STATS}}},
         deferred_stat_options={"enable_deferred_creation_stats": True},
+        layered_runtime={"layers": [{"name": "static", "static_layer": _RUNTIME}]},
     )
 
+
+# Envoy's own pause grows to 30 s; a control plane that is back must not wait that long for its sidecars.
+_COME_BACK = {"retry_back_off": {"base_interval": {"nanos": 200_000_000}, "max_interval": {"seconds": 1}}}
+
+# Envoy takes expressions of up to 100 instructions; ours are made of the mesh's namespaces, and nobody else writes any.
+_RUNTIME = {"re2.max_program_size.error_level": 1_000_000, "re2.max_program_size.warn_level": 1_000_000}
 
 # A stat costs memory for every cluster, so only those are kept that something reads.
 _KEPT_STATS = [

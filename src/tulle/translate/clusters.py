@@ -26,6 +26,17 @@ _NO_BREAKERS = {
     ]
 }
 
+# Outside the mesh there is a limit, Envoy's own: whatever runs in circles out there ends before the sidecar does.
+_OUTSIDE_BREAKERS = {
+    "thresholds": [
+        {
+            "max_connections": {"value": 1024},
+            "max_pending_requests": {"value": 1024},
+            "max_requests": {"value": 1024},
+        }
+    ]
+}
+
 # An instance that cannot be reached, or answers 502, 503 or 504 five times in a row, is left out for 5 s (longer each time).
 # A program's own 500s are its answers, no sign that it is ill.
 _OUTLIERS = {
@@ -106,7 +117,7 @@ def passthrough_cluster() -> Any:
         name=names.PASSTHROUGH,
         connect_timeout={"seconds": 5},
         lb_policy="CLUSTER_PROVIDED",
-        circuit_breakers=_NO_BREAKERS,
+        circuit_breakers=_OUTSIDE_BREAKERS,
         typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)},
         cluster_type={
             "name": "envoy.clusters.dynamic_forward_proxy",

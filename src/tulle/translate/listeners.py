@@ -63,8 +63,8 @@ def _inbound_chain(workload: str, port: InboundPort) -> dict[str, Any]:
         stat_prefix="inbound",
         route_config={
             "name": names.inbound_cluster(workload, port.destination.port),
-            # Only this sidecar may say that its program has not seen a request.
-            "response_headers_to_remove": [names.NOT_SERVED_HEADER],
+            # Only a sidecar may say that its program has not seen a request, and who answered.
+            "response_headers_to_remove": [names.NOT_SERVED_HEADER, names.PEER_HEADER],
             "virtual_hosts": [
                 {"name": "program", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}]}
             ],

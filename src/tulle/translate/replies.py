@@ -27,6 +27,12 @@ def outbound_replies() -> dict[str, Any]:
                 ["SI"],
                 "the call to %REQ(:AUTHORITY)% was silent for too long; is the control plane there (see: tulle status)?",
             ),
+            _mapper_of_status(
+                507,
+                "the instance that was chosen took no connection, and the body of the call to %REQ(:AUTHORITY)% is too "
+                "large (over 8 MiB) to be sent to another",
+                status=503,
+            ),
             _mapper(
                 ["UF", "URX", "UC", "UR", "LR", "UPE", "UT", "UO"],
                 "the call to %REQ(:AUTHORITY)% failed: %UPSTREAM_TRANSPORT_FAILURE_REASON%",
@@ -50,11 +56,17 @@ def inbound_replies() -> dict[str, Any]:
 
 
 def _mapper(flags: Sequence[str], error: str, *, status: int | None = None, unseen: bool = False) -> dict[str, Any]:
-    body = {"error": error, "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "reason": "%RESPONSE_CODE_DETAILS%"}
     mark = {"header": {"key": NOT_SERVED_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {
-        "filter": {"response_flag_filter": {"flags": flags}},
-        "body_format_override": {"json_format": body},
-        **({"status_code": {"value": status}} if status else {}),
-        **({"headers_to_add": [mark]} if unseen else {}),
-    }
+    marked = {"headers_to_add": [mark]} if unseen else {}
+    return {"filter": {"response_flag_filter": {"flags": flags}}, **_body(error, status), **marked}
+
+
+def _mapper_of_status(given: int, error: str, *, status: int) -> dict[str, Any]:
+    # The runtime key is Envoy's to demand; nobody sets it.
+    equal = {"op": "EQ", "value": {"default_value": given, "runtime_key": "tulle.status"}}
+    return {"filter": {"status_code_filter": {"comparison": equal}}, **_body(error, status)}
+
+
+def _body(error: str, status: int | None) -> dict[str, Any]:
+    body = {"error": error, "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "reason": "%RESPONSE_CODE_DETAILS%"}
+    return {"body_format_override": {"json_format": body}, **({"status_code": {"value": status}} if status else {})}

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tulle.envoy_api.messages import encode
-from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, VirtualHost
+from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, VirtualHost
 from tulle.translate import clusters, endpoints, listeners, names, routes
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource, resource
 
@@ -43,13 +44,23 @@ def no_virtual_host(asked: str) -> Resource:
 
 
 def outbound(value: Outbound) -> tuple[Resource, ...]:
-    """The outbound door, its routes, and the way out of the mesh."""
+    """The outbound door."""
+    return (_resource(LDS, listeners.outbound_listener(value)),)
+
+
+def outbound_routes(value: OutboundRoutes) -> tuple[Resource, ...]:
+    """The routes of that door, and the way out of the mesh."""
     return (
-        _resource(CDS, clusters.passthrough_cluster()),
+        _passthrough(),
         _resource(RDS, routes.route_configuration(value), _PASSTHROUGH),
         _resource(VHDS, routes.initial_virtual_host(value.route_config)),
-        _resource(LDS, listeners.outbound_listener(value)),
     )
+
+
+@cache
+def _passthrough() -> Resource:
+    """The same for everyone."""
+    return _resource(CDS, clusters.passthrough_cluster())
 
 
 def inbound(value: Inbound) -> tuple[Resource, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.types import Answer, Outbound, VirtualHost
+from tulle.ir.types import Answer, OutboundRoutes, VirtualHost
 from tulle.translate import names
 from tulle.translate.sources import ADS
 
@@ -17,19 +17,27 @@ _UNSEEN = "connect-failure,refused-stream,reset-before-request,retriable-headers
 # The program may have seen it, so only methods that are safe by definition (RFC 9110, section 9.2.1).
 _SAFE = f"{_UNSEEN},reset,gateway-error"
 _SAFE_METHODS = "GET|HEAD|OPTIONS"
+# Bytes of a request's body that are kept, so that it can be sent again.
+_MOST_RETRIED = 8 * 1024 * 1024
+# Who answered is proved within the mesh alone: outside nobody is asked, and nobody can claim it.
+_OUTSIDE_HEADERS = {
+    "request_headers_to_remove": [names.EXPLAIN_HEADER],
+    "response_headers_to_remove": [names.PEER_HEADER],
+}
 
 
-def route_configuration(outbound: Outbound) -> Any:
+def route_configuration(outbound: OutboundRoutes) -> Any:
     """Hosts that cannot be of the mesh pass through; for all others Envoy asks (VHDS), once a name."""
-    outside = {
-        "name": ":authority",
-        "invert_match": True,
-        "string_match": {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}},
-    }
+    mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}}
+    outside = {"name": ":authority", "invert_match": True, "string_match": mesh}
+    itself = {"name": ":authority", "string_match": {"safe_regex": {"regex": own_hosts(outbound.port)}}}
+    circle = _refusal(508, "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy", [itself])
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
         vhds={"config_source": ADS},
-        virtual_hosts=[{"name": "outside", "domains": ["*"], "routes": _passthrough([outside])}],
+        virtual_hosts=[
+            {"name": "outside", "domains": ["*"], "routes": [*circle, *_passthrough([outside])], **_OUTSIDE_HEADERS}
+        ],
     )
 
 
@@ -46,12 +54,14 @@ def virtual_host(host: VirtualHost) -> Any:
         parts = {
             "routes": _calls(names.backend(host.destination)),
             "retry_policy": _retries(_UNSEEN),
+            "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
             "response_headers_to_remove": [names.NOT_SERVED_HEADER],
         }
     elif host.answer is Answer.PASSTHROUGH:
         only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
-        parts = {"routes": [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]}
+        routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]
+        parts = {"routes": routes, **_OUTSIDE_HEADERS}
     elif host.answer is Answer.UNKNOWN:
         parts = {"routes": [*_no_tunnel(), *_refusal(503, host.problem)]}
     else:
@@ -62,9 +72,14 @@ def virtual_host(host: VirtualHost) -> Any:
 
 def mesh_hosts(namespaces: Sequence[str]) -> str:
     """A regular expression (RE2, whole match) of the authorities that a mesh name can have."""
-    label = "[a-z0-9-]+"
+    label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
     spaces = "|".join(namespaces)
-    return rf"(?i){label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?\.?(:[0-9]+)?"
+    return rf"(?i){label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?(:[0-9]{{1,5}})?"
+
+
+def own_hosts(port: int) -> str:
+    """A regular expression of the authorities by which a listener on loopback is reached directly."""
+    return rf"(?i)(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\]|\[::ffff:127\.[0-9.]+\]):{port}"
 
 
 def _calls(cluster: str) -> list[dict[str, Any]]:
