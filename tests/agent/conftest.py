@@ -175,7 +175,6 @@ class FakeControlPlane:
             "bundle": self._root,
             "not_before": now,
             "not_after": now + self.lifetime,
-            "xds": {"address": "127.0.0.1", "port": 1, "server_id": "spiffe://cluster.local/control-plane"},
             "bootstrap": {
                 "node": {"id": proxy, "cluster": request["service"]},
                 "admin": {"address": {"pipe": {"path": "admin.sock"}}},

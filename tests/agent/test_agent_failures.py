@@ -38,8 +38,9 @@ async def test_it_can_be_stopped_while_it_waits(start_agent: StartAgent) -> None
     assert await agent.exit_code() == 130
 
 
-async def test_a_wrong_secret_is_a_clear_error(control_plane: Any, start_agent: StartAgent) -> None:
-    (control_plane.data / "secret").write_text("of another control plane")
+@pytest.mark.parametrize("secret", [b"of another control plane", b"\xff no UTF-8"], ids=["another's", "damaged"])
+async def test_a_wrong_secret_is_a_clear_error(control_plane: Any, start_agent: StartAgent, secret: bytes) -> None:
+    (control_plane.data / "secret").write_bytes(secret)
     agent = start_agent("true")
     assert await agent.exit_code() == 125
     assert f"does not accept the secret in {control_plane.data}/secret" in agent.text
@@ -97,6 +98,19 @@ async def test_an_envoy_that_does_not_start_is_given_up_with_its_last_words(
     assert "the reason" in agent.text
     assert "the program" not in agent.text.splitlines()
     assert list((control_plane.data / "proxies").iterdir()) == []
+
+
+async def test_an_envoy_that_can_not_even_be_run_is_given_up_with_the_reason(
+    control_plane: Any, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    envoy = tmp_path / "envoy"
+    envoy.write_text('#!/bin/sh\nrm "$0"; echo "envoy  version: 0/1.40.9/Clean/RELEASE/BoringSSL"\n')
+    envoy.chmod(0o755)
+    agent = start_agent("echo", "the program", envoy=str(envoy))
+    assert await agent.exit_code() == 125
+    assert f"Envoy does not start; it can't be run: [Errno 2] No such file or directory: '{envoy}'" in agent.text
+    assert "Traceback" not in agent.text
+    assert "the program" not in agent.text.splitlines()
 
 
 async def test_an_unwritable_state_folder_is_a_clear_error(control_plane: Any, start_agent: StartAgent) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from cryptography import x509
 
 from tulle.agent.config import Port
+from tulle.envoy_api import binary
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
 
@@ -169,6 +170,24 @@ async def test_an_envoy_that_crashes_is_started_again_and_the_program_is_not_tou
     assert "from the program" in inbound_get(control_plane.proxies[0]["inbound_port"])[0]
     assert agent.text.count("serving on") == 1
     assert "exit code 137" in agent.text
+
+
+async def test_an_envoy_that_can_not_be_run_for_a_while_does_not_end_the_program(
+    control_plane: Any, start_agent: StartAgent, server: str, until: Until, tmp_path: Path
+) -> None:
+    envoy = tmp_path / "envoy"
+    envoy.symlink_to(binary.find().path)
+    agent = start_agent(sys.executable, server, envoy=str(envoy))
+    await until(lambda: "healthy" in control_plane.healths)
+    [process] = [pid for pid in children(agent.process.pid) if program_of(pid) == "envoy"]
+    aside = envoy.rename(tmp_path / "aside")
+    os.kill(process, signal.SIGKILL)
+    await agent.says(f"it can't be run: [Errno 2] No such file or directory: '{envoy}'")
+    aside.rename(envoy)
+    await until(lambda: control_plane.healths[-2:] == ["unhealthy", "healthy"])
+    assert agent.text.count("serving on") == 1
+    agent.send(signal.SIGTERM)
+    assert await agent.exit_code() == 143
 
 
 def children(pid: int) -> list[int]:

@@ -43,10 +43,9 @@ def test_every_proxy_variable_names_the_sidecar_and_loopback_is_spared() -> None
 
 
 def test_a_proxy_of_the_users_own_is_replaced_and_that_is_said() -> None:
-    given, notes = environment(HTTP_PROXY="http://corporate:3128")
-    assert given["HTTP_PROXY"] == "http://127.0.0.1:10000"
-    assert len(notes) == 1
-    assert "http://corporate:3128" in notes[0]
+    given, notes = environment(HTTP_PROXY="http://me:s3cret@corporate:3128", https_proxy="http://corporate:3129")
+    assert given["HTTP_PROXY"] == given["https_proxy"] == "http://127.0.0.1:10000"
+    assert notes == ["the program gets the sidecar in place of your own proxy in HTTP_PROXY, https_proxy"]
 
 
 def test_hosts_that_the_user_spares_are_spared_still() -> None:

@@ -24,7 +24,7 @@ from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
-from tulle.identity.enrolment import Enrolment, XdsDoor
+from tulle.identity.enrolment import Enrolment
 from tulle.identity.root import new_root
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
@@ -72,6 +72,7 @@ class RecordedAgents:
     disk_is_full: bool = False
     begun: int = 0
     may_register: asyncio.Event = field(default_factory=_set)
+    may_write: asyncio.Event = field(default_factory=_set)
 
     def tell(self, *what: object) -> None:
         if self.disk_is_full and what[0] != "keep_alive":
@@ -97,6 +98,7 @@ class RecordedAgents:
         if proxy not in self.registered:
             raise NotRegistered
         self.tell("set_health", proxy, workload, health)
+        await self.may_write.wait()
 
     async def leave(self, proxy: str) -> None:
         self.tell("leave", proxy)
@@ -223,7 +225,7 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     authority = Authority(new_root(datetime.now(UTC)), time.time)
-    enrolment = Enrolment(authority, 600, XdsDoor("127.0.0.1", 15012), lambda proxy: {"node": {"id": proxy}})
+    enrolment = Enrolment(authority, 600, lambda proxy: {"node": {"id": proxy}})
     agents = RecordedAgents()
     app = build_app(Doors(SmallMesh(), agents, enrolment, Attestation(SECRET)))
     folder = tmp_path / ("deeper than a Unix socket's name can be" * 4)

@@ -159,10 +159,44 @@ async def test_an_end_noticed_late_takes_nothing_from_the_registration_that_foll
             newer.say(proxy=web)
             await api.see(lambda: api.agents.begun == 2)
             older.send(b"")
-            assert await older.hear() is None
+            assert (await api.ask("GET", "/v1/version"))[0] == 200  # the end has come by now
             api.agents.may_register.set()
             assert await newer.hear() == {"registered": True}
+            newer.say(health="healthy")
+            await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.HEALTHY)
             assert ("abandon", "web-3fa2c1") not in api.told
+
+
+@pytest.mark.parametrize("late", [b'{"health": "healthy"}', b'{"health": "unhealthy"}', b'{"bye": true}'])
+async def test_what_an_older_session_has_still_to_say_is_not_heard(api: Any, web: Proxy, late: bytes) -> None:
+    async with api.agent("web-3fa2c1") as older, api.agent("web-3fa2c1") as newer:
+        await registered(older, web)
+        api.agents.may_write.clear()
+        older.send(b'{"health": "unhealthy"}\n' + late + b"\n")
+        await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.UNHEALTHY)
+        newer.say(proxy=web)
+        assert (await api.ask("GET", "/v1/version"))[0] == 200  # the registration has come by now
+        api.agents.may_write.set()
+        assert await newer.hear() == {"registered": True}
+        assert await older.hear() == {"error": "another session of this proxy took over"}
+        assert await older.hear() is None
+        newer.say(bye=True)
+        assert await newer.hear() is None
+    assert [each[0] for each in api.told] == ["register", "set_health", "register", "leave"]
+
+
+async def test_a_newcomer_that_is_refused_takes_nothing_from_the_session_that_lives(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as living, api.agent("web-3fa2c1") as newcomer:
+        await registered(living, web)
+        api.agents.refuse = "proxy id web-3fa2c1 is taken"
+        newcomer.say(proxy=web)
+        assert await newcomer.hear() == {"error": "proxy id web-3fa2c1 is taken"}
+        assert await newcomer.hear() is None
+        living.say(health="healthy")
+        await api.until("set_health", "web-3fa2c1", "web-3fa2c1", Health.HEALTHY)
+        assert ("abandon", "web-3fa2c1") not in api.told
+        living.vanish()
+        await api.until("abandon", "web-3fa2c1")
 
 
 async def test_what_the_mesh_can_not_take_is_refused_with_its_reason(api: Any, web: Proxy) -> None:

@@ -53,8 +53,6 @@ async def test_an_enrolment_answers_with_certificates_and_a_bootstrap(api: Any) 
     assert status == 200
     assert proved_id(answer["identity"].encode()) == "spiffe://cluster.local/ns/default/sa/web"
     assert answer["bootstrap"] == {"node": {"id": "web-3fa2c1"}}
-    xds = {"address": "127.0.0.1", "port": 15012, "server_id": "spiffe://cluster.local/control-plane"}
-    assert answer["xds"] == xds
     assert answer["not_after"] - answer["not_before"] == 600
 
 

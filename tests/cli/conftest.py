@@ -32,7 +32,7 @@ from tulle.api.views import (
 )
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
-from tulle.identity.enrolment import Enrolment, XdsDoor
+from tulle.identity.enrolment import Enrolment
 from tulle.identity.root import new_root
 from tulle.identity.secret import open_secret
 from tulle.model.names import ServiceName
@@ -162,7 +162,7 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
     command = Tulle(tmp_path / "data")
     command.data.mkdir()
     authority = Authority(new_root(datetime.now(UTC)), time.time)
-    enrolment = Enrolment(authority, 600, XdsDoor("127.0.0.1", 15012), lambda proxy: {})
+    enrolment = Enrolment(authority, 600, lambda proxy: {})
     attestation = Attestation(open_secret(command.data / "secret"))
     listening = asyncio.Event()
     app = build_app(Doors(Mesh(), command.agents, enrolment, attestation))

@@ -172,6 +172,12 @@ def test_garbage_instead_of_a_request_is_refused(garbage: str) -> None:
 REQUEST = x509.load_pem_x509_csr(csr(KEY, uri(WEB)).encode()).public_bytes(serialization.Encoding.DER)
 
 
+def test_a_request_of_a_version_that_does_not_exist_is_refused() -> None:
+    other = REQUEST.replace(b"\x02\x01\x00", b"\x02\x01\x01", 1)
+    with pytest.raises(CsrRefused, match="no PKCS #10 request"):
+        AUTHORITY.issue(ssl.DER_cert_to_PEM_cert(other).replace("CERTIFICATE", "CERTIFICATE REQUEST"), WEB, ttl=60)
+
+
 @settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_request_is_refused_or_changes_nothing_that_is_signed(data: st.DataObject) -> None:

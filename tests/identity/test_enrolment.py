@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tulle.identity.authority import Authority
-from tulle.identity.enrolment import EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest, XdsDoor
+from tulle.identity.enrolment import EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest
 from tulle.identity.root import new_root
 from tulle.identity.svid import proved_id
 
@@ -27,8 +27,7 @@ def enrol(**changes: str) -> EnrolAnswer:
         "proxy_csr": csr(),
     }
     authority = Authority(new_root(datetime.fromtimestamp(NOW, UTC)), lambda: NOW)
-    xds = XdsDoor(address="127.0.0.1", port=15012)
-    enrolment = Enrolment(authority, 600, xds, lambda proxy: {"node": {"id": proxy}})
+    enrolment = Enrolment(authority, 600, lambda proxy: {"node": {"id": proxy}})
     return enrolment.enrol(EnrolRequest(**(request | changes)))
 
 
@@ -47,7 +46,6 @@ def test_an_agent_gets_its_workloads_identity_its_proxys_and_a_bootstrap() -> No
     for pem in (answer.identity, answer.proxy):
         x509.load_pem_x509_certificate(pem.encode()).verify_directly_issued_by(root)
     assert (answer.not_before, answer.not_after) == (int(NOW), int(NOW) + 600)
-    assert answer.xds == XdsDoor("127.0.0.1", 15012, "spiffe://cluster.local/control-plane")
     assert answer.bootstrap == {"node": {"id": "web-3fa2c1"}}
 
 
@@ -59,7 +57,7 @@ def test_a_name_that_is_no_dns_label_is_refused(field: str, name: str) -> None:
 
 
 def test_all_bad_names_are_told_at_once() -> None:
-    with pytest.raises(EnrolRefused, match=r"proxy name 'A'.*; namespace 'B'.*; service account ''"):
+    with pytest.raises(EnrolRefused, match=r"proxy id 'A'.*; namespace 'B'.*; service account ''"):
         enrol(proxy="A", namespace="B", service_account="")
 
 

@@ -110,8 +110,9 @@ async def test_health_is_changed_in_its_place(registry: Registry, sidecar: Sidec
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"id": "Service_B"}, "proxy id 'Service_B' is not valid"),
-        ({"id": "../b"}, "proxy id '../b' is not valid"),
+        ({"id": "Service_B"}, "proxy id 'Service_B' is no DNS label"),
+        ({"id": "../b"}, "proxy id '../b' is no DNS label"),
+        ({"id": "b" * 64}, f"proxy id '{'b' * 64}' is no DNS label"),
         ({"address": "localhost"}, "'localhost' is no IP address"),
         ({"address": "0.0.0.0"}, "0.0.0.0 is not that of one machine"),
         ({"inbound_port": 0}, "the proxy's inbound port is 0: use 1 to 65535"),

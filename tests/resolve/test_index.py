@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tulle.model.names import ServiceName
+from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import Instance, Mesh, apply
 
 NAMES = [ServiceName("default", "a"), ServiceName("default", "b"), ServiceName("shop", "a")]
 
@@ -24,13 +24,26 @@ def known(service: ServiceName) -> KnownService:
     )
 
 
-proxies = st.builds(proxy, st.integers(0, 5), st.sampled_from(NAMES), st.sampled_from(Health), st.integers(8000, 8002))
+def workload(number: int, service: ServiceName, health: Health, target: int) -> Workload:
+    return Workload(f"w{number}", service, service.name, ports=(ServicePort(80, target),), health=health)
+
+
+workloads = st.builds(
+    workload, st.integers(0, 1), st.sampled_from(NAMES), st.sampled_from(Health), st.integers(8000, 8002)
+)
+proxies = st.builds(
+    lambda number, workloads: Proxy(f"p{number}", "127.0.0.1", 20000 + number, 30000 + number, tuple(workloads)),
+    st.integers(0, 5),
+    st.lists(workloads, min_size=1, max_size=2, unique_by=lambda w: w.id),
+)
+callees = st.lists(st.builds(Destination, st.sampled_from(NAMES), st.integers(80, 81)), unique=True)
 changes = st.lists(
     st.one_of(
         proxies.map(lambda p: ("put", p)),
         st.integers(0, 5).map(lambda n: ("gone", f"p{n}")),
         st.sampled_from(NAMES).map(lambda n: ("known", n)),
         st.sampled_from(NAMES).map(lambda n: ("forgotten", n)),
+        st.tuples(st.sampled_from(NAMES), callees).map(lambda c: ("calls", c)),
     ),
     max_size=12,
 )
@@ -42,8 +55,23 @@ def snapshot_of(revision: int, change: tuple[str, object]) -> Snapshot:
         return Snapshot(revision, {what.id: what})
     if isinstance(what, str):
         return Snapshot(revision, {what: None})
+    if isinstance(what, tuple):
+        caller, destinations = what
+        return Snapshot(revision, callees={caller: tuple(sorted(destinations))})
     assert isinstance(what, ServiceName)
     return Snapshot(revision, services={what: known(what) if kind == "known" else None})
+
+
+def after(steps: list[tuple[str, object]]) -> Mesh:
+    mesh = Mesh()
+    for revision, step in enumerate(steps, 1):
+        mesh, _ = apply(mesh, snapshot_of(revision, step))
+    return mesh
+
+
+def instances(mesh: Mesh, name: ServiceName) -> tuple[Instance, ...]:
+    service = mesh.services.get(name)
+    return service.instances if service else ()
 
 
 @given(changes)
@@ -55,9 +83,26 @@ def test_step_by_step_gives_the_same_mesh_as_all_at_once(steps: list[tuple[str, 
         differing = {n for n in NAMES if before.services.get(n) != mesh.services.get(n)}
         assert changed.services | changed.endpoints == differing
         assert all(mesh.services.get(n) is before.services.get(n) for n in NAMES if n not in differing)
-    at_once, _ = apply(Mesh(), Snapshot(len(steps), mesh.proxies, mesh.known))
-    assert at_once.services == mesh.services
-    assert at_once.namespaces == mesh.namespaces
+    at_once, _ = apply(Mesh(), Snapshot(len(steps), mesh.proxies, mesh.known, mesh.callees))
+    assert at_once == mesh
+
+
+@given(changes)
+def test_every_instance_of_every_proxy_is_one_of_its_service(steps: list[tuple[str, object]]) -> None:
+    mesh = after(steps)
+    for name in NAMES:
+        found = [(i.proxy, i.address, i.port, i.workload) for i in instances(mesh, name)]
+        proxies = sorted(mesh.proxies.values(), key=lambda p: p.id)
+        mine = [(p.id, p.address, p.inbound_port, w) for p in proxies for w in p.workloads if w.service == name]
+        assert found == sorted(mine, key=lambda m: (m[0], m[3].id))
+
+
+@given(changes)
+def test_who_calls_a_service_is_read_off_whom_they_call(steps: list[tuple[str, object]]) -> None:
+    mesh = after(steps)
+    calls = {(callee.service, caller) for caller, callees in mesh.callees.items() for callee in callees}
+    assert {(service, caller) for service, callers in mesh.callers.items() for caller in callers} == calls
+    assert all(mesh.callers.values())
 
 
 def test_a_change_of_health_changes_endpoints_and_nothing_else() -> None:

@@ -75,7 +75,7 @@ class ControlPlane:
 
     def _headers(self, content_type: str) -> dict[str, str]:
         try:
-            secret = (self._data / "secret").read_text().strip()
+            secret = (self._data / "secret").read_text(errors="replace").strip()  # a damaged one is just wrong
         except FileNotFoundError:
             raise Refused(401, f"there is no secret in {self._data / 'secret'}: restart the control plane") from None
         return {"Authorization": f"Bearer {secret}", "Content-Type": content_type}

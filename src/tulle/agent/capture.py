@@ -23,9 +23,9 @@ def program_environment(
     """The program's environment, and what the user should know of variables that now have another value."""
     proxy = f"http://{LOOPBACK}:{ports.outbound}"
     not_proxied, notes = _not_proxied(inherited)
-    for name in _PROXY_VARIABLES:
-        if inherited.get(name):
-            notes.append(f"{name} is set to the mesh for the program; yours ({inherited[name]}) is not used")
+    if replaced := [name for name in _PROXY_VARIABLES if inherited.get(name)]:
+        # Not their values: a proxy's URL may have a password in it.
+        notes.append(f"the program gets the sidecar in place of your own proxy in {', '.join(replaced)}")
     environment = {
         **inherited,
         **dict.fromkeys(_PROXY_VARIABLES, proxy),

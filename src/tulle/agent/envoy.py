@@ -53,17 +53,13 @@ class Envoy:
         pause, tries = _BACK_OFF[0], 0
         while True:
             started = asyncio.get_running_loop().time()
-            code = await self._run_once(on_start, on_live)
+            end = await self._run_once(on_start, on_live)
             tries += 1
             if not self.live.is_set() and tries >= _FIRST_TRIES:
-                raise AgentError(
-                    f"Envoy does not start; it ended with exit code {code} and said:\n{self._last_words()}"
-                )
+                raise AgentError(f"Envoy does not start; it {end}")
             if asyncio.get_running_loop().time() - started > _STEADY_SECONDS:
                 pause = _BACK_OFF[0]
-            self._console.warning(
-                f"Envoy ended with exit code {code}, starting it again; it said:\n{self._last_words()}"
-            )
+            self._console.warning(f"starting Envoy again; it {end}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _BACK_OFF[1])
 
@@ -75,9 +71,26 @@ class Envoy:
         value = answer.rpartition(b":")[2].strip()
         return int(value) if value.isdigit() else 0
 
-    async def _run_once(self, on_start: Callable[[int], None], on_live: Callable[[bool], None]) -> int:
-        """One life of Envoy; its exit code."""
-        process = await asyncio.create_subprocess_exec(
+    async def _run_once(self, on_start: Callable[[int], None], on_live: Callable[[bool], None]) -> str:
+        """One life of Envoy; how it ended."""
+        try:
+            process = await self._start()
+        except OSError as error:  # no memory for it, or its file is gone for a moment, as in an upgrade
+            return f"can't be run: {error}"
+        on_start(process.pid)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read_log(process), name="envoy log")
+                watching = group.create_task(self._watch(on_live), name="envoy readiness")
+                code = await process.wait()
+                watching.cancel()
+            return f"ended with exit code {of_return_code(code)} and said:\n{self._last_words()}"
+        finally:
+            on_live(False)
+            await _stop(process)
+
+    async def _start(self) -> Process:
+        return await asyncio.create_subprocess_exec(
             *(self._binary, "--config-path", self._folder.bootstrap.name, *_OPTIONS),
             cwd=self._folder.path,
             stdin=DEVNULL,
@@ -86,17 +99,6 @@ class Envoy:
             start_new_session=True,
             preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )
-        on_start(process.pid)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read_log(process), name="envoy log")
-                watching = group.create_task(self._watch(on_live), name="envoy readiness")
-                code = await process.wait()
-                watching.cancel()
-            return of_return_code(code)
-        finally:
-            on_live(False)
-            await _stop(process)
 
     async def _watch(self, on_live: Callable[[bool], None]) -> None:
         """Waits until Envoy says that it is live; it stays so until it ends."""

@@ -74,10 +74,6 @@ class Program:
         self._started = self._ended = 0.0
 
     @property
-    def is_running(self) -> bool:
-        return self._running.done() and not self._exited.done()
-
-    @property
     def lifetime(self) -> float:
         """Seconds from its start to its end."""
         return self._ended - self._started

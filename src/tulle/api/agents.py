@@ -3,6 +3,7 @@
 Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`; then `{"health": "..."}` on every change and, the same
 again, as a heartbeat; `{"bye": true}` before an orderly end. Answer: `{"registered": true}`, `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"error": "..."}` and the end.
+A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
 
@@ -13,6 +14,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -63,6 +65,7 @@ class AgentSessions:
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._newest: dict[str, _Answer] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send)
@@ -77,21 +80,26 @@ class AgentSessions:
         await answer.end(end.error)
 
     async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
-        earlier = self._newest.get(proxy.id)
-        self._newest[proxy.id] = answer  # before the registration: the end of an earlier session takes nothing from it
+        # What sessions of one proxy do is done in turn: a slow write of an older one never follows a newer registration.
+        turn = self._turns.setdefault(proxy.id, asyncio.Lock())
+        try:
+            async with turn:
+                await self._agents.register(proxy)
+                earlier = self._newest.get(proxy.id)
+                self._newest[proxy.id] = answer
+                if earlier is not None:
+                    await earlier.end("another session of this proxy took over")
+        except (RegistrationRefused, StoreError) as error:
+            return _End(str(error))
         end = _End()
         try:
-            await self._agents.register(proxy)
-            if earlier is not None:
-                await earlier.end("another session of this proxy took over")
-            end = await _Session(self._agents, proxy, answer).run(lines)
-        except (RegistrationRefused, StoreError) as error:
-            end = _End(str(error))
+            end = await _Session(self._agents, proxy, answer, turn).run(lines)
         finally:
-            if self._newest.get(proxy.id) is answer:
-                del self._newest[proxy.id]
-                if end.abandoned and not closing.is_set():
-                    await self._abandon(proxy.id)
+            async with turn:
+                if self._newest.get(proxy.id) is answer:
+                    del self._newest[proxy.id]
+                    if end.abandoned and not closing.is_set():
+                        await self._abandon(proxy.id)
         return end
 
     async def _abandon(self, proxy: str) -> None:
@@ -120,12 +128,18 @@ async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes]) -> Prox
 
 
 class _Session:
-    """A registered proxy's session: reports are read here, and two kinds of news are awaited beside."""
+    """A registered proxy's session: reports are read here, and two kinds of news are awaited beside.
 
-    def __init__(self, agents: Agents, proxy: Proxy, answer: _Answer) -> None:
+    turn: held while a report is acted on.
+    """
+
+    def __init__(self, agents: Agents, proxy: Proxy, answer: _Answer, turn: asyncio.Lock) -> None:
         self._agents = agents
         self._proxy = proxy
         self._answer = answer
+        self._turn = turn
+        self._health = proxy.workloads[0].health
+        self._last: bytes | None = None
 
     async def run(self, lines: AsyncGenerator[bytes]) -> _End:
         await self._answer.say({"registered": True})
@@ -136,28 +150,14 @@ class _Session:
         return end
 
     async def _follow(self, lines: AsyncGenerator[bytes], propagation: _Propagation) -> _End:
-        health = self._proxy.workloads[0].health
-        propagation.await_for(health)
-        last: bytes | None = None
+        propagation.await_for(self._health)
         try:
             async for line in lines:
-                if line == last:  # a heartbeat, of which there are a thousand for each change
-                    await self._agents.keep_alive(self._proxy.id)
-                    continue
-                report = _report.decode(line)
-                if report.bye:
-                    await self._agents.leave(self._proxy.id)
-                    return _End()
-                if report.health is None:
-                    return _End('a line must have "health" or "bye"', abandoned=True)
-                last = line
-                if report.health is health:
-                    await self._agents.keep_alive(self._proxy.id)
-                    continue
-                health = report.health
-                for workload in self._proxy.workloads:
-                    await self._agents.set_health(self._proxy.id, workload.id, health)
-                propagation.await_for(health)
+                async with self._turn:
+                    if self._answer.has_ended:  # a newer session has taken over
+                        return _End()
+                    if end := await self._act(line, propagation):
+                        return end
         except NotRegistered:
             return _End("the lease has ended; register again")
         except LineTooLong:
@@ -169,6 +169,27 @@ class _Session:
         finally:
             propagation.stop()
         return _End(abandoned=True)
+
+    async def _act(self, line: bytes, propagation: _Propagation) -> _End | None:
+        """Does what the line says; an end if it is the session's last."""
+        if line == self._last:  # a heartbeat, of which there are a thousand for each change
+            await self._agents.keep_alive(self._proxy.id)
+            return None
+        report = _report.decode(line)
+        if report.bye:
+            await self._agents.leave(self._proxy.id)
+            return _End()
+        if report.health is None:
+            return _End('a line must have "health" or "bye"', abandoned=True)
+        self._last = line
+        if report.health is self._health:
+            await self._agents.keep_alive(self._proxy.id)
+            return None
+        self._health = report.health
+        for workload in self._proxy.workloads:
+            await self._agents.set_health(self._proxy.id, workload.id, report.health)
+        propagation.await_for(report.health)
+        return None
 
     async def _tell_ready(self) -> None:
         await self._agents.ready(self._proxy.id)
@@ -203,7 +224,7 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._ended = False
+        self.has_ended = False
 
     async def start(self) -> None:
         # The request's body may never end, so its connection can't be used for another.
@@ -211,12 +232,12 @@ class _Answer:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def say(self, line: dict[str, Any]) -> None:
-        if not self._ended:
+        if not self.has_ended:
             body = msgspec.json.encode(line) + b"\n"
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, error: str = "") -> None:
-        if not self._ended:
-            self._ended = True
+        if not self.has_ended:
+            self.has_ended = True
             body = msgspec.json.encode({"error": error}) + b"\n" if error else b""
             await self._send({"type": "http.response.body", "body": body, "more_body": False})

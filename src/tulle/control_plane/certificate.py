@@ -1,31 +1,37 @@
-"""The control plane's own certificate, by which Envoys know it, renewed at half of its lifetime."""
+"""The control plane's own certificate, by which Envoys know it: another one as soon as half of its lifetime has passed.
+
+Nothing waits for that moment, as timers stand still while the machine sleeps: the clock is looked at when a connection
+comes. Connections that are open keep what they began with.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import threading
+from collections.abc import Callable
 
-from tulle.identity.authority import Authority, ServerCertificate
+from tulle.identity.authority import Authority
 from tulle.xds.server import ServerIdentity
 
 
 class OwnCertificate:
-    """ttl: seconds that a certificate lives."""
+    """ttl: seconds that a certificate lives. clock: Unix time in seconds, the authority's."""
 
-    def __init__(self, authority: Authority, ttl: float) -> None:
-        self._authority, self._ttl = authority, ttl
-        self._current = self._issue()
+    def __init__(self, authority: Authority, ttl: float, clock: Callable[[], float]) -> None:
+        self._authority, self._ttl, self._clock = authority, ttl, clock
+        self._lock = threading.Lock()
+        self._issue()
 
     def identity(self) -> ServerIdentity:
-        """The newest; may be called by any thread."""
-        return self._current
+        """For a connection that begins now; may be called by any thread."""
+        with self._lock:
+            if not self._issued <= self._clock() < self._half:
+                self._issue()
+            return self._current
 
-    async def renew(self) -> None:
-        """Renew for ever. Connections that are open keep what they began with."""
-        while True:
-            await asyncio.sleep(self._ttl / 2)
-            self._current = self._issue()
-
-    def _issue(self) -> ServerIdentity:
-        issued: ServerCertificate = self._authority.server_certificate(self._ttl)
-        chain, roots = issued.certificate.chain_pem, self._authority.bundle_pem
-        return ServerIdentity(issued.key_pem.encode(), chain.encode(), roots.encode())
+    def _issue(self) -> None:
+        issued = self._authority.server_certificate(self._ttl)
+        chain = issued.certificate
+        self._issued, self._half = chain.not_before, (chain.not_before + chain.not_after) / 2
+        self._current = ServerIdentity(
+            issued.key_pem.encode(), chain.chain_pem.encode(), self._authority.bundle_pem.encode()
+        )

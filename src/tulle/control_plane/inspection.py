@@ -92,7 +92,7 @@ class Inspection:
             port=instance.port,
             version=workload.version,
             labels=dict(workload.labels),
-            since=self._timeline.health_since(workload.id),
+            since=self._timeline.health_since(instance.proxy, workload.id),
         )
 
     def _proxy(self, proxy: Proxy) -> ProxyView:

@@ -9,6 +9,8 @@ import time
 
 from tulle.config import LogFormat
 
+_MOST = 300
+
 
 def set_up(log_format: LogFormat) -> None:
     """From now on everything that is logged goes to stderr in this format."""
@@ -19,6 +21,12 @@ def set_up(log_format: LogFormat) -> None:
     root.setLevel(logging.INFO)
     for loud in ("uvicorn", "grpc", "asyncio"):
         logging.getLogger(loud).setLevel(logging.WARNING)
+
+
+def plain(text: str) -> str:
+    """What somebody else says, as part of a line: it can neither fill the log nor begin a line of its own."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_MOST])
+    return f"{shown}…" if len(text) > _MOST else shown
 
 
 class _Text(logging.Formatter):

@@ -7,13 +7,14 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from tulle.aio.changes import Changes
+from tulle.control_plane.logs import plain
 from tulle.control_plane.timeline import Timeline
 from tulle.model.snapshot import Snapshot
 from tulle.pipeline.hub import Hub, Learned, Touched
 from tulle.pipeline.view import View
 from tulle.registry.registry import Registry
-from tulle.store.errors import StoreUnavailable
-from tulle.xds.requests import Request
+from tulle.store.errors import StoreError
+from tulle.xds.requests import Rejected, Request
 
 _RETRY_SECONDS = 1.0
 
@@ -43,6 +44,7 @@ class LiveMesh:
 
     async def remember(self, registry: Registry) -> None:
         """Write down who calls whom, for ever. A store that can't be written holds no call up, only this."""
+        trouble = ""
         while True:
             await self._has_learned.wait()
             self._has_learned.clear()
@@ -50,10 +52,13 @@ class LiveMesh:
                 learned = next(iter(self._learned))
                 try:
                     await registry.learn(learned.caller, learned.callee)
-                except StoreUnavailable as error:
-                    _log.warning("can't remember that %s calls %s: %s", learned.caller, learned.callee, error)
+                except StoreError as error:
+                    if str(error) != trouble:
+                        trouble = str(error)
+                        _log.warning("can't remember that %s calls %s yet: %s", learned.caller, learned.callee, error)
                     await asyncio.sleep(_RETRY_SECONDS)
                 else:
+                    trouble = ""
                     del self._learned[learned]
 
     def connect(self, proxy_id: str, wake: Callable[[], None]) -> View:
@@ -63,9 +68,10 @@ class LiveMesh:
         return view
 
     def receive(self, view: View, request: Request) -> None:
+        before = set(view.rejections)
         touched = self.hub.receive(view, request)
-        if request.error is not None:
-            _log.warning("proxy %s rejects configuration and keeps what it has: %s", view.proxy_id, request.error)
+        for rejected in dict.fromkeys(r for r in view.rejections if r not in before):
+            _say(view.proxy_id, rejected)
         self._spread(touched)
 
     def disconnect(self, view: View) -> None:
@@ -93,3 +99,8 @@ class LiveMesh:
     def _saw(self, view: View) -> None:
         self.timeline.saw(view)
         self.changes.touch(view.proxy_id)
+
+
+def _say(proxy: str, rejected: Rejected) -> None:
+    what = f"{rejected.type_url.rpartition('.')[2]} {plain(rejected.name)}"
+    _log.warning("proxy %s rejects %s and keeps what it has: %s", proxy, what, plain(rejected.message))

@@ -12,18 +12,21 @@ _TRIES = 200
 
 
 def choose(remembered: Path, wanted: int | None) -> int:
-    """`wanted`, else the port that was used last, else a free one; it is remembered.
+    """`wanted`, else the port that was used last, else a free one.
 
     Free ones are taken from below the kernel's ephemeral range (ip(7)), so that no outgoing connection has the port when
-    the control plane comes back. Raises OSError if it can't be remembered.
+    the control plane comes back. Raises OSError if there is none.
     """
-    port = wanted or _read(remembered) or _free()
+    return wanted or _read(remembered) or _free()
+
+
+def remember(remembered: Path, port: int) -> None:
+    """The port is the one that is used: it could be bound. Raises OSError if that can't be written down."""
     if _read(remembered) != port:
         aside = remembered.with_suffix(".new")
         aside.touch(mode=0o600)
         aside.write_text(f"{port}\n")
         aside.replace(remembered)
-    return port
 
 
 def _read(remembered: Path) -> int | None:

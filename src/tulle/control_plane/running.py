@@ -29,7 +29,7 @@ from tulle.control_plane.timeline import Timeline
 from tulle.envoy_api import binary
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
-from tulle.identity.enrolment import Enrolment, XdsDoor
+from tulle.identity.enrolment import Enrolment
 from tulle.identity.private import StateUnusable
 from tulle.identity.secret import open_secret
 from tulle.model.spiffe import CONTROL_PLANE_ID
@@ -91,16 +91,16 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         tasks("remember callees", mesh.remember(registry))
         await known.wait()
 
-        own = OwnCertificate(authority, settings.cert_ttl)
-        tasks("renew the own certificate", own.renew())
-        xds_port = port.choose(settings.data / "xds-port", settings.xds_port)
+        own = OwnCertificate(authority, settings.cert_ttl, clock)
+        remembered = settings.data / "xds-port"
+        xds_port = port.choose(remembered, settings.xds_port)
         await stack.enter_async_context(xds_server.serve(Envoys(mesh), own.identity, port.LOOPBACK, xds_port))
+        port.remember(remembered, xds_port)
 
-        door = XdsDoor(port.LOOPBACK, xds_port)
         doors = Doors(
             mesh=Inspection(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
             agents=AgentReports(registry, mesh),
-            enrolment=Enrolment(authority, settings.cert_ttl, door, partial(_bootstrap, door)),
+            enrolment=Enrolment(authority, settings.cert_ttl, partial(_bootstrap, xds_port)),
             attestation=attestation,
         )
         listening = asyncio.Event()
@@ -122,8 +122,8 @@ async def _tasks() -> AsyncIterator[Callable[[str, Coroutine[Any, Any, None]], N
                 task.cancel()
 
 
-def _bootstrap(door: XdsDoor, proxy: str) -> Mapping[str, Any]:
-    return bootstrap(proxy, door.address, door.port, CONTROL_PLANE_ID)
+def _bootstrap(xds_port: int, proxy: str) -> Mapping[str, Any]:
+    return bootstrap(proxy, port.LOOPBACK, xds_port, CONTROL_PLANE_ID)
 
 
 def _say_ready(settings: Settings, mesh: LiveMesh, xds_port: int) -> None:

@@ -67,9 +67,9 @@ class AgentReports:
         So it is for all of them for a moment after the control plane has started.
         """
         mesh = self._hub.mesh
-        callers = {caller for caller, callees in mesh.callees.items() if any(c.service == service for c in callees)}
-        proxies = [p for p in mesh.proxies.values() if any(w.service in callers for w in p.workloads)]
-        return [p.id for p in proxies if not self._is_back(p.id)]
+        callers = (mesh.services.get(name) for name in mesh.callers.get(service, ()))
+        proxies = {instance.proxy for caller in callers if caller for instance in caller.instances}
+        return [proxy for proxy in proxies if not self._is_back(proxy)]
 
     def _is_back(self, proxy: str) -> bool:
         return proxy in self._hub.views or proxy not in self._hub.mesh.proxies

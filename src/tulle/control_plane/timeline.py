@@ -27,18 +27,15 @@ class Timeline:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._health: dict[str, tuple[Health, float]] = {}
+        self._health: dict[str, dict[str, tuple[Health, float]]] = {}  # by proxy and workload
         self._sync: dict[View, Sync] = {}
 
     def saw_facts(self, snapshot: Snapshot) -> None:
         now = self._clock()
         for proxy_id, proxy in snapshot.proxies.items():
-            if proxy is None:
-                self._health.pop(proxy_id, None)
-                continue
-            for workload in proxy.workloads:
-                if self._health.get(workload.id, (None, 0))[0] is not workload.health:
-                    self._health[workload.id] = (workload.health, now)
+            before = self._health.pop(proxy_id, {})
+            if proxy is not None:
+                self._health[proxy_id] = {w.id: _since(before.get(w.id), w.health, now) for w in proxy.workloads}
 
     def saw(self, view: View) -> None:
         now, ready = self._clock(), view.ready
@@ -51,9 +48,13 @@ class Timeline:
     def lost(self, view: View) -> None:
         self._sync.pop(view, None)
 
-    def health_since(self, workload: str) -> float | None:
-        found = self._health.get(workload)
+    def health_since(self, proxy: str, workload: str) -> float | None:
+        found = self._health.get(proxy, {}).get(workload)
         return found[1] if found else None
 
     def sync(self, view: View) -> Sync | None:
         return self._sync.get(view)
+
+
+def _since(before: tuple[Health, float] | None, health: Health, now: float) -> tuple[Health, float]:
+    return before if before and before[0] is health else (health, now)

@@ -12,6 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 _MAX_SIZE = 16 * 1024
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_NO_REQUEST = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
 
 
 class CsrRefused(Exception):
@@ -25,7 +33,7 @@ def requested_key(csr: str, spiffe_id: str) -> ec.EllipticCurvePublicKey:
     try:
         request = x509.load_pem_x509_csr(csr.encode("utf-8", "replace"))
         key, signed, ids = request.public_key(), request.is_signature_valid, _requested_names(request)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _NO_REQUEST as error:
         raise CsrRefused("the certificate request is no PKCS #10 request in PEM") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, _CURVES):
         raise CsrRefused("the certificate request's key must be of the curve P-256, P-384 or P-521")

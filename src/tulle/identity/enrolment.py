@@ -14,7 +14,7 @@ from msgspec import Struct
 from tulle.identity.authority import Authority
 from tulle.identity.csr import CsrRefused
 from tulle.model.names import label_problem
-from tulle.model.spiffe import CONTROL_PLANE_ID, proxy_id, workload_id
+from tulle.model.spiffe import proxy_id, workload_id
 
 
 class EnrolRequest(Struct, frozen=True):
@@ -26,14 +26,6 @@ class EnrolRequest(Struct, frozen=True):
     service_account: str
     csr: str
     proxy_csr: str
-
-
-class XdsDoor(Struct, frozen=True):
-    """Where proxies reach the control plane, and the id that it proves there."""
-
-    address: str
-    port: int
-    server_id: str = CONTROL_PLANE_ID
 
 
 class EnrolAnswer(Struct, frozen=True):
@@ -48,7 +40,6 @@ class EnrolAnswer(Struct, frozen=True):
     bundle: str
     not_before: int
     not_after: int
-    xds: XdsDoor
     bootstrap: Mapping[str, Any]
 
 
@@ -59,18 +50,15 @@ class EnrolRefused(Exception):
 class Enrolment:
     """ttl: how long the certificates live, in seconds. bootstrap: a proxy's name -> its Envoy's bootstrap as JSON."""
 
-    def __init__(
-        self, authority: Authority, ttl: float, xds: XdsDoor, bootstrap: Callable[[str], Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, authority: Authority, ttl: float, bootstrap: Callable[[str], Mapping[str, Any]]) -> None:
         self._authority = authority
         self._ttl = ttl
-        self._xds = xds
         self._bootstrap = bootstrap
 
     def enrol(self, request: EnrolRequest) -> EnrolAnswer:
         """Raises EnrolRefused, with every bad name at once."""
         problems = [
-            label_problem("proxy name", request.proxy),
+            label_problem("proxy id", request.proxy),
             label_problem("namespace", request.namespace),
             label_problem("service name", request.service),
             label_problem("service account", request.service_account),
@@ -89,6 +77,5 @@ class Enrolment:
             bundle=self._authority.bundle_pem,
             not_before=identity.not_before,
             not_after=min(identity.not_after, proxy.not_after),
-            xds=self._xds,
             bootstrap=self._bootstrap(request.proxy),
         )

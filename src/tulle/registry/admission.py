@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from tulle.model.names import label_problem
 from tulle.model.workload import Protocol, Proxy, ServicePort, Workload
-
-# Names a folder and a part of a key, and is longer than the service's name that it begins with.
-_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,251}[a-z0-9])?")
 
 
 def problems_of(proxy: Proxy) -> tuple[str, ...]:
@@ -19,7 +15,7 @@ def problems_of(proxy: Proxy) -> tuple[str, ...]:
 
 
 def _problems(proxy: Proxy) -> Iterator[str]:
-    yield from _id_problems("proxy id", proxy.id)
+    yield from _label_problems(("proxy id", proxy.id))
     yield from _address_problems(proxy.address)
     yield from _port_problems("the proxy's inbound port", proxy.inbound_port)
     yield from _port_problems("the proxy's outbound port", proxy.outbound_port)
@@ -34,14 +30,12 @@ def _problems(proxy: Proxy) -> Iterator[str]:
 
 
 def _workload_problems(workload: Workload) -> Iterator[str]:
-    yield from _id_problems("workload id", workload.id)
-    for what, text in (
+    yield from _label_problems(
+        ("workload id", workload.id),
         ("service name", workload.service.name),
         ("namespace", workload.service.namespace),
         ("service account", workload.service_account),
-    ):
-        if problem := label_problem(what, text):
-            yield problem
+    )
     numbers = [port.number for port in workload.ports]
     if len(set(numbers)) < len(numbers):
         yield f"the service ports of {workload.id} are not all different: {', '.join(map(str, numbers))}"
@@ -52,8 +46,8 @@ def _workload_problems(workload: Workload) -> Iterator[str]:
 def _service_port_problems(port: ServicePort) -> Iterator[str]:
     yield from _port_problems("service port", port.number)
     yield from _port_problems(f"the target of service port {port.number}", port.target)
-    if port.name and (problem := label_problem("port name", port.name)):
-        yield problem
+    if port.name:
+        yield from _label_problems(("port name", port.name))
 
 
 def _protocol_problems(workloads: Iterable[Workload]) -> Iterator[str]:
@@ -65,9 +59,10 @@ def _protocol_problems(workloads: Iterable[Workload]) -> Iterator[str]:
                 yield f"port {port.number} of {workload.service} is both {first} and {port.protocol} here: choose one"
 
 
-def _id_problems(what: str, text: str) -> Iterator[str]:
-    if not _ID.fullmatch(text):
-        yield f"{what} {text!r} is not valid: use lower-case letters, digits and inner hyphens"
+def _label_problems(*named: tuple[str, str]) -> Iterator[str]:
+    for what, text in named:
+        if problem := label_problem(what, text):
+            yield problem
 
 
 def _address_problems(text: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ told exactly when it is touched.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -18,10 +19,13 @@ from tulle.model.workload import Proxy, Workload
 K = TypeVar("K")
 V = TypeVar("V")
 
+_Member = tuple[str, str]  # of a service: the ids of proxy and workload, the latter being one proxy's own matter
+
 
 class Instance(Struct, frozen=True):
-    """A workload and where its sidecar takes calls for it."""
+    """A workload, the proxy that is its sidecar, and where that takes calls for it."""
 
+    proxy: str
     address: str
     port: int
     workload: Workload
@@ -37,13 +41,17 @@ class Service(Struct, frozen=True):
 
 
 class Mesh(Struct, frozen=True):
-    """Everything that is known as of `revision`. The mappings are never changed in place."""
+    """Everything that is known as of `revision`. The mappings are never changed in place.
+
+    callers: the inverse of `callees`, per service all services that are known to call it.
+    """
 
     revision: int = 0
     proxies: Mapping[str, Proxy] = {}
     known: Mapping[ServiceName, KnownService] = {}
     services: Mapping[ServiceName, Service] = {}
     callees: Mapping[ServiceName, tuple[Destination, ...]] = {}
+    callers: Mapping[ServiceName, frozenset[ServiceName]] = {}
     namespaces: tuple[str, ...] = ()
 
 
@@ -63,19 +71,20 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     """The mesh after `snapshot`. Costs what the snapshot touches, plus a copy of each mapping that it touches."""
     proxies, known = _merged(mesh.proxies, snapshot.proxies), _merged(mesh.known, snapshot.services)
     touched = set(snapshot.services)
-    members: dict[ServiceName, dict[str, Instance]] = {}
+    members: dict[ServiceName, dict[_Member, Instance]] = {}
     for proxy_id, now in snapshot.proxies.items():
         before = mesh.proxies.get(proxy_id)
         touched.update(w.service for p in (before, now) if p is not None for w in p.workloads)
     for name in touched:
         service = mesh.services.get(name)
-        members[name] = {i.workload.id: i for i in service.instances} if service else {}
+        members[name] = {(i.proxy, i.workload.id): i for i in service.instances} if service else {}
     for proxy_id, now in snapshot.proxies.items():
         for workload in before.workloads if (before := mesh.proxies.get(proxy_id)) else ():
-            members[workload.service].pop(workload.id, None)
+            members[workload.service].pop((proxy_id, workload.id), None)
         if now is not None:
             for workload in now.workloads:
-                members[workload.service][workload.id] = Instance(now.address, now.inbound_port, workload)
+                instance = Instance(proxy_id, now.address, now.inbound_port, workload)
+                members[workload.service][proxy_id, workload.id] = instance
 
     services = dict(mesh.services)
     for name in touched:
@@ -96,7 +105,8 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         proxies=proxies,
         known=known,
         services=services if changed else mesh.services,
-        callees={**mesh.callees, **snapshot.callees} if snapshot.callees else mesh.callees,
+        callees=_merged(mesh.callees, {caller: callees or None for caller, callees in snapshot.callees.items()}),
+        callers=_callers(mesh, snapshot),
         namespaces=namespaces,
     )
     differing = frozenset(p for p in snapshot.proxies if mesh.proxies.get(p) != proxies.get(p))
@@ -115,7 +125,17 @@ def _merged(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Mapping[K, 
     return after
 
 
-def _service(name: ServiceName, known: KnownService | None, members: Mapping[str, Instance]) -> Service | None:
+def _callers(mesh: Mesh, snapshot: Snapshot) -> Mapping[ServiceName, frozenset[ServiceName]]:
+    turned: defaultdict[ServiceName, set[ServiceName]] = defaultdict(set)
+    for caller, now in snapshot.callees.items():
+        before = mesh.callees.get(caller, ())
+        for service in {c.service for c in before} ^ {c.service for c in now}:
+            turned[service].add(caller)
+    after = {service: mesh.callers.get(service, frozenset()) ^ callers for service, callers in turned.items()}
+    return _merged(mesh.callers, {service: callers or None for service, callers in after.items()})
+
+
+def _service(name: ServiceName, known: KnownService | None, members: Mapping[_Member, Instance]) -> Service | None:
     """What is known and who is alive, as one value; None if neither says anything."""
     if known is None and not members:
         return None
@@ -124,7 +144,7 @@ def _service(name: ServiceName, known: KnownService | None, members: Mapping[str
     identities = {i.workload.identity for i in instances}
     if known is not None:
         offered = {p.number: p for p in known.ports} | offered
-        identities.update(known.identities)
+        identities = identities or set(known.identities)  # of the dead only while nobody is alive
     return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances)
 
 

@@ -1,14 +1,10 @@
-"""What can go wrong with a store, and whether it is worth trying again."""
+"""What can go wrong with a store."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class StoreError(Exception):
-    """Any failure of a store. `retry`: the same call may succeed later, with nothing repaired by hand."""
-
-    retry: ClassVar[bool] = False
+    """Any failure of a store."""
 
 
 class Compacted(StoreError):
@@ -21,8 +17,6 @@ class LeaseNotFound(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store can't do this now. A write that failed so is not visible here, though it may be after a restart."""
-
-    retry = True
 
 
 class StoreFull(StoreUnavailable):

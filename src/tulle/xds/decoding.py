@@ -7,7 +7,8 @@ from google.protobuf.message import DecodeError
 from tulle.envoy_api.messages import message
 from tulle.xds.requests import Request
 
-_MOST_NAMES = 100_000
+# What a client may ask for on one stream; about what a message of 16 MiB holds.
+MOST_NAMES = 100_000
 
 
 class MalformedRequest(Exception):
@@ -26,8 +27,8 @@ def decode(data: bytes) -> Request:
     if not request.type_url:
         raise MalformedRequest("a request without a type_url")
     names = (request.resource_names_subscribe, request.resource_names_unsubscribe, request.initial_resource_versions)
-    if max(map(len, names)) > _MOST_NAMES:
-        raise MalformedRequest(f"a request with more than {_MOST_NAMES} names")
+    if max(map(len, names)) > MOST_NAMES:
+        raise MalformedRequest(f"a request with more than {MOST_NAMES} names")
     return Request(
         type_url=request.type_url,
         subscribe=tuple(request.resource_names_subscribe),

@@ -15,9 +15,12 @@ from tulle.xds.subscription import Subscription
 def flush(state: State) -> Iterator[bytes]:
     """The encoded responses to send now. Each counts as sent when it is given."""
     subscriptions = state.subscriptions.values()
-    while any(s.heard and s.dirty for s in subscriptions):  # what is sent may be what something earlier waited for
+    more = True
+    while more:  # what is sent may be what something earlier waited for
+        more = False
         for subscription in subscriptions:
-            if subscription.heard and subscription.dirty:
+            if subscription.dirty and subscription.heard:
+                more = True
                 yield from _add(state, subscription)
     for subscription in subscriptions:
         if subscription.owed and not subscription.wanted:

@@ -63,7 +63,13 @@ class Session:
     @property
     def in_sync(self) -> bool:
         """Whether the client has acknowledged all that was sent, and nothing is pending."""
-        return not (self._state.sent or self.pending)
+        # Asked after every acknowledgement and every change, so it looks no further than it must.
+        if self._state.sent or self._state.dependencies.blocked:
+            return False
+        for subscription in self._state.subscriptions.values():
+            if (subscription.dirty or subscription.leaving) and (subscription.heard or subscription.kind.wildcard):
+                return False
+        return True
 
     @property
     def pending(self) -> tuple[Key, ...]:

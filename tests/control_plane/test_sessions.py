@@ -1,0 +1,107 @@
+"""What an agent that drains waits for: no sidecar that may still send calls to its service is left out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import asdict, replace
+
+from envoy_like import EnvoyLike
+from tulle.control_plane.mesh import LiveMesh
+from tulle.control_plane.sessions import AgentReports
+from tulle.model.names import Destination, ServiceName
+from tulle.model.snapshot import Snapshot
+from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.registry.registry import Registry
+from tulle.resolve.index import Mesh
+from tulle.store.sqlite import open_store
+
+Connect = Callable[..., EnvoyLike]
+
+A, B, C = (ServiceName("default", name) for name in ("service-a", "service-b", "service-c"))
+
+
+def proxy(id: str, *services: ServiceName, ports: tuple[ServicePort, ...] = ()) -> Proxy:
+    workloads = (Workload(f"w{n}", service, service.name, ports=ports) for n, service in enumerate(services))
+    return Proxy(id, "127.0.0.1", 20001, 30001, tuple(replace(w, health=Health.DRAINING) for w in workloads))
+
+
+B1 = proxy("b1", B, ports=(ServicePort(80, 8080),))
+A_CALLS_B = {A: (Destination(B, 80),), C: (Destination(A, 80),)}
+
+
+@pytest.fixture
+async def reports(tmp_path: Path, mesh: LiveMesh) -> AsyncIterator[AgentReports]:
+    async with open_store(tmp_path) as store:
+        yield AgentReports(Registry(store), mesh)
+
+
+async def is_held_up(propagation: asyncio.Task[None]) -> bool:
+    for _ in range(10):  # as many turns as a task needs that waits for nothing
+        await asyncio.sleep(0)
+    return not propagation.done()
+
+
+async def propagate(reports: AgentReports) -> asyncio.Task[None]:
+    return asyncio.create_task(reports.propagated("b1", Health.DRAINING), name="propagation")
+
+
+async def follow(mesh: LiveMesh, *snapshots: Snapshot) -> None:
+    async def given() -> AsyncIterator[Snapshot]:
+        for snapshot in snapshots:
+            yield snapshot
+
+    await mesh.follow(given(), asyncio.Event())
+
+
+@pytest.mark.parametrize("caller", [proxy("a1", A), proxy("a1", C, A)], ids=["its only program", "one of its programs"])
+async def test_a_caller_that_is_not_connected_is_waited_for(
+    mesh: LiveMesh, reports: AgentReports, connect: Connect, caller: Proxy
+) -> None:
+    await follow(mesh, Snapshot(1, {"b1": B1, "a1": caller}, callees=A_CALLS_B))
+    propagation = await propagate(reports)
+    assert await is_held_up(propagation)
+    connect("a1").settle()
+    mesh.changes.touch("a1")
+    async with asyncio.timeout(20):
+        await propagation
+
+
+async def test_a_caller_that_goes_is_waited_for_no_longer(mesh: LiveMesh, reports: AgentReports) -> None:
+    await follow(mesh, Snapshot(1, {"b1": B1, "a1": proxy("a1", A)}, callees=A_CALLS_B))
+    propagation = await propagate(reports)
+    assert await is_held_up(propagation)
+    await follow(mesh, Snapshot(2, {"a1": None}))
+    async with asyncio.timeout(20):
+        await propagation
+
+
+async def test_who_does_not_call_the_service_is_not_waited_for(mesh: LiveMesh, reports: AgentReports) -> None:
+    await follow(mesh, Snapshot(1, {"b1": B1, "c1": proxy("c1", C)}, callees=A_CALLS_B))
+    async with asyncio.timeout(20):
+        await reports.propagated("b1", Health.DRAINING)
+
+
+class LookedUp(dict[Any, Any]):
+    """A mapping of a large mesh: nobody goes through all of it for the sake of one service."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all of it is gone through")
+
+    keys = values = items = __iter__
+
+
+async def test_a_propagation_looks_only_at_the_callers_of_the_service(
+    mesh: LiveMesh, connect: Connect, reports: AgentReports
+) -> None:
+    await follow(mesh, Snapshot(1, {"b1": B1, "a1": proxy("a1", A)}, callees=A_CALLS_B))
+    connect("a1").settle()
+    parts = asdict(mesh.hub.mesh).items()
+    large: dict[str, Any] = {name: LookedUp(part) if isinstance(part, dict) else part for name, part in parts}
+    mesh.hub.mesh = Mesh(**large)
+    async with asyncio.timeout(20):
+        await reports.propagated("b1", Health.DRAINING)
