@@ -9,7 +9,7 @@ from tulle.identity.svid import NotAnSvid, proved_id
 from tulle.model.spiffe import proxy_of
 from tulle.pipeline.view import View
 from tulle.xds.requests import Request
-from tulle.xds.server import Refusal, Subscriber
+from tulle.xds.server import Refusal, StreamEnded, Subscriber
 
 
 class Envoys:
@@ -39,6 +39,8 @@ class _Stream:
         self._mesh.receive(self._view, request)
 
     def flush(self) -> list[bytes]:
+        if self._view.superseded:
+            raise StreamEnded(f"proxy {self._view.proxy_id} has opened newer streams")
         return self._view.session.flush()
 
     def disconnect(self) -> None:

@@ -64,6 +64,9 @@ class LiveMesh:
     def connect(self, proxy_id: str, wake: Callable[[], None]) -> View:
         view = self.hub.connect(proxy_id)
         self._wakes[view] = wake
+        for older in self.hub.views[proxy_id]:
+            if older.superseded:
+                self._wakes[older]()
         self._saw(view)
         return view
 

@@ -59,7 +59,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Subscriber(Protocol):
-    """One stream, as its owner sees it. Its methods don't wait; what they raise ends the stream."""
+    """One stream, as its owner sees it. Its methods don't wait; what they raise (StreamEnded, in good order) ends it."""
 
     def receive(self, request: Request) -> None:
         """Take the client's next request. `flush` is called afterwards."""
@@ -80,6 +80,10 @@ class Owner(Protocol):
         certificate: its own, PEM, verified. node: the id that it claims, and claims only.
         wake: to be called, on the event loop, when `flush` may have something to give.
         """
+
+
+class StreamEnded(Exception):
+    """A subscriber ends its stream; the client is told why, and may come back."""
 
 
 class PortUnavailable(Exception):
@@ -148,13 +152,15 @@ def _handlers(owner: Owner, streams: set[asyncio.Task[None]]) -> Any:
         if task := asyncio.current_task():
             streams.add(task)
             task.add_done_callback(streams.discard)
-        problem = ""
+        problem, code = "", grpc.StatusCode.INVALID_ARGUMENT
         try:
             await _run(owner, context)
         except* MalformedRequest as errors:
             problem = str(errors.exceptions[0])
+        except* StreamEnded as errors:
+            problem, code = str(errors.exceptions[0]), grpc.StatusCode.ABORTED
         if problem:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+            await context.abort(code, problem)
 
     return grpc.method_handlers_generic_handler(SERVICE, {METHOD: grpc.stream_stream_rpc_method_handler(stream)})
 
