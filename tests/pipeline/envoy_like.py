@@ -40,7 +40,7 @@ class EnvoyLike:
         self._once = True
 
     def settle(self) -> EnvoyLike:
-        while responses := self.view.session.flush():
+        while responses := self.view.flush():
             for encoded in responses:
                 self._take(message("envoy.service.discovery.v3.DeltaDiscoveryResponse").FromString(encoded))
         return self

@@ -243,3 +243,16 @@ def test_a_new_namespace_changes_the_routes_of_all_and_nothing_else() -> None:
         envoy.sent.clear()
     hub.apply(Snapshot(5, {"n1": new}, known_services([new])))
     assert [envoy.settle().sent for envoy in envoys] == [[(RDS, "outbound.a1")], [(RDS, "outbound.c1")]]
+
+
+def test_a_proxy_that_reconnects_while_it_is_not_registered_loses_nothing() -> None:
+    before = EnvoyLike(hub_of(instance("a1", A, None), instance("b1", B)), "a1").settle()
+    before.ask("service-b")
+    before.settle()
+    hub = hub_of(instance("b1", B))
+    again = EnvoyLike(hub, "a1", held=before.held)
+    for kind, names in ((EDS, [TO_B]), (RDS, ["outbound.a1"]), (VHDS, ["*", "outbound.a1/service-b"])):
+        again._start(kind, *names)
+    assert again.settle().sent == []
+    hub.apply(Snapshot(2, {"a1": instance("a1", A, None)}))
+    assert not [name for _, name in again.settle().sent if name.startswith("-")]

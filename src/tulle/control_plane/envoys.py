@@ -41,7 +41,7 @@ class _Stream:
     def flush(self) -> list[bytes]:
         if self._view.superseded:
             raise StreamEnded(f"proxy {self._view.proxy_id} has opened newer streams")
-        return self._view.session.flush()
+        return self._view.flush()
 
     def disconnect(self) -> None:
         self._mesh.disconnect(self._view)

@@ -27,6 +27,7 @@ from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.control_plane.timeline import Timeline
 from tulle.envoy_api import binary
+from tulle.envoy_api.descriptors import DescriptorsMissing
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
@@ -48,6 +49,7 @@ _TROUBLE = (
     xds_server.PortUnavailable,
     binary.EnvoyMissing,
     binary.EnvoyWrongVersion,
+    DescriptorsMissing,
     OSError,
 )
 

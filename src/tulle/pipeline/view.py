@@ -129,6 +129,10 @@ class View:
                 if assignment is not None:
                     self.session.want(assignment)
 
+    def flush(self) -> list[bytes]:
+        """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
+        return self.session.flush() if self.proxy is not None else []
+
     def news(self) -> News:
         """The services that it is newly interested in, and who of its workloads newly reaches which destinations."""
         news, self._news = self._news, News()

@@ -79,19 +79,30 @@ def backend_cluster(backend: Backend) -> Any:
     )
 
 
-def program_cluster(workload: str, port: InboundPort) -> Any:
-    """The program behind one of a workload's ports, on loopback.
+def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
+    """The program behind one of a workload's ports, on loopback; an HTTP/1 program in two ways.
 
-    An idle connection is closed after 1 s, sooner than by any common server (gunicorn 2 s, uvicorn and Node 5 s): else a
-    request could meet the server's own close and fail.
+    A call on a connection that its server is just closing fails, and nobody can tell whether the program has seen it. So
+    idle connections are closed after 1 s, sooner than by any common server (gunicorn 2 s, uvicorn and Node 5 s), and a
+    call that must not be repeated has a connection of its own: a dead program refuses that, unseen.
     """
-    version = "http2_protocol_options" if port.protocol.is_http2 else "http_protocol_options"
+    name = names.inbound_cluster(workload, port.destination.port)
+    if port.protocol.is_http2:
+        return (_program(name, port, {"http2_protocol_options": {}}, {}),)
+    http1 = {"http_protocol_options": _preserve_case()}
+    once = names.inbound_once_cluster(workload, port.destination.port)
+    return (
+        _program(name, port, http1, {}),
+        _program(once, port, http1, {"max_requests_per_connection": {"value": 1}}),
+    )
+
+
+def _program(name: str, port: InboundPort, protocol: dict[str, Any], connections: dict[str, Any]) -> Any:
     options = message(_HTTP_OPTIONS)(
-        explicit_http_config={version: {} if port.protocol.is_http2 else _preserve_case()},
-        common_http_protocol_options={"idle_timeout": {"seconds": 1}},
+        explicit_http_config=protocol,
+        common_http_protocol_options={"idle_timeout": {"seconds": 1}, **connections},
     )
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port.target}}
-    name = names.inbound_cluster(workload, port.destination.port)
     return message("envoy.config.cluster.v3.Cluster")(
         name=name,
         type="STATIC",

@@ -58,16 +58,13 @@ def inbound_listener(inbound: Inbound) -> Any:
 
 
 def _inbound_chain(workload: str, port: InboundPort) -> dict[str, Any]:
-    route = {"cluster": names.inbound_cluster(workload, port.destination.port), "timeout": {}, "idle_timeout": {}}
     manager = _http(
         stat_prefix="inbound",
         route_config={
             "name": names.inbound_cluster(workload, port.destination.port),
             # Only a sidecar may say that its program has not seen a request, and who answered.
             "response_headers_to_remove": [names.NOT_SERVED_HEADER, names.PEER_HEADER],
-            "virtual_hosts": [
-                {"name": "program", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}]}
-            ],
+            "virtual_hosts": [{"name": "program", "domains": ["*"], "routes": _to_program(workload, port)}],
         },
         local_reply_config=inbound_replies(),
         upgrade_configs=[{"upgrade_type": "websocket"}],
@@ -89,6 +86,16 @@ def _inbound_chain(workload: str, port: InboundPort) -> dict[str, Any]:
         "transport_socket": server_socket(IDENTITY, WORKLOAD_PREFIX, ["h2", "http/1.1"]),
         "filters": [manager],
     }
+
+
+def _to_program(workload: str, port: InboundPort) -> list[dict[str, Any]]:
+    """See clusters.program_clusters."""
+    pooled = {"cluster": names.inbound_cluster(workload, port.destination.port), "timeout": {}, "idle_timeout": {}}
+    if port.protocol.is_http2:
+        return [{"match": {"prefix": "/"}, "route": pooled}]
+    once = {**pooled, "cluster": names.inbound_once_cluster(workload, port.destination.port)}
+    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
+    return [{"match": {"prefix": "/", "headers": [safe]}, "route": pooled}, {"match": {"prefix": "/"}, "route": once}]
 
 
 def _http(**settings: Any) -> dict[str, Any]:

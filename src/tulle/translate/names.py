@@ -12,6 +12,8 @@ EXPLAIN_HEADER = "x-tulle-explain"
 PEER_HEADER = "x-tulle-peer"
 # What a calling sidecar offers as ALPN: this call comes from the mesh. It is matched, never negotiated.
 MESH_ALPN = "tulle"
+# Methods that are safe by definition (RFC 9110, section 9.2.1), as a regular expression.
+SAFE_METHODS = "GET|HEAD|OPTIONS"
 
 
 def backend(destination: Destination) -> str:
@@ -30,6 +32,11 @@ def destination_of_backend(name: str) -> Destination | None:
 def inbound_cluster(workload: str, port: int) -> str:
     """`inbound|80|service-b-3fa2c1`: the program itself."""
     return f"inbound|{port}|{workload}"
+
+
+def inbound_once_cluster(workload: str, port: int) -> str:
+    """`inbound|80|service-b-3fa2c1|once`: the program itself, by a connection of the call's own."""
+    return f"{inbound_cluster(workload, port)}|once"
 
 
 def inbound_listener(workload: str) -> str:

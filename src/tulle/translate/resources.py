@@ -65,7 +65,8 @@ def _passthrough() -> Resource:
 
 def inbound(value: Inbound) -> tuple[Resource, ...]:
     """The inbound door and the program behind it."""
-    programs = [_resource(CDS, clusters.program_cluster(value.workload, port)) for port in value.ports]
+    made = [cluster for port in value.ports for cluster in clusters.program_clusters(value.workload, port)]
+    programs = [_resource(CDS, cluster) for cluster in made]
     requires = tuple((CDS, program.name) for program in programs)
     return (*programs, _resource(LDS, listeners.inbound_listener(value), requires))
 

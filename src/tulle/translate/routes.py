@@ -14,9 +14,8 @@ from tulle.translate.sources import ADS
 _PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 # The program has not seen the request, so every method may go to another instance.
 _UNSEEN = "connect-failure,refused-stream,reset-before-request,retriable-headers"
-# The program may have seen it, so only methods that are safe by definition (RFC 9110, section 9.2.1).
+# The program may have seen it, so only methods that are safe.
 _SAFE = f"{_UNSEEN},reset,gateway-error"
-_SAFE_METHODS = "GET|HEAD|OPTIONS"
 # Bytes of a request's body that are kept, so that it can be sent again.
 _MOST_RETRIED = 8 * 1024 * 1024
 # Who answered is proved within the mesh alone: outside nobody is asked, and nobody can claim it.
@@ -85,7 +84,7 @@ def own_hosts(port: int) -> str:
 def _calls(cluster: str) -> list[dict[str, Any]]:
     route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}}
     retried = {**route, "retry_policy": _retries(_SAFE)}
-    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
+    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
     explain = {"name": names.EXPLAIN_HEADER, "present_match": True}
     return [
         *_no_tunnel(),
