@@ -270,5 +270,12 @@ def envoy_of(running: Running) -> int:
     return next(p for p in children(running.pid) if "bootstrap.json" in command_line(p))
 
 
+def kill_program(running: Running) -> None:
+    """SIGKILL, and back when the kernel has closed all that the program had open: while it dies it may still accept."""
+    pid = program_of(running)
+    os.kill(pid, signal.SIGKILL)
+    wait_for("the program is dead", lambda: not Path(f"/proc/{pid}").exists())
+
+
 def program_of(running: Running, words: str = "server.py") -> int:
     return next(p for p in children(running.pid) if words in command_line(p) and "reaper" not in command_line(p))

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from running import Mesh, children, command_line, envoy_of, program_of, wait_for
+from running import Mesh, children, command_line, envoy_of, kill_program, program_of, wait_for
 
 
 def two_instances(mesh: Mesh) -> None:
@@ -39,7 +39,7 @@ def test_a_killed_program_costs_no_post_that_it_had_not_seen(mesh: Mesh) -> None
     two_instances(mesh)
     caller = mesh.caller()
     assert caller.call("http://service-b/data", "POST", b"x").status == 200
-    os.kill(program_of(mesh.running[1]), signal.SIGKILL)
+    kill_program(mesh.running[1])
     answers = [caller.call("http://service-b/data", "POST", b"x") for _ in range(200)]
     assert {a.status for a in answers} == {200}, [a.body for a in answers if a.status != 200][:1]
 

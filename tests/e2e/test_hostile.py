@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from running import Mesh, children, envoy_of, program_of, wait_for
+from running import Mesh, children, envoy_of, kill_program, wait_for
 
 
 def test_a_call_to_the_outbound_port_itself_ends_at_once(mesh: Mesh) -> None:
@@ -61,7 +60,7 @@ def test_a_large_post_goes_elsewhere_when_a_program_has_just_died(mesh: Mesh) ->
     body = b"x" * 4_000_000
     assert caller.call("http://service-b/data", "POST", body).status == 200
     victim.signal(signal.SIGSTOP)  # nobody tells that the program is dead
-    os.kill(program_of(victim), signal.SIGKILL)
+    kill_program(victim)
     answers = [caller.call("http://service-b/data", "POST", body) for _ in range(12)]
     assert {a.status for a in answers} == {200}, [a.body for a in answers if a.status != 200][:2]
     victim.signal(signal.SIGCONT)

@@ -30,7 +30,9 @@ def route_configuration(outbound: OutboundRoutes) -> Any:
     mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}}
     outside = {"name": ":authority", "invert_match": True, "string_match": mesh}
     itself = {"name": ":authority", "string_match": {"safe_regex": {"regex": own_hosts(outbound.port)}}}
-    circle = _refusal(508, "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy", [itself])
+    circle = _refusal(
+        508, "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy", [itself], tunnels=False
+    )
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
         vhds={"config_source": ADS},
@@ -52,7 +54,7 @@ def virtual_host(host: VirtualHost) -> Any:
     if host.answer is Answer.ROUTE:
         parts = {
             "routes": _calls(names.backend(host.destination)),
-            "retry_policy": _retries(_UNSEEN),
+            "retry_policy": _retries(_SAFE),
             "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
             "response_headers_to_remove": [names.NOT_SERVED_HEADER],
@@ -62,7 +64,7 @@ def virtual_host(host: VirtualHost) -> Any:
         routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]
         parts = {"routes": routes, **_OUTSIDE_HEADERS}
     elif host.answer is Answer.UNKNOWN:
-        parts = {"routes": [*_no_tunnel(), *_refusal(503, host.problem)]}
+        parts = {"routes": _refusal(503, host.problem, tunnels=False)}
     else:
         parts = {"routes": _refusal(503, host.problem)}
     name = names.virtual_host(host.route_config, host.destination)
@@ -82,26 +84,19 @@ def own_hosts(port: int) -> str:
 
 
 def _calls(cluster: str) -> list[dict[str, Any]]:
+    """Safe methods take the virtual host's retries."""
     route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}}
-    retried = {**route, "retry_policy": _retries(_SAFE)}
     safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
     explain = {"name": names.EXPLAIN_HEADER, "present_match": True}
     return [
-        *_no_tunnel(),
         {
             "match": {"prefix": "/", "headers": [explain, safe]},
-            "route": retried,
+            "route": route,
             "response_headers_to_add": [_set(names.PEER_HEADER, "%UPSTREAM_PEER_URI_SAN%")],
         },
-        {"match": {"prefix": "/", "headers": [safe]}, "route": retried},
-        {"match": {"prefix": "/"}, "route": route},
+        {"match": {"prefix": "/", "headers": [safe]}, "route": route},
+        {"match": {"prefix": "/"}, "route": {**route, "retry_policy": _retries(_UNSEEN)}},
     ]
-
-
-def _no_tunnel() -> list[dict[str, Any]]:
-    """What a tunnel carries, the mesh could not see: neither retried nor balanced by request."""
-    error = "a tunnel (CONNECT) to a service of the mesh is not supported: call it by http://"
-    return [{"match": {"connect_matcher": {}}, **_answer(501, error)}]
 
 
 def _retries(retry_on: str) -> dict[str, Any]:
@@ -110,9 +105,7 @@ def _retries(retry_on: str) -> dict[str, Any]:
         "retry_on": retry_on,
         "num_retries": {"value": 3},
         "retriable_headers": [{"name": names.NOT_SERVED_HEADER, "present_match": True}],
-        "retry_host_predicate": [
-            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": pack(message(_PREVIOUS_HOSTS)())}
-        ],
+        "retry_host_predicate": [{"name": "previous_hosts", "typed_config": pack(message(_PREVIOUS_HOSTS)())}],
         "host_selection_retry_max_attempts": 32,
         "retry_back_off": {"base_interval": {"nanos": 5_000_000}, "max_interval": {"nanos": 50_000_000}},
     }
@@ -127,10 +120,12 @@ def _passthrough(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _refusal(status: int, error: str, headers: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
-    """Routes that answer at once, tunnels and all other requests."""
-    matches: list[dict[str, Any]] = [{"connect_matcher": {}}, {"prefix": "/"}]
-    return [{"match": {**match, "headers": headers}, **_answer(status, error)} for match in matches]
+def _refusal(
+    status: int, error: str, headers: Sequence[dict[str, Any]] = (), *, tunnels: bool = True
+) -> list[dict[str, Any]]:
+    """Routes that answer at once. Tunnels that no route matches are answered by the listener (replies.py)."""
+    matches: list[dict[str, Any]] = [{"connect_matcher": {}}] if tunnels else []
+    return [{"match": {**match, "headers": headers}, **_answer(status, error)} for match in [*matches, {"prefix": "/"}]]
 
 
 def _answer(status: int, error: str) -> dict[str, Any]:

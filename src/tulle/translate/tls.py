@@ -43,4 +43,4 @@ def _common(identity: str, matchers: Sequence[dict[str, str]], alpn: Sequence[st
 
 
 def _socket(context: Any) -> dict[str, Any]:
-    return {"name": "envoy.transport_sockets.tls", "typed_config": pack(context)}
+    return {"name": "tls", "typed_config": pack(context)}
