@@ -62,13 +62,13 @@ def command(folder: Path, name: str, listener: Json, *clusters: Json) -> tuple[s
 def envoy(folder: Path, name: str, listener: Json, *clusters: Json) -> Iterator[int]:
     """Runs an Envoy within the block, which gets its process id once the Envoy listens."""
     log = folder / f"{name}.log"
-    port = listener["address"]["socket_address"]["port_value"]
+    at = listener["address"]["socket_address"]
     with process(command(folder, name, listener, *clusters), log) as started:
 
         def listens() -> bool:
             if started.poll() is not None:
                 raise Failed(f"the Envoy {name} ended:\n{log.read_text()}")
-            return _is_open(port)
+            return _is_open(at["address"], at["port_value"])
 
         wait_for(f"the Envoy {name} listens", listens)
         yield started.pid
@@ -79,9 +79,10 @@ def program(port: int) -> Json:
     return _listener(port, _http([_answer()]))
 
 
-def serving_sidecar(port: int, own: Credentials) -> Json:
-    """Stands for the sidecars and programs of any number of services: mTLS and HTTP/2 as in the mesh, the answer at once."""
-    return _listener(port, _http([_answer()]), tls=_tls("Downstream", own), address="0.0.0.0")
+def serving_sidecar(port: int, own: Credentials, *addresses: str) -> Json:
+    """Sidecars and programs of any number of services in one, at all the addresses: mTLS, HTTP/2, the answer at once."""
+    listener = _listener(port, _http([_answer()]), tls=_tls("Downstream", own), address=addresses[0])
+    return {**listener, "additional_addresses": [{"address": _address(each, port)} for each in addresses[1:]]}
 
 
 def calling_half(port: int) -> Json:
@@ -168,9 +169,9 @@ def _address(address: str, port: int) -> Json:
     return {"socket_address": {"address": address, "port_value": port}}
 
 
-def _is_open(port: int) -> bool:
+def _is_open(address: str, port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((address, port), 1).close()
     except OSError:
         return False
     return True

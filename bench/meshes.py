@@ -6,8 +6,7 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,13 @@ class Sidecar:
 
 
 class Mesh:
-    """Everything that it starts ends with the stack that it is given."""
+    """What it starts ends with the stack that it is given, or by `stop`."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.data = folder / "state"
         self.env = {**clean_environment(), "PYTHONUNBUFFERED": "1", "TULLE_DATA": str(self.data)}
-        self._stack = stack
+        self._stack = stack.enter_context(ExitStack())
         self._started = 0
 
     def up(self) -> int:
@@ -73,6 +72,10 @@ class Mesh:
             return any(s["name"] == service and s["healthy"] >= instances for s in self.ask("services"))
 
         wait_for(f"{service} is served", healthy, pause=0.2)
+
+    def stop(self) -> None:
+        """Ends everything, the newest first."""
+        self._stack.close()
 
     def _proxy_of(self, log: Path) -> Any:
         said = log.read_text()

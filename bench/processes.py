@@ -50,7 +50,7 @@ def stop(started: subprocess.Popen[bytes]) -> None:
         started.wait()
 
 
-def wait_for(what: str, true: Callable[[], T | None], seconds: float = _DEADLINE, pause: float = 0.02) -> T:
+def wait_for(what: str, true: Callable[[], T | None], seconds: float = _DEADLINE, pause: float = 0.005) -> T:
     """The first true value of `true()`. Raises Failed."""
     until = time.monotonic() + seconds
     while not (value := true()):

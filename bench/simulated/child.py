@@ -28,11 +28,11 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def ask(self, command: str, seconds: float, **arguments: Any) -> Any:
+    async def ask(self, command: str, timeout: float, **arguments: Any) -> Any:
         """What the child answers. Raises TimeoutError, and EOFError if it has ended instead."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps([command, arguments]).encode() + b"\n")
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout):
             line = await self._process.stdout.readline()
         if not line:
             raise EOFError(f"the process ended while it was asked to {command}")

@@ -21,6 +21,7 @@ from tulle.model.workload import Health
 from tulle.registry.registry import Registry
 from tulle.store.contract import Store
 from tulle.store.sqlite import open_store
+from tulle.xds.resources import EDS
 
 _AT_ONCE = 256
 _LEASE_SECONDS = 24 * 3600.0  # nobody sends heartbeats here
@@ -37,14 +38,14 @@ class Driver:
 
     async def settled(self, callees: int) -> None:
         """Return once every sidecar holds what it should, and so many callees are remembered."""
-        while not self._is_settled(callees):
+        while not self._is_settled(callees):  # noqa: ASYNC110  # looked for now and then, as looking costs CPU
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def change(self, targets: list[tuple[int, int]], per_second: float) -> dict[str, Any]:
         """Turn instances, (service, instance), from healthy to draining or back: one after the other, evenly in time.
 
-        Gives for each when it was due, in ns, and the version of the load assignment that came of it; and the CPU
-        seconds that this process used until a moment after the last.
+        Gives for each when it was due and when it was durable, in ns, and the version of the load assignment that came
+        of it; and the CPU seconds that this process used until a moment after the last.
         """
         cpu = cpu_seconds()
         start = time.monotonic() + 0.1
@@ -63,16 +64,17 @@ class Driver:
         await asyncio.sleep(seconds)
         return (cpu_seconds() - cpu) / seconds
 
-    async def _turn(self, service: int, instance: int, due: float) -> tuple[int, str]:
+    async def _turn(self, service: int, instance: int, due: float) -> tuple[int, int, str]:
         proxy = mesh.proxy_id(service, instance)
         self._draining ^= {proxy}
         health = Health.DRAINING if proxy in self._draining else Health.HEALTHY
         await self._registry.set_health(proxy, proxy, health)
+        durable = time.monotonic_ns()
         hub = self._live.hub
         await self._live.changes.until(proxy, lambda: hub.mesh.proxies[proxy].workloads[0].health is health)
         holder = hub.holders(mesh.service(service))[0]
-        version = next(r.version for r in holder.session.wanted if r.name == mesh.cluster(service))
-        return int(due * 1e9), version
+        wanted = (EDS, mesh.cluster(service))
+        return int(due * 1e9), durable, next(r.version for r in holder.session.wanted if r.key == wanted)
 
     def _is_settled(self, callees: int) -> bool:
         hub = self._live.hub

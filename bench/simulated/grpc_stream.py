@@ -8,6 +8,7 @@ indexed), gRPC over HTTP2 (messages with a prefix of five bytes).
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import struct
 from collections.abc import Callable
@@ -15,23 +16,31 @@ from collections.abc import Callable
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _ACK = _END_STREAM = 1
+_MOST_AT_ONCE = 65_536
+_CONNECT_SECONDS = 30.0
 _END_HEADERS = 4
 _INITIAL_WINDOW_SIZE = 4
 _DEFAULT_WINDOW = 65_535
 _WINDOW = 1 << 20
 _MOST_IN_A_FRAME = 16_384
 _STREAM = 1
+_MOST_AT_ONCE = 65_536
+_CONNECT_SECONDS = 30.0
 
 
-class GrpcStream(asyncio.Protocol):
-    """take: called with each message that arrives. When the call ends, for whatever reason, `ended` has an exception."""
+class GrpcStream:
+    """take: called with each message that arrives. problem: why the call has ended; None while it goes on.
+
+    Reads and writes its socket itself: asyncio's own TLS costs several times as much.
+    """
 
     def __init__(self, authority: str, path: str, server_id: str, take: Callable[[bytes], None]) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.problem: Exception | None = None
         self._headers = _headers(authority, path)
         self._server_id = server_id
         self._take = take
-        self._transport: asyncio.Transport | None = None
+        self._socket: ssl.SSLSocket | None = None
+        self._unwritten = bytearray()
         self._frames = bytearray()
         self._messages = bytearray()
         self._unsent = bytearray()
@@ -39,34 +48,69 @@ class GrpcStream(asyncio.Protocol):
         self._initial_window = _DEFAULT_WINDOW
         self._consumed = 0
 
-    def send(self, message: bytes) -> None:
-        self._unsent += struct.pack(">BI", 0, len(message)) + message
-        self._flush()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        certificate = transport.get_extra_info("peercert")
+    def connect(self, host: str, port: int, tls: ssl.SSLContext) -> None:
+        """Waits for the handshake; run it in a thread. Raises OSError, ssl.SSLError among them."""
+        connection = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = tls.wrap_socket(connection)
+        certificate = self._socket.getpeercert() or {}
         if certificate["subjectAltName"] != (("URI", self._server_id),):
             raise ssl.SSLCertVerificationError(f"the server proves {certificate['subjectAltName']}")
+        self._socket.setblocking(False)
+
+    def start(self) -> None:
+        """Begin the call on the connection, in the running loop."""
+        assert self._socket
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
         settings = struct.pack(">HI", _INITIAL_WINDOW_SIZE, _WINDOW)
         window = struct.pack(">I", _WINDOW - _DEFAULT_WINDOW)
-        transport.write(
+        self._write(
             _PREFACE
             + _frame(_SETTINGS, 0, 0, settings)
             + _frame(_WINDOW_UPDATE, 0, 0, window)
             + _frame(_HEADERS, _END_HEADERS, _STREAM, self._headers)
         )
+
+    def send(self, message: bytes) -> None:
+        self._unsent += struct.pack(">BI", 0, len(message)) + message
         self._flush()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionError("the connection was closed"))
+    def close(self) -> None:
+        self._end(ConnectionError("it was closed here"))
 
-    def data_received(self, data: bytes) -> None:
+    def _read(self) -> None:
+        assert self._socket
+        try:
+            while data := self._socket.recv(_MOST_AT_ONCE):
+                self._receive(data)
+                if not self._socket.pending() and len(data) < _MOST_AT_ONCE:
+                    return
+            self._end(ConnectionError("the server closed the connection"))
+        except ssl.SSLWantReadError:
+            return
+        except OSError as error:
+            self._end(error)
+
+    def _write(self, data: bytes) -> None:
+        self._unwritten += data
+        if len(self._unwritten) == len(data):
+            self._continue_writing()
+
+    def _continue_writing(self) -> None:
+        """Write what is there, now or when the socket takes it."""
+        assert self._socket
+        loop = asyncio.get_running_loop()
+        try:
+            while self._unwritten:
+                del self._unwritten[: self._socket.send(self._unwritten)]
+        except ssl.SSLWantWriteError:
+            loop.add_writer(self._socket, self._continue_writing)
+        except OSError as error:
+            self._end(error)
+        else:
+            loop.remove_writer(self._socket)
+
+    def _receive(self, data: bytes) -> None:
         self._frames += data
         at = 0
         while len(self._frames) - at >= 9:
@@ -81,7 +125,7 @@ class GrpcStream(asyncio.Protocol):
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == _DATA:
-            self._receive(payload)
+            self._gather(payload)
         elif kind == _PING and not flags & _ACK:
             self._write(_frame(_PING, _ACK, 0, payload))
         elif kind == _SETTINGS and not flags & _ACK:
@@ -97,7 +141,7 @@ class GrpcStream(asyncio.Protocol):
         elif kind in (_RST_STREAM, _GOAWAY) or (kind == _HEADERS and flags & _END_STREAM):
             self._end(ConnectionError(f"the server ended the call: {payload!r}"))
 
-    def _receive(self, data: bytes) -> None:
+    def _gather(self, data: bytes) -> None:
         self._consumed += len(data)
         if self._consumed > _WINDOW // 2:
             update = struct.pack(">I", self._consumed)
@@ -113,7 +157,7 @@ class GrpcStream(asyncio.Protocol):
             self._take(message)
 
     def _flush(self) -> None:
-        while self._unsent and self._transport is not None:
+        while self._unsent:
             size = min(len(self._unsent), _MOST_IN_A_FRAME, *self._windows.values())
             if size <= 0:
                 return
@@ -122,13 +166,13 @@ class GrpcStream(asyncio.Protocol):
             for stream in self._windows:
                 self._windows[stream] -= size
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
     def _end(self, why: Exception) -> None:
-        if not self.ended.done():
-            self.ended.set_exception(why)
+        if self.problem is None and self._socket is not None:
+            self.problem = why
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            loop.remove_writer(self._socket)
+            self._socket.close()
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -37,6 +37,7 @@ class Sidecar:
         self._request = message("envoy.service.discovery.v3.DeltaDiscoveryRequest")
 
     def start(self) -> None:
+        self.stream.start()
         self._send(CDS, node={"id": self.id, "user_agent_name": _DESCRIPTION})
         self._send(LDS)
 

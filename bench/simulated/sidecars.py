@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bench.simulated import mesh
-from bench.simulated.child import cpu_seconds, obey
+from bench.simulated.child import Command, cpu_seconds, obey
 from bench.simulated.sidecar import Receipt, Sidecar
 from tulle.config import AUTHORITY
 from tulle.identity.authority import Authority
@@ -56,8 +56,8 @@ class Sidecars:
     async def receipts(self) -> list[Receipt]:
         """What came since this was last asked."""
         for sidecar in self._sidecars:
-            if sidecar.stream.ended.done():
-                sidecar.stream.ended.result()
+            if sidecar.stream.problem is not None:
+                raise sidecar.stream.problem
         taken = self._receipts.copy()
         self._receipts.clear()
         return taken
@@ -74,7 +74,7 @@ class Sidecars:
         sidecar = Sidecar(index, mesh.sidecar_id(index), calls, self._receipts)
         async with gate:
             tls = _tls(self._authority, sidecar.id, folder)
-            await asyncio.get_running_loop().create_connection(lambda: sidecar.stream, "127.0.0.1", self._port, ssl=tls)
+            await asyncio.to_thread(sidecar.stream.connect, "127.0.0.1", self._port, tls)
             sidecar.start()
             await sidecar.complete()
         self._sidecars.append(sidecar)
@@ -98,7 +98,7 @@ def _tls(authority: Authority, proxy: str, folder: Path) -> ssl.SSLContext:
 async def _main(data: str, first: str, end: str, services: str) -> None:
     sidecars = Sidecars(Path(data), range(int(first), int(end)), int(services))
     with contextlib.closing(sidecars):
-        commands = {
+        commands: dict[str, Command] = {
             "connect": sidecars.connect,
             "call": sidecars.call,
             "receipts": sidecars.receipts,
