@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tulle.agent import capture
-from tulle.agent.capture import program_environment
+from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tulle.agent.api import ControlPlane, Enrolment
-from tulle.agent.capture import program_environment
+from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.credentials import Credentials, write_secrets

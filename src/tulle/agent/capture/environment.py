@@ -12,7 +12,7 @@ from pathlib import Path
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import LOOPBACK, Ports
 
-_SHIM = str(Path(__file__).with_name("shim"))
+_SHIM = str(Path(__file__).parents[1] / "shim")
 _PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
 _NOT_PROXIED = ("localhost", LOOPBACK, "::1")
 
