@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tulle.agent.exits import NOT_EXECUTABLE, NOT_FOUND, AgentError, of_return_code
 from tulle.agent.folder import Folder
 from tulle.agent.reaper import KILL_SECONDS, kill_children
 
+NO_CAPTURE: Mapping[str, Any] = {"mode": "none"}
 _REAPER = str(Path(__file__).with_name("reaper.py"))
 
 
@@ -35,19 +38,30 @@ def locate(command: str) -> str:
 
 @asynccontextmanager
 async def under_reaper(
-    file: str, argv: Sequence[str], environment: Mapping[str, str], folder: Folder
+    file: str,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Folder,
+    plan: Mapping[str, Any] = NO_CAPTURE,
+    hear: Callable[[str, str], None] = lambda _word, _rest: None,
 ) -> AsyncIterator[Program]:
-    """A reaper that is ready to start the program. After the block the program's whole tree and the folder are gone."""
+    """A reaper that is ready to start the program. After the block the program's whole tree and the folder are gone.
+
+    plan: how the program's traffic is captured (`capture/`). hear: told what the capture says from the program's side:
+    `note`, and `moved`.
+    """
     ours, theirs = socket.socketpair()
     with theirs:
+        control = str(theirs.fileno())
         reaper = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", _REAPER, str(theirs.fileno()), str(folder.path), file, *argv),
+            *(sys.executable, "-I", "-S", _REAPER, control, str(folder.path), plan["mode"], json.dumps(plan)),
+            *(file, *argv),
             env=environment,
             pass_fds=(theirs.fileno(), folder.lock),
             start_new_session=True,
         )
     reader, writer = await asyncio.open_connection(sock=ours)
-    program = Program(file, reader, writer)
+    program = Program(file, reader, writer, hear)
     try:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(program.listen(), name="reaper")
@@ -62,14 +76,21 @@ async def under_reaper(
 
 
 class Program:
-    """What the reaper tells of the program."""
+    """What the reaper tells of the program, which may live more than once: one `start` a life.
 
-    def __init__(self, file: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    What is asked about its end is about the present life, or the last one.
+    """
+
+    def __init__(
+        self, file: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Callable[[str, str], None]
+    ) -> None:
         self._file = file
         self._reader = reader
         self._writer = writer
-        self._running: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._hear_capture = hear
+        self._running: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._sung: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._empty = asyncio.Event()
         self._started = self._ended = 0.0
 
@@ -83,15 +104,44 @@ class Program:
         """Whether any of the program's processes is alive, after the program itself has ended."""
         return not self._empty.is_set()
 
+    async def canary(self, seconds: float) -> str | None:
+        """Tries the way into the mesh, as the program would go it, before it is started; what is wrong, or None."""
+        self._sung = asyncio.get_running_loop().create_future()
+        self._tell(f"canary {seconds}")
+        said = await asyncio.shield(self._sung)
+        return None if said == "ok" else said
+
     async def start(self) -> None:
-        """Returns when the program runs. Raises AgentError if it can't."""
+        """Returns when the program runs; if it has run before, it must have ended. Raises AgentError if it can't."""
+        self._running = asyncio.get_running_loop().create_future()
+        self._exited = asyncio.get_running_loop().create_future()
         self._tell("start")
         if error := await asyncio.shield(self._running):
-            raise AgentError(f"can't run {self._file}: {_reason(error)}", NOT_EXECUTABLE)
+            number, _, step = error.partition(" ")
+            if step == "capture":
+                raise AgentError(f"can't run {self._file} with its traffic captured: {os.strerror(int(number))}")
+            raise AgentError(f"can't run {self._file}: {_reason(int(number))}", NOT_EXECUTABLE)
+
+    async def clear(self) -> bool:
+        """Kills what the ended program has left behind; whether nothing of it is left."""
+        self._tell("clear")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_SECONDS + 2):
+                await self._empty.wait()
+        return self._empty.is_set()
+
+    async def restart(self) -> None:
+        """Another life for the program that has ended, without what the last one has left. Raises AgentError."""
+        await self.clear()
+        await self.start()
 
     def envoy_is(self, pid: int) -> None:
         """Has the reaper kill this Envoy too, should the agent be killed."""
         self._tell(f"envoy {pid}")
+
+    def keep_folder(self) -> None:
+        """Leaves the folder to the next reaper of this agent: this one was to find out that its plan does not do."""
+        self._tell("keep")
 
     def signal(self, number: int) -> None:
         """Passes a signal on: one that a terminal sends, or that asks to end, to the whole process group."""
@@ -114,18 +164,27 @@ class Program:
         """Takes in what the reaper says. Raises AgentError if the reaper goes before it is told to."""
         with suppress(ConnectionResetError):  # it has gone with something unread
             while line := await self._reader.readline():
-                self._hear(*line.decode().split())
+                word, _, rest = line.decode().rstrip("\n").partition(" ")
+                self._hear(word, rest)
         raise AgentError("the program's reaper was killed; the program was ended with it")
 
-    def _hear(self, word: str, argument: str = "0") -> None:
-        if word in ("started", "failed"):
-            self._started = asyncio.get_running_loop().time()
-            self._running.set_result(int(argument))
+    def _hear(self, word: str, rest: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if word == "started":
+            self._empty.clear()  # an earlier word was of an earlier life, or of the canary
+            self._started = now
+            self._running.set_result("")
+        elif word == "failed":
+            self._running.set_result(rest)
         elif word == "exited":
-            self._ended = asyncio.get_running_loop().time()
-            self._exited.set_result(int(argument))
+            self._ended = now
+            self._exited.set_result(int(rest))
         elif word == "empty":
             self._empty.set()
+        elif word == "canary":
+            self._sung.set_result(rest)
+        elif word != "stopped":
+            self._hear_capture(word, rest)
 
     def _tell(self, line: str) -> None:
         self._writer.write(line.encode() + b"\n")

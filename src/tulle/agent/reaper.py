@@ -4,16 +4,18 @@ A parent-death signal reaches direct children only; a daemon that has forked twi
 is the "subreaper" (prctl(2), PR_SET_CHILD_SUBREAPER) to which every orphan below it is given: it kills its children
 until it has none.
 
-It is run by path, `python -I -S reaper.py CONTROL FOLDER FILE ARGV...`, and imports next to nothing: it is there as
-long as the program, so its memory counts. CONTROL is its end of a socket pair with the agent; the end of that stream
-is the end of it all.
-Lines that come in: `start`, `signal N` (to the program), `signal-group N` (to its process group), `envoy PID`.
-Lines that go out: `started`, `failed ERRNO`, `exited CODE` (as in subprocess), `empty` (nothing of the program is
-left; if that is so when it exits, both lines come at once). Its environment, working directory and standard streams
-are the program's.
+It is run by path, `python -I -S reaper.py CONTROL FOLDER MODE PLAN FILE ARGV...`, and imports next to nothing: it is
+there as long as the program, so its memory counts. CONTROL is its end of a socket pair with the agent; the end of that
+stream is the end of it all. MODE and PLAN (JSON) choose the launch hook (`capture/launch.py`).
+Lines that come in: `start` (again, once the program has ended), `canary SECONDS`, `clear` (kills what an ended program
+has left), `signal N` (to the program), `signal-group N` (to its process group), `envoy PID`, `keep` (the folder).
+Lines that go out: `started PID`, `failed ERRNO exec` or `failed ERRNO capture`, `stopped N` (by a signal of job
+control), `exited CODE` (as in subprocess), `empty` (nothing of the program is left; if that is so when it exits, both
+lines come at once), `canary ok` or `canary REASON`, and what the launch hook has to tell. Its environment, working
+directory and standard streams are the program's.
 """
 
-# ruff: noqa: PTH110, PTH123, PTH208, SIM105
+# ruff: noqa: PTH100, PTH110, PTH120, PTH123, PTH208, SIM105
 # pathlib and contextlib would cost memory for as long as the program runs.
 
 from __future__ import annotations
@@ -25,22 +27,30 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tulle.agent.capture.launch import Launch
+
 KILL_SECONDS = 5.0
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main(control: int, folder: str, file: str, argv: list[str]) -> None:
+def main(control: int, folder: str, mode: str, plan: str, file: str, argv: list[str]) -> None:
     """Serves the agent until it is gone, then clears up."""
     become_subreaper()
-    reaper = _Reaper(control, file, argv)
+    reaper = _Reaper(control, mode, plan, file, argv)
     try:
         reaper.serve()
     finally:
         reaper.kill_envoy()
         if left := kill_children():
             print(f"tulle | can't end the processes {left}", file=sys.stderr)
-        _remove(folder)
+        reaper.close()
+        if not reaper.keeps_folder:
+            _remove(folder)
 
 
 def become_subreaper() -> None:
@@ -75,26 +85,34 @@ def kill_children(*spared: int) -> list[int]:
 
 
 class _Reaper:
-    def __init__(self, control: int, file: str, argv: list[str]) -> None:
+    def __init__(self, control: int, mode: str, plan: str, file: str, argv: list[str]) -> None:
+        os.set_inheritable(control, False)
+        self.keeps_folder = False
+        self._own = os.getpid()
         self._control = control
+        self._plan = plan
         self._file = file
         self._argv = argv
         self._program = 0
+        self._canary = _Canary()
         self._envoy = -1
         self._rest = b""
-        os.set_inheritable(control, False)
+        self._launch = _launch(mode, plan, self._tell)
 
     def serve(self) -> None:
         """Returns when the agent's end of the stream is closed."""
         children = _wake_on_child()
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        poll.register(children, select.POLLIN)
         while True:
+            others = self._launch.descriptors()
+            poll = select.poll()
+            for descriptor in (self._control, children, *others):
+                poll.register(descriptor, select.POLLIN)
             for ready, _ in poll.poll():
                 if ready == children:
                     os.read(children, 4096)
                     self._reap()
+                elif ready in others:
+                    others[ready]()
                 elif not self._obey():
                     return
 
@@ -106,6 +124,13 @@ class _Reaper:
             except ProcessLookupError:
                 pass
 
+    def close(self) -> None:
+        """Ends the capture, once nothing of the program is left."""
+        try:
+            self._launch.close()
+        except OSError as error:
+            print(f"tulle | can't clear up after the capture: {error}", file=sys.stderr)
+
     def _obey(self) -> bool:
         try:
             data = os.read(self._control, 4096)
@@ -116,22 +141,75 @@ class _Reaper:
             word, _, argument = line.decode().partition(" ")
             if word == "start":
                 self._start()
+            elif word == "canary":
+                self._check(float(argument))
+            elif word == "clear":
+                self._clear()
             elif word == "envoy":
                 self._watch_envoy(int(argument))
+            elif word == "keep":
+                self.keeps_folder = True
             elif self._program:
                 self._signal(word, int(argument))
         return bool(data)
 
     def _start(self) -> None:
-        reading, writing = os.pipe()
-        reaper = os.getpid()
-        self._program = os.fork()
-        if self._program == 0:
-            _become(self._file, self._argv, reaper, writing)
-        os.close(writing)
-        error = os.read(reading, 16)  # empty once exec has closed it
+        try:
+            self._program, reading = self._fork(self._become)
+        except OSError as error:
+            self._tell(f"failed {error.errno} capture")
+            return
+        failure = os.read(reading, 64).decode()  # empty once exec has closed it
         os.close(reading)
-        self._tell(f"failed {error.decode()}" if error else "started")
+        self._tell(f"failed {failure}" if failure else f"started {self._program}")
+
+    def _check(self, seconds: float) -> None:
+        def sing(report: int) -> None:
+            from tulle.agent.capture import canary  # only in the child: it needs sockets, and more
+
+            canary.sing(self._plan, seconds, report, self._launch.in_child)
+
+        try:
+            self._canary.process, self._canary.report = self._fork(sing)
+        except OSError as error:
+            self._tell(f"canary {error.strerror}")
+
+    def _fork(self, go_on: Callable[[int], None]) -> tuple[int, int]:
+        """A child that goes on with that, given the writing end of a pipe; the child, and the pipe's reading end."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                _stand_apart()
+                die_with_parent(self._own)
+                go_on(writing)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(127)
+        os.close(writing)
+        try:
+            self._launch.after_fork(child)
+        except OSError:
+            os.kill(child, signal.SIGKILL)
+            os.close(reading)
+            raise
+        return child, reading
+
+    def _become(self, errors: int) -> None:
+        """In the child: becomes the program."""
+        step = "capture"
+        try:
+            self._launch.in_child()
+            die_with_parent(self._own)  # a change of credentials undoes it (prctl(2))
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, which exec would hand on
+                signal.signal(number, signal.SIG_DFL)
+            step = "exec"
+            os.execv(self._file, self._argv)  # noqa: S606
+        except BaseException as error:
+            os.write(errors, f"{getattr(error, 'errno', None) or 0} {step}".encode())
+            if not isinstance(error, OSError):
+                raise
 
     def _signal(self, word: str, number: int) -> None:
         try:
@@ -139,13 +217,25 @@ class _Reaper:
         except PermissionError as error:
             print(f"tulle | can't signal the program: {error.strerror}", file=sys.stderr)
 
+    def _clear(self) -> None:
+        """Kills what is left of a program that has ended, daemons of it for instance."""
+        if not self._program:
+            if left := kill_children():
+                self._tell(f"note can't end the processes {left}")
+            self._reap()
+
     def _reap(self) -> None:
         news = []
         try:
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == self._program:
+            while (ended := os.waitpid(-1, os.WNOHANG | os.WUNTRACED))[0]:
+                child, status = ended
+                if child == self._canary.process:
+                    news.append(f"canary {self._canary.result(status)}")
+                elif child == self._program and os.WIFSTOPPED(status):
+                    news.append(f"stopped {os.WSTOPSIG(status)}")
+                elif child == self._program:
                     self._program = 0
-                    news.append(f"exited {os.waitstatus_to_exitcode(ended[1])}")
+                    news.append(f"exited {os.waitstatus_to_exitcode(status)}")
         except ChildProcessError:
             news.append("empty")
         if news:
@@ -166,18 +256,46 @@ class _Reaper:
             pass  # the agent has just gone, which the next read tells
 
 
-def _become(file: str, argv: list[str], reaper: int, errors: int) -> None:
-    """In the child: becomes the program, in a session of its own, so that ctrl-C reaches the agent alone."""
-    try:
+class _Canary:
+    """The child that tries the way into the mesh (`capture/canary.py`); 0 and -1 while there is none."""
+
+    process, report = 0, -1
+
+    def result(self, status: int) -> str:
+        """Of the ended child: `ok`, or what went wrong."""
+        os.set_blocking(self.report, False)  # something that it has started may still hold the other end
+        try:
+            said = os.read(self.report, 4096).decode().splitlines()
+        except BlockingIOError:
+            said = []
+        os.close(self.report)
+        self.process, self.report = 0, -1
+        last = said[-1] if said else "starting the check"
+        code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGALRM:
+            return f"no end in time of {last}"
+        return last if code == 0 else f"{last} ended with {code}"
+
+
+def _launch(mode: str, plan: str, tell: Callable[[str], None]) -> Launch:
+    # No site-packages here; this folder's neighbours are all that is needed.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    from tulle.agent.capture import launch
+
+    if mode in launch.UNTOUCHED:
+        return launch.Launch()
+    import json  # it has its cost
+
+    return launch.of(json.loads(plan), tell)
+
+
+def _stand_apart() -> None:
+    """In a session of its own, so that ctrl-C reaches the agent alone; in a group only, where the agent has left this
+    process in the terminal's session (`terminal.py`)."""
+    if os.getsid(0) == os.getppid():
         os.setsid()
-        die_with_parent(reaper)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, which exec would hand on
-            signal.signal(number, signal.SIG_DFL)
-        os.execv(file, argv)  # noqa: S606
-    except OSError as error:
-        os.write(errors, str(error.errno).encode())
-    finally:
-        os._exit(127)
+    else:
+        os.setpgid(0, 0)
 
 
 def _wake_on_child() -> int:
@@ -224,4 +342,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])
