@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tulle.agent import capture
+from tulle import agent
 from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
 
 CONFIG = AgentConfig("service-b", "/state", ("true",), "service-b", namespace="shop")
 PORTS = Ports(10000, 10001, 10002, ExitStack())
-SHIM = Path(capture.__file__).parent / "shim"
+SHIM = Path(next(iter(agent.__path__))) / "shim"
 
 
 def environment(**inherited: str) -> tuple[dict[str, str], list[str]]:

@@ -75,6 +75,43 @@ async def test_an_agent_that_comes_back_draining_hears_when_everyone_knows(api: 
         assert await agent.hear() == {"propagated": "draining"}
 
 
+async def test_an_agent_is_told_whom_its_program_means_while_it_goes_on(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.say(resolve="slow")
+        agent.say(resolve="db")
+        assert await agent.hear() == {
+            "resolved": "db",
+            "vip": "127.64.0.2",
+            "host": "db.default.svc.cluster.local",
+        }
+        agent.say(resolve="example.org")
+        assert await agent.hear() == {"resolved": "example.org", "vip": None, "host": None}
+        agent.say(bye=True)
+        assert await agent.hear() is None
+
+
+async def test_an_agent_registers_anew_when_its_program_listens_elsewhere(api: Any, web: Proxy) -> None:
+    port = msgspec.structs.replace(web.workloads[0].ports[0], target=9999)
+    moved = msgspec.structs.replace(web.workloads[0], ports=(port,), health=Health.HEALTHY)
+    again = msgspec.structs.replace(web, workloads=(moved,))
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        await registered(agent, again)
+        assert api.told == [("register", web), ("register", again)]
+        api.agents.in_sync.set()
+        assert await agent.hear() == {"ready": True}
+        api.agents.acknowledged[Health.HEALTHY].set()
+        assert await agent.hear() == {"propagated": "healthy"}
+
+
+async def test_an_agent_cannot_become_another_proxy(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.say(proxy=msgspec.structs.replace(web, id="web-000000"))
+        assert await agent.hear() == {"error": "the proxy 'web-000000' can't register as 'web-3fa2c1'"}
+
+
 async def test_an_agent_that_vanishes_has_abandoned_its_instances(api: Any, web: Proxy) -> None:
     async with api.agent("web-3fa2c1") as agent:
         await registered(agent, web)
@@ -248,7 +285,7 @@ async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Prox
         (b"\n", "a line is no report"),
         (b"healthy\n", "a line is no report"),
         (b'{"health": "fine"}\n', "Invalid enum value 'fine'"),
-        (b"{}\n", 'a line must have "health" or "bye"'),
+        (b"{}\n", 'a line must have "health", "proxy", "resolve" or "bye"'),
         (b"x" * 70_000, "a line is longer than 65536 bytes"),
     ],
 )

@@ -11,14 +11,16 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from envoy_like import EnvoyLike
+from tulle.api.doors import Address
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.model.names import Destination, ServiceName
-from tulle.model.snapshot import Snapshot
-from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.model.snapshot import KnownPort, KnownService, Snapshot
+from tulle.model.workload import Capture, Health, Protocol, Proxy, ServicePort, Workload
 from tulle.registry.registry import Registry
 from tulle.resolve.index import Mesh
 from tulle.store.sqlite import open_store
+from tulle.xds.resources import LDS
 
 Connect = Callable[..., EnvoyLike]
 
@@ -40,7 +42,7 @@ async def reports(tmp_path: Path, mesh: LiveMesh) -> AsyncIterator[AgentReports]
         yield AgentReports(Registry(store), mesh)
 
 
-async def is_held_up(propagation: asyncio.Task[None]) -> bool:
+async def is_held_up(propagation: asyncio.Task[Any]) -> bool:
     for _ in range(10):  # as many turns as a task needs that waits for nothing
         await asyncio.sleep(0)
     return not propagation.done()
@@ -105,3 +107,74 @@ async def test_a_propagation_looks_only_at_the_callers_of_the_service(
     mesh.hub.mesh = Mesh(**large)
     async with asyncio.timeout(20):
         await reports.propagated("b1", Health.DRAINING)
+
+
+DB = ServiceName("default", "db")
+DB1 = replace(
+    proxy("db1", DB, ports=(ServicePort(5432, 5433, Protocol.TCP), ServicePort(80, 8080))), capture=Capture.NONE
+)
+KNOWN_DB = KnownService(
+    DB, (KnownPort(80, Protocol.HTTP), KnownPort(5432, Protocol.TCP)), (DB1.workloads[0].identity,), "127.64.0.9"
+)
+
+
+async def with_db(mesh: LiveMesh, capture: Capture) -> None:
+    caller = replace(proxy("a1", A), capture=capture)
+    await follow(mesh, Snapshot(1, {"a1": caller, "db1": DB1}, {DB: KNOWN_DB}))
+
+
+async def test_an_address_is_told_only_when_the_sidecar_takes_connections_to_it(
+    reports: AgentReports, mesh: LiveMesh, connect: Connect
+) -> None:
+    await with_db(mesh, Capture.SECCOMP)
+    envoy = connect("a1").settle()
+    asking = asyncio.create_task(reports.resolve("a1", "db"), name="resolve")
+    assert await is_held_up(asking)
+    envoy.settle()
+    assert await asking == Address("127.64.0.9", "db.default.svc.cluster.local")
+    listeners = [name for kind, name in envoy.sent if kind == LDS]
+    assert listeners[-1] == "outbound.w0/db.default.svc.cluster.local:5432"
+
+
+async def test_of_two_envoys_of_a_proxy_both_must_take_connections(
+    reports: AgentReports, mesh: LiveMesh, connect: Connect
+) -> None:
+    await with_db(mesh, Capture.REDIRECT)
+    first, second = connect("a1").settle(), connect("a1").settle()
+    asking = asyncio.create_task(reports.resolve("a1", "db"), name="resolve")
+    assert await is_held_up(asking)
+    first.settle()
+    assert await is_held_up(asking)
+    second.settle()
+    assert await asking
+
+
+async def test_a_service_without_tcp_is_told_at_once(reports: AgentReports, mesh: LiveMesh) -> None:
+    await follow(mesh, Snapshot(1, {"a1": replace(proxy("a1", A), capture=Capture.SECCOMP)}, {A: known(A)}))
+    assert await reports.resolve("a1", "service-a.default.svc") == Address("127.64.0.1", A.host)
+
+
+@pytest.mark.parametrize("name", ["nobody", "example.org", "db.elsewhere", "", "127.64.0.9", "x" * 300])
+async def test_what_is_no_service_has_no_address(reports: AgentReports, mesh: LiveMesh, name: str) -> None:
+    await with_db(mesh, Capture.SECCOMP)
+    assert await reports.resolve("a1", name) is None
+
+
+async def test_a_proxy_is_ready_when_what_it_registered_last_has_reached_its_envoy(
+    reports: AgentReports, mesh: LiveMesh, connect: Connect
+) -> None:
+    await follow(mesh, Snapshot(1, {"b1": B1}))
+    envoy = connect("b1").settle()
+    await reports.ready(B1)
+    moved = replace(B1.workloads[0], ports=(ServicePort(80, 9999),))
+    again = replace(B1, workloads=(moved,))
+    waiting = asyncio.create_task(reports.ready(again), name="ready")
+    assert await is_held_up(waiting)
+    await follow(mesh, Snapshot(2, {"b1": again}))
+    assert await is_held_up(waiting)
+    envoy.settle()
+    await waiting
+
+
+def known(service: ServiceName) -> KnownService:
+    return KnownService(service, (), (), "127.64.0.1")

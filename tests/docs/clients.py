@@ -56,8 +56,8 @@ def with_http_client() -> bytes:
 
 
 def with_grpc() -> bytes:
-    channel: Any = grpc.insecure_channel(f"{HOST}:80")
-    answer: bytes = channel.unary_unary("/any.Service/Method")(b"", timeout=30)
+    channel: Any = grpc.insecure_channel("echo:50051")
+    answer: bytes = channel.unary_unary("/any.Service/Method")(b'{"instance": "b1"}', timeout=30)
     return answer
 
 
@@ -97,7 +97,7 @@ print(
     json.dumps(
         {
             "clients": {name: outcome(call) for name, call in CLIENTS.items() if is_there(name)},
-            "https": outcome(lambda: requests.get(f"https://{HOST}/data", timeout=30).content),
+            "https": outcome(lambda: requests.get(f"https://{HOST}:80/data", timeout=30).content),
             "underscore": requests.get("http://a_b/", timeout=30).text,
         }
     )

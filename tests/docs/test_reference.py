@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from running import Mesh
 from tulle.agent import exits as agent_exits
-from tulle.agent.capture import program_environment
+from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
 from tulle.api import views

@@ -73,7 +73,9 @@ class EnvoyLike:
             if eds:
                 self._start(EDS, *eds)
         elif kind == LDS:
-            self._start(RDS, *(n for n in names if n.startswith("outbound.")))
+            doors = [n for n in names if n.startswith("outbound.") and "/" not in n and not n.endswith(".tunnels")]
+            if doors:
+                self._start(RDS, *doors)
         elif kind == RDS:
             self._start(VHDS)
 

@@ -16,6 +16,7 @@ import yaml
 from tulle.envoy_api.messages import message, to_dict
 from tulle.model.names import ServiceName, destination_of
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
+from tulle.model.vips import candidates
 from tulle.model.workload import Proxy
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.picture import doors
@@ -60,9 +61,11 @@ class Case:
             destination = destination_of(ask, workload.service.namespace)
             if destination is None:
                 continue
-            picture.append(outbound.virtual_host(mesh, workload, destination))
+            picture.append(outbound.virtual_host(mesh, workload, destination, self.proxy.capture))
             if (backend := outbound.backend(mesh, destination)) is not None:
                 picture += [backend, outbound.endpoints(mesh, destination)]
+            if self.proxy.capture.is_transparent and (tcp := outbound.tcp_service(mesh, workload, destination)):
+                picture.append(tcp)
         return picture
 
     def resources(self, proxies: list[Proxy] | None = None) -> list[Resource]:
@@ -84,7 +87,9 @@ def known_services(proxies: list[Proxy]) -> dict[ServiceName, KnownService | Non
         workloads = [w for p in proxies for w in p.workloads if w.service == service]
         ports = {p.number: KnownPort(p.number, p.protocol, p.name) for w in workloads for p in w.ports}
         identities = tuple(sorted({w.identity for w in workloads}))
-        known[service] = KnownService(service, tuple(ports[n] for n in sorted(ports)), identities)
+        known[service] = KnownService(
+            service, tuple(ports[n] for n in sorted(ports)), identities, next(candidates(service))
+        )
     return known
 
 

@@ -16,6 +16,7 @@ from golden import CASES, Case, decoded, envoy_yaml, ir_yaml
 from tulle.envoy_api.binary import find
 from tulle.envoy_api.messages import to_dict
 from tulle.ir.types import Outbound, OutboundRoutes
+from tulle.model.workload import Capture
 from tulle.translate.bootstrap import bootstrap
 from tulle.translate.clusters import passthrough_cluster
 from tulle.translate.listeners import outbound_listener
@@ -69,10 +70,9 @@ def test_no_output_holds_a_secret(folder: Path) -> None:
 
 
 def test_envoy_takes_the_hosts_of_hundreds_of_namespaces(tmp_path: Path) -> None:
-    outbound = Outbound("outbound.a", 20002)
-    routes = to_dict(
-        route_configuration(OutboundRoutes("outbound.a", 20002, tuple(f"namespace-{n}" for n in range(500))))
-    )
+    namespaces = tuple(f"namespace-{n}" for n in range(500))
+    outbound = Outbound("outbound.a", 20002, Capture.PROXY)
+    routes = to_dict(route_configuration(OutboundRoutes("outbound.a", 20002, namespaces, Capture.PROXY, "a")))
     listener = to_dict(outbound_listener(outbound))
     del routes["vhds"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]

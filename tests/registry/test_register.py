@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tulle.model.names import ServiceName
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
+from tulle.model.vips import candidates
 from tulle.model.workload import Health, Protocol, Proxy
 from tulle.registry.errors import NotRegistered, RegistrationRefused
 from tulle.registry.registry import Registry
@@ -21,6 +22,7 @@ from tulle.store.sqlite import open_store
 
 Sidecar = Callable[..., Proxy]
 SERVICE_B = ServiceName("default", "service-b")
+VIP = next(candidates(SERVICE_B))
 PATIENCE = 20
 
 
@@ -49,7 +51,7 @@ async def test_who_registers_is_alive_and_its_service_is_known(registry: Registr
     assert snapshot.proxies == {"service-b-1": proxy}
     assert snapshot.services == {
         SERVICE_B: KnownService(
-            SERVICE_B, (KnownPort(80, Protocol.HTTP, "web"),), ("spiffe://cluster.local/ns/default/sa/service-b",)
+            SERVICE_B, (KnownPort(80, Protocol.HTTP, "web"),), ("spiffe://cluster.local/ns/default/sa/service-b",), VIP
         )
     }
     assert await registry.keep_alive("service-b-1")
@@ -82,6 +84,7 @@ async def test_what_is_known_of_a_service_is_the_union_of_its_instances(registry
             SERVICE_B,
             (KnownPort(80, Protocol.HTTP, "web"), KnownPort(8080, Protocol.HTTP)),
             ("spiffe://cluster.local/ns/default/sa/other", "spiffe://cluster.local/ns/default/sa/service-b"),
+            VIP,
         )
     }
 

@@ -1,8 +1,10 @@
 """An agent's session: one request whose body and answer are both streams of JSON lines, open while the agent lives.
 
-Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`; then `{"health": "..."}` on every change and, the same
-again, as a heartbeat; `{"bye": true}` before an orderly end. Answer: `{"registered": true}`, `{"ready": true}`,
-`{"propagated": "<health>"}` after registration and after each change, `{"error": "..."}` and the end.
+Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said again when it has changed; then
+`{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
+an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
+`{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ..., "host": ...}`
+(both null if no service is meant), `{"error": "..."}` and the end.
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -29,6 +31,8 @@ from tulle.store.errors import StoreError
 _log = logging.getLogger(__name__)
 
 _FIRST_LINE_WITHIN = 10.0
+_RESOLVED_WITHIN = 5.0
+_MOST_RESOLVING = 200
 
 
 class _Registration(Struct):
@@ -38,6 +42,8 @@ class _Registration(Struct):
 class _Report(Struct):
     health: Health | None = None
     bye: bool = False
+    proxy: Proxy | None = None
+    resolve: str | None = None
 
 
 _registration = msgspec.json.Decoder(_Registration)
@@ -120,11 +126,16 @@ async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes]) -> Prox
         raise _BadLine(f"the registration is longer than {MAX_LINE} bytes") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _BadLine(f"the first line must be a registration: {error}") from error
+    _check(proxy, proxy_id)
+    return proxy
+
+
+def _check(proxy: Proxy, proxy_id: str) -> None:
+    """Raises _BadLine."""
     if proxy.id != proxy_id:
         raise _BadLine(f"the proxy {proxy.id!r} can't register as {proxy_id!r}")
     if problems := list(proxy_problems(proxy)):
         raise _BadLine("; ".join(problems))
-    return proxy
 
 
 class _Session:
@@ -140,14 +151,19 @@ class _Session:
         self._turn = turn
         self._health = proxy.workloads[0].health
         self._last: bytes | None = None
+        self._resolving: set[asyncio.Task[None]] = set()
 
     async def run(self, lines: AsyncGenerator[bytes]) -> _End:
-        await self._answer.say({"registered": True})
-        async with asyncio.TaskGroup() as tasks:
-            ready = tasks.create_task(self._tell_ready(), name=f"{self._proxy.id}: ready")
-            end = await self._follow(lines, _Propagation(tasks, self._agents, self._proxy, self._answer))
-            ready.cancel()
+        async with asyncio.TaskGroup() as self._tasks:
+            await self._registered()
+            end = await self._follow(lines, _Propagation(self._tasks, self._agents, self._proxy, self._answer))
+            for task in (self._ready, *self._resolving):
+                task.cancel()
         return end
+
+    async def _registered(self) -> None:
+        await self._answer.say({"registered": True})
+        self._ready = self._tasks.create_task(self._tell_ready(self._proxy), name=f"{self._proxy.id}: ready")
 
     async def _follow(self, lines: AsyncGenerator[bytes], propagation: _Propagation) -> _End:
         propagation.await_for(self._health)
@@ -164,6 +180,8 @@ class _Session:
             return _End(f"a line is longer than {MAX_LINE} bytes", abandoned=True)
         except StoreError as error:
             return _End(str(error))  # the agent is alive, and will be back before its lease ends
+        except (_BadLine, RegistrationRefused) as error:
+            return _End(str(error), abandoned=True)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return _End(f"a line is no report: {error}", abandoned=True)
         finally:
@@ -179,8 +197,15 @@ class _Session:
         if report.bye:
             await self._agents.leave(self._proxy.id)
             return _End()
+        if report.resolve is not None:
+            self._resolve(report.resolve)
+            return None
+        if report.proxy is not None:
+            await self._register(report.proxy)
+            propagation.await_for(self._health)
+            return None
         if report.health is None:
-            return _End('a line must have "health" or "bye"', abandoned=True)
+            return _End('a line must have "health", "proxy", "resolve" or "bye"', abandoned=True)
         self._last = line
         if report.health is self._health:
             await self._agents.keep_alive(self._proxy.id)
@@ -191,8 +216,31 @@ class _Session:
         propagation.await_for(report.health)
         return None
 
-    async def _tell_ready(self) -> None:
-        await self._agents.ready(self._proxy.id)
+    async def _register(self, proxy: Proxy) -> None:
+        """The same proxy, with other ports or another way of capture."""
+        _check(proxy, self._proxy.id)
+        await self._agents.register(proxy)
+        self._proxy, self._health, self._last = proxy, proxy.workloads[0].health, None
+        self._ready.cancel()
+        await self._registered()
+
+    def _resolve(self, name: str) -> None:
+        # An agent asks for each name once at a time; whatever is beyond that has to ask again.
+        if len(self._resolving) < _MOST_RESOLVING:
+            task = self._tasks.create_task(self._tell_resolved(name), name=f"{self._proxy.id}: resolve")
+            self._resolving.add(task)
+            task.add_done_callback(self._resolving.discard)
+
+    async def _tell_resolved(self, name: str) -> None:
+        """A sidecar that is not ready for it in time leaves the agent without an answer, which asks again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_RESOLVED_WITHIN):
+                found = await self._agents.resolve(self._proxy.id, name)
+            vip, host = (found.vip, found.host) if found else (None, None)
+            await self._answer.say({"resolved": name, "vip": vip, "host": host})
+
+    async def _tell_ready(self, proxy: Proxy) -> None:
+        await self._agents.ready(proxy)
         await self._answer.say({"ready": True})
 
 

@@ -28,6 +28,14 @@ class ServiceInUse(Exception):
     """The service has live instances. The message names them."""
 
 
+@dataclass(frozen=True)
+class Address:
+    """Of a service. host: its full name."""
+
+    vip: str
+    host: str
+
+
 class Mesh(Protocol):
     """What there is to see. Each call answers at once, from memory."""
 
@@ -62,8 +70,14 @@ class Agents(Protocol):
     async def abandon(self, proxy: str) -> None:
         """The session ended without a word: its instances go after a short grace unless it registers again."""
 
-    async def ready(self, proxy: str) -> None:
-        """Returns when the proxy's Envoy has a session and has acknowledged all that it should hold."""
+    async def ready(self, proxy: workload.Proxy) -> None:
+        """Returns when the proxy is known as given, and its Envoy has a session and holds all that it should."""
+
+    async def resolve(self, proxy: str, name: str) -> Address | None:
+        """Whom a program means by a host, once its sidecar takes connections to that; None if no service is meant.
+
+        name: in lower case, without a port.
+        """
 
     async def propagated(self, proxy: str, health: workload.Health) -> None:
         """Returns when every sidecar that holds the proxy's services has acknowledged this health."""

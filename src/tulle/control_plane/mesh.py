@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from tulle.aio.changes import Changes
 from tulle.control_plane.logs import plain
 from tulle.control_plane.timeline import Timeline
+from tulle.model.names import ServiceName
 from tulle.model.snapshot import Snapshot
 from tulle.pipeline.hub import Hub, Learned, Touched
 from tulle.pipeline.view import View
@@ -76,6 +77,10 @@ class LiveMesh:
         for rejected in dict.fromkeys(r for r in view.rejections if r not in before):
             _say(view.proxy_id, rejected)
         self._spread(touched)
+
+    def connects_to(self, proxy_id: str, service: ServiceName) -> None:
+        """A program of the proxy will connect to the service's address."""
+        self._spread(self.hub.connects_to(proxy_id, service))
 
     def disconnect(self, view: View) -> None:
         self.hub.disconnect(view)

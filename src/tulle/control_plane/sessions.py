@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
+
 from tulle.api import doors
 from tulle.control_plane.mesh import LiveMesh
-from tulle.model.names import ServiceName
-from tulle.model.workload import Health, Proxy
-from tulle.pipeline.view import View
+from tulle.model.names import ServiceName, destination_of
+from tulle.model.workload import Health, Proxy, Workload
+from tulle.pipeline.view import View, tcp_destinations
 from tulle.registry import errors
 from tulle.registry.registry import Registry
 
@@ -16,6 +18,7 @@ from tulle.registry.registry import Registry
 class AgentReports:
     def __init__(self, registry: Registry, mesh: LiveMesh) -> None:
         self._registry = registry
+        self._mesh = mesh
         self._hub = mesh.hub
         self._changes = mesh.changes
 
@@ -49,8 +52,31 @@ class AgentReports:
         except errors.StillAlive as error:
             raise doors.ServiceInUse(str(error)) from error
 
-    async def ready(self, proxy: str) -> None:
-        await self._changes.until(proxy, lambda: any(view.ready for view in self._hub.views.get(proxy, ())))
+    async def ready(self, proxy: Proxy) -> None:
+        def ready() -> bool:
+            known = self._hub.mesh.proxies.get(proxy.id)
+            return _same_offer(known, proxy) and any(view.ready for view in self._hub.views.get(proxy.id, ()))
+
+        await self._changes.until(proxy.id, ready)
+
+    async def resolve(self, proxy: str, name: str) -> doors.Address | None:
+        registered = self._hub.mesh.proxies.get(proxy)
+        workload = registered.workloads[0] if registered else None
+        meant = destination_of(name, workload.service.namespace) if workload else None
+        service = self._hub.mesh.services.get(meant.service) if meant else None
+        if registered is None or workload is None or service is None or not service.vip:
+            return None
+        if registered.capture.is_transparent:
+            self._mesh.connects_to(proxy, service.name)
+            await self._changes.until(proxy, lambda: self._takes(proxy, workload, service.name))
+        return doors.Address(service.vip, service.name.host)
+
+    def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
+        """Every Envoy of the proxy, as two of them may share its port for a while."""
+        views, mesh = self._hub.views.get(proxy, ()), self._hub.mesh
+        return not tcp_destinations(mesh, service) or (
+            bool(views) and all(view.takes(mesh, workload, service) for view in views)
+        )
 
     async def propagated(self, proxy: str, health: Health) -> None:
         await self._changes.until(proxy, lambda: self._has(proxy, health))
@@ -83,3 +109,12 @@ class AgentReports:
     def _has(self, proxy: str, health: Health) -> bool:
         registered = self._hub.mesh.proxies.get(proxy)
         return registered is not None and all(w.health is health for w in registered.workloads)
+
+
+def _same_offer(known: Proxy | None, proxy: Proxy) -> bool:
+    """Whether a proxy is known as given, healths aside."""
+    return known is not None and _without_health(known) == _without_health(proxy)
+
+
+def _without_health(proxy: Proxy) -> Proxy:
+    return replace(proxy, workloads=tuple(replace(one, health=Health.STARTING) for one in proxy.workloads))

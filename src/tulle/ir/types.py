@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tulle.model.names import Destination
-from tulle.model.workload import Protocol
+from tulle.model.workload import Capture, Protocol
 
 
 class Endpoint(Struct, frozen=True, order=True):
@@ -24,11 +24,13 @@ class Endpoint(Struct, frozen=True, order=True):
 class Backend(Struct, frozen=True):
     """The instances of one port of a service, as a caller reaches them: mTLS and HTTP/2 to their sidecars.
 
-    identities: the SPIFFE ids of which a serving sidecar must prove one, sorted.
+    identities: the SPIFFE ids of which a serving sidecar must prove one, sorted. tcp: bytes are carried as they are, a
+    connection for each of the caller's, instead of HTTP/2.
     """
 
     destination: Destination
     identities: tuple[str, ...]
+    tcp: bool = False
 
 
 class Endpoints(Struct, frozen=True):
@@ -42,6 +44,7 @@ class Answer(StrEnum):
     """What a virtual host does with its requests."""
 
     ROUTE = "route"  # to the backend of the same destination
+    TUNNEL = "tunnel"  # to the backend, which carries TCP: only by CONNECT, anything else is no HTTP service
     PASSTHROUGH = "passthrough"  # no service of the mesh: to wherever DNS says
     UNKNOWN = "unknown"  # the service has no such port
     REJECTED = "rejected"  # the proxy rejected the configuration of this destination
@@ -52,7 +55,7 @@ class VirtualHost(Struct, frozen=True):
 
     route_config: the outbound route configuration it belongs to.
     domains: the authorities it serves, each with the port as it is written.
-    problem: what the caller is told where there is no backend.
+    problem: what the caller is told where there is no backend. tunnels: whether callers may ask for tunnels (CONNECT).
     """
 
     route_config: str
@@ -60,24 +63,38 @@ class VirtualHost(Struct, frozen=True):
     domains: tuple[str, ...]
     answer: Answer
     problem: str = ""
+    tunnels: bool = True
 
 
 class Outbound(Struct, frozen=True):
-    """Where a workload's own calls go in."""
+    """Where a workload's own calls go in, and how they come there."""
 
     route_config: str
     port: int
+    capture: Capture
 
 
 class OutboundRoutes(Struct, frozen=True):
-    """Which of them are a matter of the mesh: names in `namespaces` (sorted) are asked for, all others pass through.
+    """Which of its HTTP calls are a matter of the mesh: names in `namespaces` (sorted) are asked for.
 
-    port: as Outbound's; a call to it would come back for ever.
+    The others pass through where the workload uses its sidecar as a proxy; from one that connects to the addresses of
+    services they are a mistake. port: as Outbound's; a call to it would come back for ever. proxy: the sidecar's id,
+    with which it answers the canary.
     """
 
     route_config: str
     port: int
     namespaces: tuple[str, ...]
+    capture: Capture
+    proxy: str
+
+
+class TcpService(Struct, frozen=True):
+    """Where a workload's connections to one TCP port of a service go in: captured ones, for the service's address."""
+
+    route_config: str
+    destination: Destination
+    vip: str
 
 
 class InboundPort(Struct, frozen=True, order=True):

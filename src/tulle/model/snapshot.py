@@ -25,12 +25,14 @@ class KnownPort(Struct, frozen=True, order=True):
 class KnownService(Struct, frozen=True):
     """What the mesh remembers of a service when none of its instances is alive: callers then get a clear answer.
 
-    ports, identities (SPIFFE ids of its workloads): sorted.
+    ports, identities (SPIFFE ids of its workloads): sorted. vip: the address on loopback that stands for the service
+    wherever programs know it by an address; "" until it has one.
     """
 
     service: ServiceName
     ports: tuple[KnownPort, ...]
     identities: tuple[str, ...]
+    vip: str = ""
 
 
 class Snapshot(Struct, frozen=True):

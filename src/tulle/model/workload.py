@@ -20,11 +20,31 @@ class Protocol(StrEnum):
     HTTP = "http"
     HTTP2 = "http2"
     GRPC = "grpc"
+    TCP = "tcp"
 
     @property
     def is_http2(self) -> bool:
         """Whether the program itself is spoken to in HTTP/2 (prior knowledge, no upgrade)."""
-        return self is not Protocol.HTTP
+        return self in (Protocol.HTTP2, Protocol.GRPC)
+
+
+class Capture(StrEnum):
+    """How a program's own connections come to its sidecar, and so what that sidecar's outbound port speaks.
+
+    REDIRECT, NETNS: the kernel sends them there and remembers where they were to go. SECCOMP: they are handed over with a
+    PROXY protocol header that says so. PROXY: programs use the port as an HTTP proxy. NONE: there is no such port.
+    """
+
+    REDIRECT = "redirect"
+    SECCOMP = "seccomp"
+    NETNS = "netns"
+    PROXY = "proxy"
+    NONE = "none"
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether programs connect to the addresses of services, and so need no proxy of theirs."""
+        return self in (Capture.REDIRECT, Capture.SECCOMP, Capture.NETNS)
 
 
 class Health(StrEnum):
@@ -66,7 +86,7 @@ class Proxy(Struct, frozen=True):
     """One sidecar: where its two listeners are, and whom it serves.
 
     address: the IP at which other sidecars reach `inbound_port`, and on which that listener is bound.
-    outbound_port: where the program's own calls go in, always bound to loopback.
+    outbound_port: where the program's own calls go in, always bound to loopback. capture: in which way.
     """
 
     id: str
@@ -74,3 +94,4 @@ class Proxy(Struct, frozen=True):
     inbound_port: int
     outbound_port: int
     workloads: tuple[Workload, ...]
+    capture: Capture = Capture.PROXY

@@ -92,6 +92,14 @@ class Hub:
         view.receive(self.mesh, events)
         return Touched((view,), self._note(view))
 
+    def connects_to(self, proxy_id: str, service: ServiceName) -> Touched:
+        """A program of the proxy has asked for a service's address, and will connect to it."""
+        views = self.views.get(proxy_id, ())
+        for view in views:
+            for workload in view.proxy.workloads if view.proxy else ():
+                view.connects_to(self.mesh, workload, service)
+        return Touched(tuple(views), tuple(news for view in views for news in self._note(view)))
+
     def apply(self, snapshot: Snapshot) -> Touched:
         """The mesh has changed."""
         self.mesh, changed = index.apply(self.mesh, snapshot)

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName, destination_from, destination_of
-from tulle.model.workload import Proxy, Workload
+from tulle.model.workload import Capture, Proxy, Workload
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
 from tulle.resolve.index import Mesh
-from tulle.resolve.outbound import route_config
+from tulle.resolve.outbound import is_tcp, route_config
 from tulle.translate import names, resources
 from tulle.xds.requests import Asked, Event, Held, Rejected, Request
-from tulle.xds.resources import CDS, EDS, VHDS, Key, Resource
+from tulle.xds.resources import CDS, EDS, LDS, VHDS, Key, Resource
 from tulle.xds.session import Session
 
 
@@ -75,8 +75,12 @@ class View:
 
     def serve(self, mesh: Mesh, proxy: Proxy) -> None:
         """The proxy is registered, or registered otherwise than before."""
-        first, self.proxy = self.proxy is None, proxy
+        before, self.proxy = self.proxy, proxy
+        first = before is None
         self.refresh_doors(mesh)
+        if before is not None and before.capture is not proxy.capture:
+            for demand in list(self._demands):
+                self._reach(mesh, demand)
         if first:
             for workload in proxy.workloads:
                 for callee in mesh.callees.get(workload.service, ()):
@@ -128,6 +132,19 @@ class View:
                 assignment = self._encoder.load_assignment(mesh, demand.destination)
                 if assignment is not None:
                     self.session.want(assignment)
+
+    def connects_to(self, mesh: Mesh, workload: Workload, service: ServiceName) -> None:
+        """The workload has asked for the service's address: what carries TCP must be there before it connects."""
+        for destination in tcp_destinations(mesh, service):
+            self._demand(mesh, Demand(route_config(workload), destination))
+
+    def takes(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
+        """Whether the proxy is ready for the workload's connections to the service's TCP ports."""
+        config = route_config(workload)
+        return all(
+            self.session.holds(LDS, name) and self.session.acknowledged(LDS, name)
+            for name in (names.tcp_listener(config, d) for d in tcp_destinations(mesh, service))
+        )
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
@@ -188,9 +205,13 @@ class View:
             return
         rejection = self._rejected.get(demand)
         why = rejection.message if rejection else None
-        wanted = reach(mesh, self._encoder, workload, demand.destination, self._demands.names(demand), why)
+        capture = self.proxy.capture if self.proxy else Capture.PROXY
+        asked = self._demands.names(demand)
+        wanted = reach(mesh, self._encoder, workload, demand.destination, asked, capture, why)
         for resource in wanted:
             self.session.want(resource)
+        if all(resource.type_url != LDS for resource in wanted):
+            self.session.unwant(LDS, names.tcp_listener(demand.route_config, demand.destination))
         if len(wanted) > 1 and demand not in self._reached:
             self._reached.add(demand)
             self._demands.met(demand)
@@ -214,6 +235,12 @@ class View:
     def _workload(self, config: str) -> Workload | None:
         workloads = self.proxy.workloads if self.proxy else ()
         return next((w for w in workloads if route_config(w) == config), None)
+
+
+def tcp_destinations(mesh: Mesh, service: ServiceName) -> list[Destination]:
+    """The service's ports that carry TCP."""
+    known = mesh.services.get(service)
+    return [Destination(service, p.number) for p in known.ports if is_tcp(known, p.number)] if known else []
 
 
 def _keys(made: dict[Door, tuple[Resource, ...]]) -> set[Key]:

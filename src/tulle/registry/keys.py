@@ -3,6 +3,9 @@
     registry/proxies/<id>                               a Proxy, under a lease of its own
     registry/services/<namespace>/<name>                a KnownService, for good
     registry/callees/<namespace>/<name>/<destination>   that this service calls this destination, for good; no value
+    allocated/vips/<address>                            <namespace>/<name> of the service that has it, for good
+
+A service that was forgotten keeps its address: whoever remembers that must never reach another service.
 
 Records are JSON. Fields that a reader doesn't know are skipped, so that two versions of tulle can share a store.
 """
@@ -18,6 +21,7 @@ from tulle.model.workload import Proxy
 
 ROOT = "registry/"
 PROXIES = f"{ROOT}proxies/"
+_VIPS = "allocated/vips/"  # beside what is told in snapshots
 
 _encoder = msgspec.json.Encoder()
 _proxy_decoder = msgspec.json.Decoder(Proxy)
@@ -45,6 +49,15 @@ def callees_prefix(caller: ServiceName) -> str:
 
 def callee_key(caller: ServiceName, destination: Destination) -> str:
     return f"{callees_prefix(caller)}{destination}"
+
+
+def vip_key(address: str) -> str:
+    return f"{_VIPS}{address}"
+
+
+def vip_holder(service: ServiceName) -> bytes:
+    """What stands at a VIP's key."""
+    return f"{service.namespace}/{service.name}".encode()
 
 
 def encode(record: Proxy | KnownService) -> bytes:

@@ -22,7 +22,8 @@ def with_workloads(known: KnownService | None, service: ServiceName, workloads: 
             before = ports.get(port.number)
             name = before.name if before and before.name else port.name
             ports[port.number] = KnownPort(port.number, port.protocol, name)
-    return KnownService(service, tuple(sorted(ports.values())), tuple(sorted(identities)))
+    vip = known.vip if known else ""
+    return KnownService(service, tuple(sorted(ports.values())), tuple(sorted(identities)), vip)
 
 
 def changed_protocols(before: KnownService, after: KnownService) -> frozenset[int]:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import KnownService, Snapshot
+from tulle.model.vips import NETWORK, candidates
 from tulle.model.workload import Health, Proxy, Workload
 from tulle.registry.admission import problems_of
 from tulle.registry.errors import NotRegistered, RegistrationRefused, StillAlive
@@ -28,6 +29,8 @@ from tulle.registry.keys import (
     encode,
     proxy_key,
     service_key,
+    vip_holder,
+    vip_key,
 )
 from tulle.registry.known import changed_protocols, disagreement, with_workloads
 from tulle.registry.view import View
@@ -146,6 +149,11 @@ class Registry:
             found = self._decode(stored)
             known = found if isinstance(found, KnownService) else None
             wanted = with_workloads(known, service, (one for one in proxy.workloads if one.service == service))
+            if not wanted.vip:
+                vip, taking = await self._vip(service)
+                wanted = replace(wanted, vip=vip)
+                compares.append(Unchanged(vip_key(vip), taking.revision if taking else 0))
+                operations.append(Put(vip_key(vip), vip_holder(service)))
             # Also when nothing is new: whoever changes or forgets the service meanwhile hasn't seen this proxy.
             compares.append(Unchanged(service_key(service), stored.revision if stored else 0))
             if known is not None and changed_protocols(known, wanted):
@@ -157,6 +165,14 @@ class Registry:
             if wanted != known:
                 operations.append(Put(service_key(service), encode(wanted)))
         return compares, operations
+
+    async def _vip(self, service: ServiceName) -> tuple[str, KeyValue | None]:
+        """The first of the service's addresses that is free, or its own already, and what is stored there."""
+        for vip in candidates(service):
+            stored = await self._store.get(vip_key(vip))
+            if stored is None or stored.value == vip_holder(service):
+                return vip, stored
+        raise RegistrationRefused(f"there is no address left for {service}: all of {NETWORK} are given to services")
 
     async def _delete(self, keys: Sequence[str], proxies: Range) -> bool:
         """Delete them, in parts; False as soon as a proxy was put since `proxies` were listed."""

@@ -32,12 +32,13 @@ class Instance(Struct, frozen=True):
 
 
 class Service(Struct, frozen=True):
-    """A service: what it offers, who may serve it, and who does. All tuples are sorted."""
+    """A service: what it offers, who may serve it, and who does. All tuples are sorted. vip: as KnownService's."""
 
     name: ServiceName
     ports: tuple[KnownPort, ...] = ()
     identities: tuple[str, ...] = ()
     instances: tuple[Instance, ...] = ()
+    vip: str = ""
 
 
 class Mesh(Struct, frozen=True):
@@ -145,11 +146,12 @@ def _service(name: ServiceName, known: KnownService | None, members: Mapping[_Me
     if known is not None:
         offered = {p.number: p for p in known.ports} | offered
         identities = identities or set(known.identities)  # of the dead only while nobody is alive
-    return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances)
+    vip = known.vip if known else ""
+    return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances, vip)
 
 
-def _offer(service: Service | None) -> tuple[tuple[KnownPort, ...], tuple[str, ...]] | None:
-    return (service.ports, service.identities) if service else None
+def _offer(service: Service | None) -> tuple[tuple[KnownPort, ...], tuple[str, ...], str] | None:
+    return (service.ports, service.identities, service.vip) if service else None
 
 
 def _namespaces(services: Mapping[ServiceName, Service]) -> tuple[str, ...]:

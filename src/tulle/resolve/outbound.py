@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tulle.ir.types import Answer, Backend, Endpoint, Endpoints, Outbound, OutboundRoutes, VirtualHost
+from tulle.ir.types import Answer, Backend, Endpoint, Endpoints, Outbound, OutboundRoutes, TcpService, VirtualHost
 from tulle.model.names import Destination, authorities
-from tulle.model.workload import Health, Proxy, Workload
+from tulle.model.workload import Capture, Health, Protocol, Proxy, Workload
 from tulle.resolve.index import Instance, Mesh, Service
 
 _MOST_PORTS = 20
@@ -20,31 +20,38 @@ def route_config(workload: Workload) -> str:
 
 def outbound(proxy: Proxy, workload: Workload) -> Outbound:
     """Where the workload's calls go in."""
-    return Outbound(route_config(workload), proxy.outbound_port)
+    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture)
 
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
     """Which of the workload's calls are a matter of the mesh."""
     namespaces = sorted({*mesh.namespaces, workload.service.namespace})
-    return OutboundRoutes(route_config(workload), proxy.outbound_port, tuple(namespaces))
+    return OutboundRoutes(route_config(workload), proxy.outbound_port, tuple(namespaces), proxy.capture, proxy.id)
 
 
-def virtual_host(mesh: Mesh, workload: Workload, destination: Destination) -> VirtualHost:
+def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, capture: Capture) -> VirtualHost:
     """What happens to a workload's requests for `destination`, whether or not the mesh has such a service.
 
     Of a name that the mesh does not know, the forms that only a mesh name can have (`….svc`, `….svc.cluster.local`) end
-    here; the others may be hosts outside the mesh and go where DNS says.
+    here; the others may be hosts outside the mesh and go where DNS says, if the sidecar is used as a proxy.
     """
     domains = authorities(destination, workload.service.namespace)
     service = mesh.services.get(destination.service)
     answer, problem = Answer.ROUTE, ""
     if service is None:
-        answer = Answer.PASSTHROUGH
+        answer = Answer.UNKNOWN if capture.is_transparent else Answer.PASSTHROUGH
         problem = f"the mesh has no service {destination.service}"
     elif not offers(service, destination.port):
         answer = Answer.UNKNOWN
         problem = f"service {service.name} has no port {destination.port}; its ports: {_numbers(service)}"
-    return VirtualHost(route_config(workload), destination, domains, answer, problem)
+    elif is_tcp(service, destination.port):
+        answer = Answer.TUNNEL
+        problem = (
+            f"port {destination.port} of {service.name} carries TCP, not HTTP: connect to it with a client of its own"
+        )
+    return VirtualHost(
+        route_config(workload), destination, domains, answer, problem, tunnels=not capture.is_transparent
+    )
 
 
 def rejected(host: VirtualHost, why: str) -> VirtualHost:
@@ -61,7 +68,15 @@ def backend(mesh: Mesh, destination: Destination) -> Backend | None:
     service = mesh.services.get(destination.service)
     if service is None or not offers(service, destination.port):
         return None
-    return Backend(destination, service.identities)
+    return Backend(destination, service.identities, is_tcp(service, destination.port))
+
+
+def tcp_service(mesh: Mesh, workload: Workload, destination: Destination) -> TcpService | None:
+    """Where a workload's captured connections to a destination go in; None if it is no TCP port of a service."""
+    service = mesh.services.get(destination.service)
+    if service is None or not service.vip or not is_tcp(service, destination.port):
+        return None
+    return TcpService(route_config(workload), destination, service.vip)
 
 
 def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:
@@ -74,6 +89,11 @@ def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:
 def offers(service: Service, port: int) -> bool:
     """Whether the service has such a port."""
     return any(port == offered.number for offered in service.ports)
+
+
+def is_tcp(service: Service, port: int) -> bool:
+    """Whether the port carries TCP as it is."""
+    return any(port == offered.number and offered.protocol is Protocol.TCP for offered in service.ports)
 
 
 def _numbers(service: Service) -> str:

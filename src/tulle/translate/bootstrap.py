@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack, to_dict
+from tulle.translate import names
 from tulle.translate.sources import ADS, PROXY_IDENTITY
 from tulle.translate.tls import client_socket
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_INTERNAL = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
 _CONTROL_PLANE = "control-plane"
 
 
@@ -35,6 +37,9 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
             "lds_config": ADS,
         },
         static_resources={"clusters": [_control_plane(address, port, server_id)]},
+        bootstrap_extensions=[
+            {"name": "envoy.bootstrap.internal_listener", "typed_config": pack(message(_INTERNAL)())}
+        ],
         stats_config={"stats_matcher": {"inclusion_list": {"patterns": _KEPT_STATS}}},
         deferred_stat_options={"enable_deferred_creation_stats": True},
         layered_runtime={"layers": [{"name": "static", "static_layer": _RUNTIME}]},
@@ -54,6 +59,7 @@ _KEPT_STATS = [
     {"prefix": "control_plane."},
     {"prefix": "http.inbound.downstream_rq"},
     {"prefix": "http.outbound.downstream_rq"},
+    {"exact": f"cluster.{names.INBOUND_TCP_STATS}.upstream_cx_active"},
     {"contains": "ssl.fail"},
     {"contains": "ssl.handshake"},
     {"suffix": "upstream_rq_retry"},

@@ -6,7 +6,9 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Backend, InboundPort
+from tulle.model.workload import Protocol
 from tulle.translate import names
+from tulle.translate.http_manager import preserve_case
 from tulle.translate.sources import ADS, IDENTITY
 from tulle.translate.tls import client_socket
 
@@ -55,15 +57,9 @@ _OUTLIERS = {
 
 
 def backend_cluster(backend: Backend) -> Any:
-    """The sidecars of one service port: mTLS with their exact ids, HTTP/2, least request."""
+    """The sidecars of one service port: mTLS with their exact ids, least request, HTTP/2 or TCP."""
     destination = backend.destination
-    http2 = {"allow_connect": True, "connection_keepalive": {"interval": {"seconds": 10}, "timeout": {"seconds": 5}}}
-    options = message(_HTTP_OPTIONS)(
-        explicit_http_config={"http2_protocol_options": http2},
-        # An open connection keeps the identities with which it began, so none grows old.
-        common_http_protocol_options={"max_connection_duration": {"seconds": 1800}},
-    )
-    alpn = [names.MESH_ALPN, "h2"]
+    alpn = [names.MESH_ALPN] if backend.tcp else [names.MESH_ALPN, "h2"]
     return message("envoy.config.cluster.v3.Cluster")(
         name=names.backend(destination),
         type="EDS",
@@ -74,8 +70,17 @@ def backend_cluster(backend: Backend) -> Any:
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
         circuit_breakers=_NO_BREAKERS,
         outlier_detection=_OUTLIERS,
-        typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)},
+        typed_extension_protocol_options={} if backend.tcp else {_HTTP_OPTIONS: pack(_between_sidecars())},
         transport_socket=client_socket(IDENTITY, backend.identities, alpn, names.sni(destination)),
+    )
+
+
+def _between_sidecars() -> Any:
+    http2 = {"allow_connect": True, "connection_keepalive": {"interval": {"seconds": 10}, "timeout": {"seconds": 5}}}
+    return message(_HTTP_OPTIONS)(
+        explicit_http_config={"http2_protocol_options": http2},
+        # An open connection keeps the identities with which it began, so none grows old.
+        common_http_protocol_options={"max_connection_duration": {"seconds": 1800}},
     )
 
 
@@ -87,6 +92,8 @@ def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
     call that must not be repeated has a connection of its own: a dead program refuses that, unseen.
     """
     name = names.inbound_cluster(workload, port.destination.port)
+    if port.protocol is Protocol.TCP:
+        return (_loopback(name, port.target, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
         return (_program(name, port, {"http2_protocol_options": {}}, {}),)
     http1 = {"http_protocol_options": _preserve_case()}
@@ -102,17 +109,41 @@ def _program(name: str, port: InboundPort, protocol: dict[str, Any], connections
         explicit_http_config=protocol,
         common_http_protocol_options={"idle_timeout": {"seconds": 1}, **connections},
     )
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port.target}}
+    return _loopback(name, port.target, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
+
+
+def _loopback(name: str, port: int, **settings: Any) -> Any:
+    return _of_one(name, {"socket_address": {"address": "127.0.0.1", "port_value": port}}, **settings)
+
+
+def _of_one(name: str, address: dict[str, Any], **settings: Any) -> Any:
     return message("envoy.config.cluster.v3.Cluster")(
         name=name,
         type="STATIC",
         connect_timeout={"seconds": 2},
         circuit_breakers=_NO_BREAKERS,
-        typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)},
         load_assignment={
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
+        **settings,
+    )
+
+
+def tunnel_cluster(route_config: str) -> Any:
+    """From a tunnel's outer end to its inner one, within this Envoy (listeners.tunnel_listener)."""
+    name = names.tunnels(route_config)
+    return _of_one(name, {"envoy_internal_address": {"server_listener_name": name}})
+
+
+def way_out_cluster() -> Any:
+    """Where a captured connection was going, outside the mesh, from a program that has no other way there."""
+    return message("envoy.config.cluster.v3.Cluster")(
+        name=names.WAY_OUT,
+        type="ORIGINAL_DST",
+        connect_timeout={"seconds": 10},
+        lb_policy="CLUSTER_PROVIDED",
+        circuit_breakers=_NO_BREAKERS,
     )
 
 
@@ -149,9 +180,3 @@ def dns_cache() -> dict[str, Any]:
 
 def _preserve_case() -> dict[str, Any]:
     return {"header_key_format": preserve_case()}
-
-
-def preserve_case() -> dict[str, Any]:
-    """HTTP/1 header names go on as they were written."""
-    kind = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
-    return {"stateful_formatter": {"name": "preserve_case", "typed_config": pack(message(kind)())}}

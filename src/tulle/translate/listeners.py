@@ -1,116 +1,120 @@
-"""The two doors of a sidecar: outbound, where its program's calls go in, and inbound, where calls of the mesh come in."""
+"""The outbound doors of a sidecar, where its program's connections go in.
+
+What a program sends to an HTTP proxy and what is captured are told apart by the door's kind, never by looking at bytes.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.types import Inbound, InboundPort, Outbound
-from tulle.model.spiffe import WORKLOAD_PREFIX
+from tulle.ir.types import Outbound, TcpService
+from tulle.model.vips import NETWORK
+from tulle.model.workload import Capture
 from tulle.translate import names
-from tulle.translate.clusters import dns_cache, preserve_case
-from tulle.translate.replies import inbound_replies, outbound_replies
-from tulle.translate.sources import ADS, IDENTITY
-from tulle.translate.tls import server_socket
+from tulle.translate.clusters import dns_cache
+from tulle.translate.http_manager import http_manager, router
+from tulle.translate.replies import outbound_replies
+from tulle.translate.sources import ADS
+from tulle.translate.tcp_proxy import closed, tcp_proxy
 
 _HTTP = "envoy.extensions.filters.http"
-_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+_LISTENER_FILTERS = "envoy.extensions.filters.listener"
 
 # The only bound on a first call whose name the control plane does not answer; a route sets its own (none) once it is known.
 _UNANSWERED = {"seconds": 30}
+_LOOPBACK = [
+    {"address_prefix": "127.0.0.0", "prefix_len": {"value": 8}},
+    {"address_prefix": "::1", "prefix_len": {"value": 128}},
+]
 
 
 def outbound_listener(outbound: Outbound) -> Any:
-    """HTTP as programs send it to a proxy: absolute URIs, plain Host, and CONNECT (also in HTTP/1.0, as http.client does)."""
-    on_demand = message(f"{_HTTP}.on_demand.v3.OnDemand")()
-    forward = message(f"{_HTTP}.dynamic_forward_proxy.v3.FilterConfig")(dns_cache_config=dns_cache())
-    manager = _http(
-        stat_prefix="outbound",
-        rds={"route_config_name": outbound.route_config, "config_source": ADS},
-        stream_idle_timeout=_UNANSWERED,
-        local_reply_config=outbound_replies(),
-        upgrade_configs=[{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}],
-        http_filters=[
-            {"name": "envoy.filters.http.on_demand", "typed_config": pack(on_demand)},
-            {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": pack(forward)},
-            _router(),
-        ],
-    )
+    """The door of a workload, by the way in which its connections come."""
+    chains = _captured(outbound) if outbound.capture.is_transparent else _proxy(outbound)
     return message("envoy.config.listener.v3.Listener")(
         name=outbound.route_config,
         traffic_direction="OUTBOUND",
         address={"socket_address": {"address": "127.0.0.1", "port_value": outbound.port}},
-        filter_chains=[{"filters": [manager]}],
+        **chains,
     )
 
 
-def inbound_listener(inbound: Inbound) -> Any:
-    """mTLS from the mesh only; the SNI tells which service port is meant. Anything else finds no filter chain and is closed."""
-    inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": pack(message(_TLS_INSPECTOR)())}
+def tunnel_listener(outbound: Outbound) -> Any:
+    """What comes out of a tunnel to an HTTP service (CONNECT, as gRPC clients ask of a proxy): HTTP like any other."""
     return message("envoy.config.listener.v3.Listener")(
-        name=names.inbound_listener(inbound.workload),
-        traffic_direction="INBOUND",
-        address={"socket_address": {"address": inbound.address, "port_value": inbound.port}},
-        listener_filters=[inspector],
-        filter_chains=[_inbound_chain(inbound.workload, port) for port in inbound.ports],
+        name=names.tunnels(outbound.route_config),
+        internal_listener={},
+        filter_chains=[{"filters": [_http(outbound)]}],
     )
 
 
-def _inbound_chain(workload: str, port: InboundPort) -> dict[str, Any]:
-    manager = _http(
-        stat_prefix="inbound",
-        route_config={
-            "name": names.inbound_cluster(workload, port.destination.port),
-            # Only a sidecar may say that its program has not seen a request, and who answered.
-            "response_headers_to_remove": [names.NOT_SERVED_HEADER, names.PEER_HEADER],
-            "virtual_hosts": [{"name": "program", "domains": ["*"], "routes": _to_program(workload, port)}],
-        },
-        local_reply_config=inbound_replies(),
-        upgrade_configs=[{"upgrade_type": "websocket"}],
-        forward_client_cert_details="SANITIZE_SET",
-        set_current_client_cert_details={"uri": True},
-        # A websocket crosses the HTTP/2 between sidecars as an extended CONNECT (RFC 8441).
-        http2_protocol_options={"allow_connect": True},
-        drain_timeout={"seconds": 5},
-        stream_idle_timeout={},
-        http_filters=[_router()],
+def tcp_listener(service: TcpService) -> Any:
+    """The connections to one TCP port of a service. It binds no port: the outbound listener hands them over, by address.
+
+    Source: Listener, `use_original_dst` and `bind_to_port`.
+    """
+    return message("envoy.config.listener.v3.Listener")(
+        name=names.tcp_listener(service.route_config, service.destination),
+        traffic_direction="OUTBOUND",
+        bind_to_port={"value": False},
+        address={"socket_address": {"address": service.vip, "port_value": service.destination.port}},
+        filter_chains=[{"filters": [tcp_proxy(names.backend(service.destination), "outbound")]}],
     )
-    return {
-        "name": names.sni(port.destination),
-        "filter_chain_match": {
-            "transport_protocol": "tls",
-            "application_protocols": [names.MESH_ALPN],
-            "server_names": [names.sni(port.destination)],
-        },
-        "transport_socket": server_socket(IDENTITY, WORKLOAD_PREFIX, ["h2", "http/1.1"]),
-        "filters": [manager],
+
+
+def _proxy(outbound: Outbound) -> dict[str, Any]:
+    """HTTP as programs send it to a proxy: absolute URIs, plain Host, and CONNECT (also in HTTP/1.0, as http.client does)."""
+    return {"filter_chains": [{"filters": [_http(outbound, tunnels=True)]}]}
+
+
+def _captured(outbound: Outbound) -> dict[str, Any]:
+    """Connections to the addresses of services. A port that carries TCP has a listener of its own; all others carry HTTP."""
+    chains = [
+        {
+            "name": "services",
+            "filter_chain_match": {
+                "prefix_ranges": [
+                    {"address_prefix": str(NETWORK.network_address), "prefix_len": {"value": NETWORK.prefixlen}}
+                ]
+            },
+            "filters": [_http(outbound)],
+        }
+    ]
+    door: dict[str, Any] = {
+        "listener_filters": [_original_destination(outbound.capture)],
+        "use_original_dst": {"value": True},
+        "filter_chains": chains,
     }
+    if outbound.capture is Capture.NETNS:
+        # There the sidecar is the only way out; but the loopback that it would reach is the machine's.
+        chains.append({"name": "loopback", "filter_chain_match": {"prefix_ranges": _LOOPBACK}, "filters": [closed()]})
+        door["default_filter_chain"] = {"name": "outside", "filters": [tcp_proxy(names.WAY_OUT, "outside")]}
+    return door
 
 
-def _to_program(workload: str, port: InboundPort) -> list[dict[str, Any]]:
-    """See clusters.program_clusters."""
-    pooled = {"cluster": names.inbound_cluster(workload, port.destination.port), "timeout": {}, "idle_timeout": {}}
-    if port.protocol.is_http2:
-        return [{"match": {"prefix": "/"}, "route": pooled}]
-    once = {**pooled, "cluster": names.inbound_once_cluster(workload, port.destination.port)}
-    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
-    return [{"match": {"prefix": "/", "headers": [safe]}, "route": pooled}, {"match": {"prefix": "/"}, "route": once}]
+def _original_destination(capture: Capture) -> dict[str, Any]:
+    if capture is Capture.SECCOMP:
+        kind = message(f"{_LISTENER_FILTERS}.proxy_protocol.v3.ProxyProtocol")()
+        return {"name": "envoy.filters.listener.proxy_protocol", "typed_config": pack(kind)}
+    kind = message(f"{_LISTENER_FILTERS}.original_dst.v3.OriginalDst")()
+    return {"name": "envoy.filters.listener.original_dst", "typed_config": pack(kind)}
 
 
-def _http(**settings: Any) -> dict[str, Any]:
-    """A lean HTTP connection manager: what no feature needs is left out, as parsing HTTP is what costs CPU."""
-    manager = message(_HCM)(
-        server_header_transformation="PASS_THROUGH",
-        skip_xff_append=True,
-        generate_request_id={"value": False},
-        strip_trailing_host_dot=True,
-        http_protocol_options={"accept_http_10": True, "header_key_format": preserve_case()},
-        **settings,
+def _http(outbound: Outbound, *, tunnels: bool = False) -> dict[str, Any]:
+    on_demand = message(f"{_HTTP}.on_demand.v3.OnDemand")()
+    filters = [{"name": "envoy.filters.http.on_demand", "typed_config": pack(on_demand)}]
+    upgrades = [{"upgrade_type": "websocket"}]
+    if not outbound.capture.is_transparent:
+        forward = message(f"{_HTTP}.dynamic_forward_proxy.v3.FilterConfig")(dns_cache_config=dns_cache())
+        filters.append({"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": pack(forward)})
+    if tunnels:
+        upgrades.append({"upgrade_type": "CONNECT"})
+    return http_manager(
+        stat_prefix="outbound",
+        rds={"route_config_name": outbound.route_config, "config_source": ADS},
+        stream_idle_timeout=_UNANSWERED,
+        local_reply_config=outbound_replies(),
+        upgrade_configs=upgrades,
+        http_filters=[*filters, router()],
     )
-    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": pack(manager)}
-
-
-def _router() -> dict[str, Any]:
-    router = message(f"{_HTTP}.router.v3.Router")(dynamic_stats={"value": False}, suppress_envoy_headers=True)
-    return {"name": "envoy.filters.http.router", "typed_config": pack(router)}

@@ -5,6 +5,12 @@ from __future__ import annotations
 from tulle.model.names import Destination, destination_from
 
 PASSTHROUGH = "passthrough"
+# Where Envoy answers itself, with its proxy's id: so an agent proves that its program's calls arrive here.
+CANARY_HOST = "canary.tulle.internal"
+# To wherever a captured connection was going, outside the mesh.
+WAY_OUT = "way-out"
+# All connections to programs that carry TCP, in Envoy's stats.
+INBOUND_TCP_STATS = "inbound_tcp"
 # On a response of a serving sidecar: its program never saw the request, so any call may be tried elsewhere.
 NOT_SERVED_HEADER = "x-tulle-not-served"
 # On a request: the caller wants to see who answered it. On the response then: the SPIFFE id that the serving sidecar proved.
@@ -47,6 +53,16 @@ def inbound_listener(workload: str) -> str:
 def virtual_host(route_config: str, destination: Destination) -> str:
     """`outbound.service-a-1b2c3d/service-b.default.svc.cluster.local:80`; the prefix is VHDS's rule."""
     return f"{route_config}/{destination}"
+
+
+def tcp_listener(route_config: str, destination: Destination) -> str:
+    """`outbound.service-a-1b2c3d/db.default.svc.cluster.local:5432`: as the virtual host of an HTTP port."""
+    return virtual_host(route_config, destination)
+
+
+def tunnels(route_config: str) -> str:
+    """`outbound.service-a-1b2c3d.tunnels`: the inner listener of tunnels, and the cluster that leads to it."""
+    return f"{route_config}.tunnels"
 
 
 def initial_virtual_host(route_config: str) -> str:

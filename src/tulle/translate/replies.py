@@ -17,9 +17,6 @@ def outbound_replies() -> dict[str, Any]:
     return {
         "mappers": [
             _mapper(["DF"], "neither the mesh nor DNS knows the host %REQ(:AUTHORITY)%"),
-            _mapper_of_tunnels(
-                "a tunnel (CONNECT) to a service of the mesh is not supported: call it by http://", status=501
-            ),
             _mapper(
                 ["NR"],
                 "no route to %REQ(:AUTHORITY)%: the name is malformed, or this sidecar asked for too many",
@@ -62,13 +59,6 @@ def _mapper(flags: Sequence[str], error: str, *, status: int | None = None, unse
     mark = {"header": {"key": NOT_SERVED_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     marked = {"headers_to_add": [mark]} if unseen else {}
     return {"filter": {"response_flag_filter": {"flags": flags}}, **_body(error, status), **marked}
-
-
-def _mapper_of_tunnels(error: str, *, status: int) -> dict[str, Any]:
-    """For CONNECT requests without a route: what a tunnel carries, the mesh could neither retry nor balance by request."""
-    tunnel = {"header_filter": {"header": {"name": ":method", "string_match": {"exact": "CONNECT"}}}}
-    no_route = {"response_flag_filter": {"flags": ["NR"]}}
-    return {"filter": {"and_filter": {"filters": [tunnel, no_route]}}, **_body(error, status)}
 
 
 def _mapper_of_status(given: int, error: str, *, status: int) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 from tulle.envoy_api.messages import encode
-from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, VirtualHost
-from tulle.translate import clusters, endpoints, listeners, names, routes
+from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, TcpService, VirtualHost
+from tulle.model.workload import Capture
+from tulle.translate import clusters, endpoints, inbound_listener, listeners, names, routes
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource, resource
 
 _PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
@@ -31,11 +32,17 @@ def virtual_host(value: VirtualHost, asked: tuple[str, ...]) -> Resource:
     """What a caller asked for; `asked`: every VHDS name, verbatim, that this answers."""
     cluster = names.backend(value.destination)
     requires: tuple[tuple[str, str], ...] = ()
-    if value.answer is Answer.ROUTE:
+    if value.answer in (Answer.ROUTE, Answer.TUNNEL):
         requires = ((CDS, cluster), (EDS, cluster))
     elif value.answer is Answer.PASSTHROUGH:
         requires = _PASSTHROUGH
     return _resource(VHDS, routes.virtual_host(value), requires, asked)
+
+
+def tcp_service(value: TcpService) -> Resource:
+    """Where a caller's connections to a TCP port go in."""
+    cluster = names.backend(value.destination)
+    return _resource(LDS, listeners.tcp_listener(value), ((CDS, cluster), (EDS, cluster)))
 
 
 def no_virtual_host(asked: str) -> Resource:
@@ -44,17 +51,27 @@ def no_virtual_host(asked: str) -> Resource:
 
 
 def outbound(value: Outbound) -> tuple[Resource, ...]:
-    """The outbound door."""
+    """The outbound door; none where nothing is captured."""
+    if value.capture is Capture.NONE:
+        return ()
+    if value.capture is Capture.PROXY:
+        inner = _resource(LDS, listeners.tunnel_listener(value))
+        tunnels = _resource(CDS, clusters.tunnel_cluster(value.route_config))
+        return (tunnels, inner, _resource(LDS, listeners.outbound_listener(value), ((CDS, tunnels.name),)))
+    if value.capture is Capture.NETNS:
+        out = _resource(CDS, clusters.way_out_cluster())
+        return (out, _resource(LDS, listeners.outbound_listener(value), ((CDS, out.name),)))
     return (_resource(LDS, listeners.outbound_listener(value)),)
 
 
 def outbound_routes(value: OutboundRoutes) -> tuple[Resource, ...]:
-    """The routes of that door, and the way out of the mesh."""
-    return (
-        _passthrough(),
-        _resource(RDS, routes.route_configuration(value), _PASSTHROUGH),
-        _resource(VHDS, routes.initial_virtual_host(value.route_config)),
-    )
+    """The routes of that door, and for a proxy the way out of the mesh."""
+    if value.capture is Capture.NONE:
+        return ()
+    initial = _resource(VHDS, routes.initial_virtual_host(value.route_config))
+    if value.capture.is_transparent:
+        return (_resource(RDS, routes.route_configuration(value)), initial)
+    return (_passthrough(), _resource(RDS, routes.route_configuration(value), _PASSTHROUGH), initial)
 
 
 @cache
@@ -68,7 +85,7 @@ def inbound(value: Inbound) -> tuple[Resource, ...]:
     made = [cluster for port in value.ports for cluster in clusters.program_clusters(value.workload, port)]
     programs = [_resource(CDS, cluster) for cluster in made]
     requires = tuple((CDS, program.name) for program in programs)
-    return (*programs, _resource(LDS, listeners.inbound_listener(value), requires))
+    return (*programs, _resource(LDS, inbound_listener.inbound_listener(value), requires))
 
 
 def _resource(

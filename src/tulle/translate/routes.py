@@ -18,6 +18,8 @@ _UNSEEN = "connect-failure,refused-stream,reset-before-request,retriable-headers
 _SAFE = f"{_UNSEEN},reset,gateway-error"
 # Bytes of a request's body that are kept, so that it can be sent again.
 _MOST_RETRIED = 8 * 1024 * 1024
+_CIRCLE = "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy"
+_MISDIRECTED = "this connection was opened to a service of the mesh, but the request is for another host"
 # Who answered is proved within the mesh alone: outside nobody is asked, and nobody can claim it.
 _OUTSIDE_HEADERS = {
     "request_headers_to_remove": [names.EXPLAIN_HEADER],
@@ -26,18 +28,23 @@ _OUTSIDE_HEADERS = {
 
 
 def route_configuration(outbound: OutboundRoutes) -> Any:
-    """Hosts that cannot be of the mesh pass through; for all others Envoy asks (VHDS), once a name."""
+    """Names that a host of the mesh can have are asked for (VHDS), once each; others pass through, or are a mistake."""
     mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}}
     outside = {"name": ":authority", "invert_match": True, "string_match": mesh}
     itself = {"name": ":authority", "string_match": {"safe_regex": {"regex": own_hosts(outbound.port)}}}
-    circle = _refusal(
-        508, "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy", [itself], tunnels=False
-    )
+    elsewhere: dict[str, Any]
+    if outbound.capture.is_transparent:
+        elsewhere = {"routes": _refusal(421, _MISDIRECTED, [outside], tunnels=False)}
+    else:
+        circle = _refusal(508, _CIRCLE, [itself])
+        elsewhere = {"routes": [*circle, *_passthrough([outside])], **_OUTSIDE_HEADERS}
+    canary = {"match": {"path": "/"}, "direct_response": {"status": 200, "body": {"inline_string": outbound.proxy}}}
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
         vhds={"config_source": ADS},
         virtual_hosts=[
-            {"name": "outside", "domains": ["*"], "routes": [*circle, *_passthrough([outside])], **_OUTSIDE_HEADERS}
+            {"name": "canary", "domains": [names.CANARY_HOST], "routes": [canary]},
+            {"name": "outside", "domains": ["*"], **elsewhere},
         ],
     )
 
@@ -51,20 +58,21 @@ def initial_virtual_host(route_config: str) -> Any:
 def virtual_host(host: VirtualHost) -> Any:
     """One host and port of the mesh, or of what might have been the mesh."""
     parts: dict[str, Any]
+    cluster = names.backend(host.destination)
     if host.answer is Answer.ROUTE:
         parts = {
-            "routes": _calls(names.backend(host.destination)),
+            "routes": [*(_tunnel(names.tunnels(host.route_config)) if host.tunnels else ()), *_calls(cluster)],
             "retry_policy": _retries(_SAFE),
             "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
             "response_headers_to_remove": [names.NOT_SERVED_HEADER],
         }
+    elif host.answer is Answer.TUNNEL:
+        parts = {"routes": [*(_tunnel(cluster) if host.tunnels else ()), *_refusal(503, host.problem, tunnels=False)]}
     elif host.answer is Answer.PASSTHROUGH:
         only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
         routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]
         parts = {"routes": routes, **_OUTSIDE_HEADERS}
-    elif host.answer is Answer.UNKNOWN:
-        parts = {"routes": _refusal(503, host.problem, tunnels=False)}
     else:
         parts = {"routes": _refusal(503, host.problem)}
     name = names.virtual_host(host.route_config, host.destination)
@@ -113,17 +121,23 @@ def _retries(retry_on: str) -> dict[str, Any]:
 
 def _passthrough(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     to_cluster = {"cluster": names.PASSTHROUGH, "timeout": {}, "idle_timeout": {}}
-    tunnel = {**to_cluster, "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
     return [
-        {"match": {"connect_matcher": {}, "headers": headers}, "route": tunnel},
+        *_tunnel(names.PASSTHROUGH, headers),
         {"match": {"prefix": "/", "headers": headers}, "route": to_cluster},
     ]
+
+
+def _tunnel(cluster: str, headers: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """What comes through a tunnel (CONNECT) goes to the cluster as it is."""
+    connect = [{"upgrade_type": "CONNECT", "connect_config": {}}]
+    route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}, "upgrade_configs": connect}
+    return [{"match": {"connect_matcher": {}, "headers": headers}, "route": route}]
 
 
 def _refusal(
     status: int, error: str, headers: Sequence[dict[str, Any]] = (), *, tunnels: bool = True
 ) -> list[dict[str, Any]]:
-    """Routes that answer at once. Tunnels that no route matches are answered by the listener (replies.py)."""
+    """Routes that answer at once."""
     matches: list[dict[str, Any]] = [{"connect_matcher": {}}] if tunnels else []
     return [{"match": {**match, "headers": headers}, **_answer(status, error)} for match in [*matches, {"prefix": "/"}]]
 

@@ -1,0 +1,24 @@
+"""Virtual IPs: the address on loopback that stands for a service wherever programs know it by an address.
+
+They lie in 127.64.0.0/10, so that a connection which is not captured stays on this machine and is refused. Where a
+service's address is looked for first follows from its name: without a collision every mesh gives it the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from ipaddress import IPv4Address, IPv4Network
+
+from tulle.model.names import ServiceName
+
+NETWORK = IPv4Network("127.64.0.0/10")
+# The last 256 are tulle's own; the canary lies there, with which an agent proves that its program is captured.
+CANARY = "127.127.255.254"
+_FIRST, _COUNT = int(NETWORK[1]), NETWORK.num_addresses - 257
+
+
+def candidates(service: ServiceName) -> Iterator[str]:
+    """All addresses that a service may have, in the order in which to try them."""
+    start = int.from_bytes(blake2b(f"{service.namespace}/{service.name}".encode(), digest_size=8).digest(), "big")
+    return (str(IPv4Address(_FIRST + (start + step) % _COUNT)) for step in range(_COUNT))

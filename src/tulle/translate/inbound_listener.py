@@ -1,0 +1,76 @@
+"""The inbound door of a sidecar, where calls of the mesh come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+from tulle.ir.types import Inbound, InboundPort
+from tulle.model.spiffe import WORKLOAD_PREFIX
+from tulle.model.workload import Protocol
+from tulle.translate import names
+from tulle.translate.http_manager import http_manager, router
+from tulle.translate.replies import inbound_replies
+from tulle.translate.sources import IDENTITY
+from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.tls import server_socket
+
+_TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+
+
+def inbound_listener(inbound: Inbound) -> Any:
+    """mTLS from the mesh only; the SNI tells which service port is meant. Anything else finds no filter chain and is closed."""
+    inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": pack(message(_TLS_INSPECTOR)())}
+    return message("envoy.config.listener.v3.Listener")(
+        name=names.inbound_listener(inbound.workload),
+        traffic_direction="INBOUND",
+        address={"socket_address": {"address": inbound.address, "port_value": inbound.port}},
+        listener_filters=[inspector],
+        filter_chains=[_chain(inbound.workload, port) for port in inbound.ports],
+    )
+
+
+def _chain(workload: str, port: InboundPort) -> dict[str, Any]:
+    tcp = port.protocol is Protocol.TCP
+    cluster = names.inbound_cluster(workload, port.destination.port)
+    return {
+        "name": names.sni(port.destination),
+        "filter_chain_match": {
+            "transport_protocol": "tls",
+            "application_protocols": [names.MESH_ALPN],
+            "server_names": [names.sni(port.destination)],
+        },
+        "transport_socket": server_socket(IDENTITY, WORKLOAD_PREFIX, [] if tcp else ["h2", "http/1.1"]),
+        "filters": [tcp_proxy(cluster, "inbound") if tcp else _http(workload, port)],
+    }
+
+
+def _http(workload: str, port: InboundPort) -> dict[str, Any]:
+    return http_manager(
+        stat_prefix="inbound",
+        route_config={
+            "name": names.inbound_cluster(workload, port.destination.port),
+            # Only a sidecar may say that its program has not seen a request, and who answered.
+            "response_headers_to_remove": [names.NOT_SERVED_HEADER, names.PEER_HEADER],
+            "virtual_hosts": [{"name": "program", "domains": ["*"], "routes": _to_program(workload, port)}],
+        },
+        local_reply_config=inbound_replies(),
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        forward_client_cert_details="SANITIZE_SET",
+        set_current_client_cert_details={"uri": True},
+        # A websocket crosses the HTTP/2 between sidecars as an extended CONNECT (RFC 8441).
+        http2_protocol_options={"allow_connect": True},
+        drain_timeout={"seconds": 5},
+        stream_idle_timeout={},
+        http_filters=[router()],
+    )
+
+
+def _to_program(workload: str, port: InboundPort) -> list[dict[str, Any]]:
+    """See clusters.program_clusters."""
+    pooled = {"cluster": names.inbound_cluster(workload, port.destination.port), "timeout": {}, "idle_timeout": {}}
+    if port.protocol.is_http2:
+        return [{"match": {"prefix": "/"}, "route": pooled}]
+    once = {**pooled, "cluster": names.inbound_once_cluster(workload, port.destination.port)}
+    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
+    return [{"match": {"prefix": "/", "headers": [safe]}, "route": pooled}, {"match": {"prefix": "/"}, "route": once}]

@@ -1,0 +1,26 @@
+"""TCP that is carried as it is: a connection in, a connection out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+
+_TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_DIRECT_RESPONSE = "envoy.extensions.filters.network.direct_response.v3.Config"
+
+
+def tcp_proxy(cluster: str, stat_prefix: str) -> dict[str, Any]:
+    """A network filter that connects to a cluster, and to another of its instances if one can't be reached.
+
+    Connections may be idle for as long as the two ends like: a pool of database connections often is.
+    """
+    settings = message(_TCP_PROXY)(
+        stat_prefix=stat_prefix, cluster=cluster, idle_timeout={}, max_connect_attempts={"value": 4}
+    )
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": pack(settings)}
+
+
+def closed() -> dict[str, Any]:
+    """A network filter that ends every connection at once."""
+    return {"name": "envoy.filters.network.direct_response", "typed_config": pack(message(_DIRECT_RESPONSE)())}
