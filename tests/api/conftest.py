@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from tulle.aio.unix import short_path
 from tulle.api.app import build_app
-from tulle.api.doors import Address, Doors, NotRegistered, RegistrationRefused, ServiceInUse, UnknownService
+from tulle.api.doors import Doors, NotRegistered, RegistrationRefused, ServiceInUse, UnknownService
 from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
@@ -109,10 +109,10 @@ class RecordedAgents:
     async def ready(self, proxy: Proxy) -> None:
         await self.in_sync.wait()
 
-    async def resolve(self, proxy: str, name: str) -> Address | None:
+    async def resolve(self, proxy: str, name: str) -> str | None:
         if name == "slow":
             await asyncio.Event().wait()
-        return Address("127.64.0.2", f"{name}.default.svc.cluster.local") if name == "db" else None
+        return "127.64.0.2" if name == "db" else None
 
     async def propagated(self, proxy: str, health: Health) -> None:
         await self.acknowledged[health].wait()

@@ -3,8 +3,8 @@
 Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said again when it has changed; then
 `{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
 an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
-`{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ..., "host": ...}`
-(both null if no service is meant), `{"error": "..."}` and the end.
+`{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
+no service is meant), `{"error": "..."}` and the end.
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
@@ -235,9 +235,8 @@ class _Session:
         """A sidecar that is not ready for it in time leaves the agent without an answer, which asks again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_RESOLVED_WITHIN):
-                found = await self._agents.resolve(self._proxy.id, name)
-            vip, host = (found.vip, found.host) if found else (None, None)
-            await self._answer.say({"resolved": name, "vip": vip, "host": host})
+                vip = await self._agents.resolve(self._proxy.id, name)
+            await self._answer.say({"resolved": name, "vip": vip})
 
     async def _tell_ready(self, proxy: Proxy) -> None:
         await self._agents.ready(proxy)

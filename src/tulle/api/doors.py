@@ -28,14 +28,6 @@ class ServiceInUse(Exception):
     """The service has live instances. The message names them."""
 
 
-@dataclass(frozen=True)
-class Address:
-    """Of a service. host: its full name."""
-
-    vip: str
-    host: str
-
-
 class Mesh(Protocol):
     """What there is to see. Each call answers at once, from memory."""
 
@@ -73,10 +65,10 @@ class Agents(Protocol):
     async def ready(self, proxy: workload.Proxy) -> None:
         """Returns when the proxy is known as given, and its Envoy has a session and holds all that it should."""
 
-    async def resolve(self, proxy: str, name: str) -> Address | None:
-        """Whom a program means by a host, once its sidecar takes connections to that; None if no service is meant.
+    async def resolve(self, proxy: str, name: str) -> str | None:
+        """The VIP of the service that a program means by a host, once its sidecar takes connections to that.
 
-        name: in lower case, without a port.
+        None if no service is meant. name: in lower case, without a port.
         """
 
     async def propagated(self, proxy: str, health: workload.Health) -> None:

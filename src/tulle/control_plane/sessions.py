@@ -59,7 +59,7 @@ class AgentReports:
 
         await self._changes.until(proxy.id, ready)
 
-    async def resolve(self, proxy: str, name: str) -> doors.Address | None:
+    async def resolve(self, proxy: str, name: str) -> str | None:
         registered = self._hub.mesh.proxies.get(proxy)
         workload = registered.workloads[0] if registered else None
         meant = destination_of(name, workload.service.namespace) if workload else None
@@ -69,7 +69,7 @@ class AgentReports:
         if registered.capture.is_transparent:
             self._mesh.connects_to(proxy, service.name)
             await self._changes.until(proxy, lambda: self._takes(proxy, workload, service.name))
-        return doors.Address(service.vip, service.name.host)
+        return service.vip
 
     def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
         """Every Envoy of the proxy, as two of them may share its port for a while."""
