@@ -34,7 +34,7 @@ class AgentConfig:
     data: the state folder, absolute. envoy: an Envoy to use instead of the installed one.
     drain_seconds: how long requests in flight may take once it ends; grace_seconds: how long the program may take
     after that.
-    log_format: `text` or `json`.
+    log_format: `text` or `json`. capture: how the program's connections come to its sidecar, one of `capture.choose`.
     """
 
     service: str
@@ -50,6 +50,7 @@ class AgentConfig:
     drain_seconds: float = 30.0
     grace_seconds: float = 10.0
     log_format: str = "text"
+    capture: str = "auto"
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -1,4 +1,4 @@
-"""The ports of one agent: two for its Envoy, one for its program.
+"""The ports of one agent: two for its Envoy, one for its program, one for its resolver.
 
 They lie below the kernel's ephemeral range (ip(7)), so that no outgoing connection takes one while its owner is
 restarted. They are neighbours, and the first is held as long as the agent lives: an agent that holds it has all of
@@ -25,18 +25,19 @@ from tulle.agent.port_holder import holder_of
 
 LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 10000, 65535
-_BLOCK = 4  # outbound, inbound, program, and one to spare for a round number
+_BLOCK = 4  # outbound, inbound, program, dns
 _MIN_RANGE = 1000
 _TRIES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """program: what $PORT says, on which the program listens."""
+    """program: what $PORT says, on which the program listens. dns: for whatever answers the program's questions."""
 
     outbound: int
     inbound: int
     program: int
+    dns: int
     _programs: ExitStack
 
     def release_programs(self) -> None:
@@ -53,7 +54,7 @@ def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
         for target in dict.fromkeys(targets):
             programs.enter_context(_named(target))
         first = _block(stack, programs)
-        yield Ports(first, first + 1, first + 2 if chosen else targets[0], programs)
+        yield Ports(first, first + 1, first + 2 if chosen else targets[0], first + 3, programs)
 
 
 def _block(stack: ExitStack, programs: ExitStack) -> int:

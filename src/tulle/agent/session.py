@@ -1,6 +1,7 @@
 """The agent's session with the control plane: says that the instance is alive and how it is, hears what came of it.
 
-One HTTP request that lasts: lines of JSON both ways. When it breaks it is opened anew, for ever.
+One HTTP request that lasts: lines of JSON both ways. When it breaks it is opened anew, for ever. It also asks, for the
+program's resolver, whom a name means.
 """
 
 from __future__ import annotations
@@ -16,49 +17,23 @@ from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.exits import first_of
 from tulle.agent.health import Health
-from tulle.agent.ports import LOOPBACK, Ports
+from tulle.agent.offer import Offer, description
+from tulle.agent.ports import Ports
 
 _BEAT_SECONDS = 1.0
+_ADDRESS_SECONDS = 6.0  # a little more than the control plane waits for the sidecar
 _BACK_OFF = (0.2, 1.0)
 
 
-def proxy_description(config: AgentConfig, proxy: str, ports: Ports, health: str) -> dict[str, Any]:
-    """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON."""
-    service_ports = [
-        {
-            "number": port.number,
-            "target": ports.program if port.target is None else port.target,
-            "protocol": port.protocol,
-            "name": port.name,
-        }
-        for port in config.service_ports
-    ]
-    workload = {
-        "id": proxy,
-        "service": {"namespace": config.namespace, "name": config.service},
-        "service_account": config.service_account,
-        "version": config.version,
-        "labels": config.labels,
-        "ports": service_ports,
-        "health": health,
-    }
-    return {
-        "id": proxy,
-        "address": LOOPBACK,
-        "inbound_port": ports.inbound,
-        "outbound_port": ports.outbound,
-        "workloads": [workload],
-    }
-
-
 class Session:
-    """Tells the control plane of `health` as long as `run` runs."""
+    """Tells the control plane of `health`, and of what is offered, as long as `run` runs."""
 
     def __init__(
         self,
         config: AgentConfig,
         proxy: str,
         ports: Ports,
+        offer: Offer,
         health: Health,
         control_plane: ControlPlane,
         console: Console,
@@ -66,6 +41,11 @@ class Session:
         self._config = config
         self.proxy = proxy
         self._ports = ports
+        self._offer = offer
+        self._offered: Offer | None = None  # what the control plane was told last
+        self._unconfirmed = 0  # registrations that it has not answered
+        self._connection: http1.Connection | None = None
+        self._asked: dict[str, asyncio.Future[str | None]] = {}
         self._health = health
         self._control_plane = control_plane
         self._console = console
@@ -95,10 +75,33 @@ class Session:
                 pause = min(2 * pause, _BACK_OFF[1])
         self._over.set()
 
+    def offer(self, offer: Offer) -> None:
+        """From now on the instance offers this; it is not ready until the control plane says so again."""
+        if offer != self._offer:
+            self._offer, self._is_ready = offer, False
+            self._health.touch()
+
     async def ready(self) -> None:
-        """Waits until the control plane says that the sidecar has all it needs."""
+        """Waits until the control plane says that the sidecar has all it needs for what is offered now."""
         async with self._heard:
             await self._heard.wait_for(lambda: self._is_ready)
+
+    async def address_of(self, name: str) -> str | None:
+        """The address that stands for a service, once the sidecar takes connections to it; None if `name` is none.
+
+        Raises OSError when the control plane can't be asked, or the sidecar is not ready in time.
+        """
+        if not self.is_connected or self._connection is None:
+            raise ConnectionError("the control plane can't be asked now")
+        if name not in self._asked:
+            self._asked[name] = asyncio.get_running_loop().create_future()
+            await _send(self._connection, {"resolve": name})
+        try:
+            async with asyncio.timeout(_ADDRESS_SECONDS):
+                return await asyncio.shield(self._asked[name])
+        except TimeoutError:
+            self._asked.pop(name, None)
+            raise
 
     async def propagated(self, health: str, seconds: float) -> bool:
         """Waits until every sidecar that knows of this instance knows `health`; false if that is not known in time."""
@@ -119,10 +122,10 @@ class Session:
 
     async def _run_once(self) -> None:
         async with self._control_plane.session(self.proxy) as connection:
-            self._told, self._propagated = self._health.value, ""
-            description = proxy_description(self._config, self.proxy, self._ports, self._told)
-            await _send(connection, {"proxy": description})
+            self._unconfirmed = 0
+            await self._register(connection)
             await accepted(connection)
+            self._connection = connection
             failure: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
@@ -130,11 +133,29 @@ class Session:
                     group.create_task(self._beat(connection), name="session heartbeat")
             except* (OSError, Refused) as errors:
                 failure = first_of(errors)
+            finally:
+                self._connection = None
+                self._leave_unanswered()
             if failure:
                 raise failure
 
+    async def _register(self, connection: http1.Connection) -> None:
+        self._told, self._propagated, self._offered = self._health.value, "", self._offer
+        self._unconfirmed += 1
+        told = description(self._config, self.proxy, self._ports, self._offered, self._told)
+        await _send(connection, {"proxy": told})
+
+    def _leave_unanswered(self) -> None:
+        asked, self._asked = self._asked, {}
+        for future in asked.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the control plane has gone"))
+                future.exception()  # seen, even if nobody waits any more
+
     async def _beat(self, connection: http1.Connection) -> None:
         while not self._is_leaving:
+            if self._offer is not self._offered:
+                await self._register(connection)
             health = self._health.value
             if health != self._told:
                 self._told, self._propagated = health, ""
@@ -158,10 +179,18 @@ class Session:
             raise Refused(500, str(message["error"]))
         async with self._heard:
             if message.get("registered"):
+                self._unconfirmed -= 1
                 self._tell_connected()
-            self._is_ready |= bool(message.get("ready"))
+            # What is said of an earlier offer says nothing of this one.
+            self._is_ready |= bool(message.get("ready")) and self._is_confirmed
+            if asked := self._asked.pop(str(message.get("resolved")), None):
+                asked.set_result(message.get("vip"))
             self._propagated = message.get("propagated", self._propagated)
             self._heard.notify_all()
+
+    @property
+    def _is_confirmed(self) -> bool:
+        return self._unconfirmed == 0 and self._offer is self._offered
 
     def _tell_connected(self) -> None:
         self.is_connected = True

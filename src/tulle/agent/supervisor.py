@@ -1,8 +1,8 @@
 """The life of one workload, in order: what `tulle run` does from its first to its last moment.
 
-Program and ports looked at; keys, certificates; folder, reaper; Envoy, session; ready; the program, checked; its end
-(`ending.py`); bye; Envoy, the program's tree and the folder gone; exit code. Every wait has a bound, but the one for
-the control plane at the start.
+Program and ports looked at; keys, certificates; folder; a mode of capture, its rules, resolver and reaper; Envoy, session;
+ready; the way proved; the program, checked, perhaps started again; its end (`ending.py`); bye; rules, the program's tree,
+Envoy and the folder gone; exit code. Every wait has a bound, but those for the control plane at the start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tulle.agent.api import ControlPlane, Enrolment
-from tulle.agent.capture.environment import program_environment
+from tulle.agent.capture import choose
+from tulle.agent.capture.mode import Settings, Unavailable
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.credentials import Credentials, write_secrets
@@ -25,12 +26,15 @@ from tulle.agent.exits import AgentError, of_signal
 from tulle.agent.folder import agent_folder
 from tulle.agent.health import Checks, Health
 from tulle.agent.key_making import KeyMaker, Keys
+from tulle.agent.offer import Offer
 from tulle.agent.ports import reserve
-from tulle.agent.program import locate, under_reaper
+from tulle.agent.program import locate
 from tulle.agent.race import unless
+from tulle.agent.serving import Serving
 from tulle.agent.session import Session
-from tulle.agent.signals import handled_signals
-from tulle.agent.workload import Workload
+from tulle.agent.signals import Signals, handled_signals
+from tulle.agent.way import Way, Ways, failure, proved
+from tulle.agent.workload import Sidecar, Workload
 from tulle.envoy_api import binary
 
 _READY_SECONDS = 10.0
@@ -50,25 +54,23 @@ async def supervise(config: AgentConfig, proxy: str, maker: KeyMaker, console: C
         if admission is None:
             return of_signal(signals.first)
         envoy_file, keys, enrolment = admission
-        environment, notes = program_environment(os.environ, config, proxy, ports)
-        for note in notes:
-            console.warning(note)
         with agent_folder(Path(config.data), proxy) as folder:
-            async with under_reaper(file, config.command, environment, folder) as program:
-                write_secrets(folder, keys, enrolment)
-                folder.replace(folder.bootstrap.name, json.dumps(enrolment.bootstrap))
-                health = Health()
-                workload = Workload(
-                    config=config,
-                    console=console,
-                    signals=signals,
-                    ports=ports,
-                    health=health,
-                    envoy=Envoy(envoy_file, folder, console),
-                    session=Session(config, proxy, ports, health, control_plane, console),
-                    program=program,
-                )
-                return await _run(workload, credentials.keep_fresh(folder, enrolment))
+            write_secrets(folder, keys, enrolment)
+            folder.replace(folder.bootstrap.name, json.dumps(enrolment.bootstrap))
+            health, serving = Health(), Serving(config, ports, console)
+            session = Session(config, proxy, ports, serving.offer, health, control_plane, console)
+            sidecar = Sidecar(config, console, signals, ports, health, Envoy(envoy_file, folder, console), session)
+            ways = Ways(
+                config=config,
+                settings=_settings(proxy, folder.path, sidecar, serving),
+                ports=ports,
+                folder=folder,
+                file=file,
+                session=session,
+                console=console,
+                hear=serving.hear,
+            )
+            return await _Life(sidecar, serving).run(ways, credentials.keep_fresh(folder, enrolment))
 
 
 async def _admission(config: AgentConfig, credentials: Credentials, maker: KeyMaker) -> tuple[str, Keys, Enrolment]:
@@ -86,62 +88,136 @@ def _envoy_file(given: str | None) -> str:
         raise AgentError(str(error)) from error
 
 
-async def _run(workload: Workload, renewal: Coroutine[Any, Any, None]) -> int:
-    """Keeps the parts around the program running as long as the program does; the exit code."""
-    health, program = workload.health, workload.program
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(workload.envoy.keep_running(program.envoy_is, health.sidecar_is_live), name="envoy"),
-            group.create_task(workload.session.run(), name="session"),
-            group.create_task(renewal, name="certificates"),
-        ]
-        if await unless(_sidecar_ready(workload), workload.signals.stop()):
-            tasks.append(group.create_task(_checks(workload).run(), name="health checks"))
-            code = await _run_program(workload)
+def _settings(proxy: str, folder: Path, sidecar: Sidecar, serving: Serving) -> Settings:
+    from tulle.agent.dns.resolv_conf import Nameservers
+
+    ports = sidecar.ports
+    return Settings(
+        proxy, folder, ports.outbound, ports.inbound, ports.dns, serving.offer.targets, Nameservers()()
+    )
+
+
+class _Life:
+    """From the first mode that is tried to the program's end."""
+
+    def __init__(self, sidecar: Sidecar, serving: Serving) -> None:
+        self._sidecar = sidecar
+        self._serving = serving
+        self._around: list[asyncio.Task[None]] = []
+
+    async def run(self, ways: Ways, renewal: Coroutine[Any, Any, None]) -> int:
+        """Keeps the parts around the program running as long as the program does; the exit code."""
+        reasons: list[tuple[str, str]] = []
+        code: int | None = None
+        async with asyncio.TaskGroup() as group:
+            for mode in choose.candidates(self._sidecar.config.capture):
+                try:
+                    async with ways.tried(mode) as way:
+                        self._begin(group, way, renewal)
+                        problem = await unless(self._problem(way), self._sidecar.signals.stop())
+                        if problem:
+                            reasons.append((mode, problem))
+                            way.program.keep_folder()
+                            continue
+                        if problem is None:
+                            code = of_signal(self._sidecar.signals.first)
+                        else:
+                            self._say_captured(mode, reasons)
+                            code = await self._in_the_mesh(group, way)
+                        await self._sidecar.session.bye(_BYE_SECONDS)
+                        break
+                except Unavailable as unavailable:
+                    reasons.append((mode, str(unavailable)))
+            for task in self._around:
+                task.cancel()
+            if not self._around:
+                renewal.close()
+        if code is None:
+            raise failure(self._sidecar.config.capture, reasons)
+        return code
+
+    def _begin(self, group: asyncio.TaskGroup, way: Way, renewal: Coroutine[Any, Any, None]) -> None:
+        sidecar = self._sidecar
+        self._serving.captured_by(way.mode)
+        sidecar.session.offer(self._serving.offer)
+        if not self._around:
+            self._around = [
+                group.create_task(
+                    sidecar.envoy.keep_running(
+                        way.program.envoy_is, sidecar.health.sidecar_is_live, way.prepared.envoy_launch
+                    ),
+                    name="envoy",
+                ),
+                group.create_task(sidecar.session.run(), name="session"),
+                group.create_task(renewal, name="certificates"),
+            ]
         else:
-            code = of_signal(workload.signals.first)
-        await workload.session.bye(_BYE_SECONDS)
-        for task in tasks:
-            task.cancel()
-    return code
+            sidecar.envoy.tell(way.program.envoy_is)
 
+    async def _problem(self, way: Way) -> str:
+        """Why the mode does not work after all; "" if it is proved that it does."""
+        told = False
+        while True:
+            try:
+                async with asyncio.timeout(_READY_SECONDS):
+                    await self._sidecar.envoy.live.wait()
+                    await self._sidecar.session.ready()
+                break
+            except TimeoutError:
+                if not told:
+                    self._say_not_ready()
+                told = True
+        return await proved(way) or ""
 
-async def _run_program(workload: Workload) -> int:
-    """From the program's start to its end; the exit code."""
-    workload.ports.release_programs()
-    await workload.program.start()
-    workload.signals.receiver = workload.program.signal
-    if await unless(workload.program.ended(), workload.signals.stop()) is None:
-        await drain(workload)
-    else:
-        await after_crash(workload)
-    return workload.program.exit_code()
+    async def _in_the_mesh(self, group: asyncio.TaskGroup, way: Way) -> int:
+        """From the program's start to its end; the exit code."""
+        workload = Workload.of(self._sidecar, way.program)
+        checks = self._checks()
 
+        def tell(offer: Offer) -> None:
+            workload.session.offer(offer)
+            way.prepared.retarget(offer.targets)
+            checks.retarget(offer.targets)
 
-async def _sidecar_ready(workload: Workload) -> bool:
-    """Waits until calls of the program find their way; goes on after a while in any case."""
-    try:
-        async with asyncio.timeout(_READY_SECONDS):
-            await workload.envoy.live.wait()
-            await workload.session.ready()
-        workload.console.info(
-            f"{workload.session.proxy} is in the mesh; starting the program with PORT={workload.ports.program}"
+        workload.ports.release_programs()
+        await workload.program.start()
+        workload.signals.receiver = workload.program.signal
+        self._around += [
+            group.create_task(checks.run(), name="health checks"),
+            group.create_task(self._serving.follow(way.program.reaper, tell), name="where the program serves"),
+        ]
+        if await unless(workload.program.ended(), workload.signals.stop()) is None:
+            await drain(workload)
+        else:
+            await after_crash(workload)
+        return workload.program.exit_code()
+
+    def _checks(self) -> Checks:
+        config = self._sidecar.config
+        return Checks(
+            self._serving.offer.targets,
+            config.health_path,
+            self._sidecar.health,
+            self._sidecar.console,
+            expected=bool(config.ports),
         )
-    except TimeoutError:
-        if not workload.session.is_connected:
+
+    def _say_captured(self, mode: str, reasons: list[tuple[str, str]]) -> None:
+        console = self._sidecar.console
+        for other, reason in reasons:
+            console.info(f"capture by {other} is not possible here: {reason}")
+        console.info(f"calls of the program are captured by {mode}: {choose.DESCRIPTIONS[mode]}")
+        console.info(
+            f"{self._sidecar.session.proxy} is in the mesh; starting the program with PORT={self._sidecar.ports.program}"
+        )
+
+    def _say_not_ready(self) -> None:
+        if not self._sidecar.session.is_connected:
             why = "the control plane does not answer"
-        elif not workload.envoy.live.is_set():
+        elif not self._sidecar.envoy.live.is_set():
             why = "its Envoy has not got its configuration"
         else:
             why = "the control plane has not seen its Envoy take its configuration"
-        workload.console.warning(
-            f"the sidecar is not ready after {_READY_SECONDS:g} s ({why}); starting the program all the same, "
-            "its first calls may fail"
+        self._sidecar.console.warning(
+            f"the sidecar is not ready after {_READY_SECONDS:g} s ({why}); the program is started when it is"
         )
-    return True
-
-
-def _checks(workload: Workload) -> Checks:
-    config = workload.config
-    targets = [workload.ports.program if port.target is None else port.target for port in config.service_ports]
-    return Checks(targets, config.health_path, workload.health, workload.console, expected=bool(config.ports))

@@ -1,13 +1,16 @@
-"""How the program's calls get into the mesh: by the variables that name an HTTP proxy, and a shim for aiohttp.
+"""What the program finds in its environment.
 
-curl reads only the lower-case `http_proxy` for http, others only the upper case; the names are those of each client's
-own manual.
+In the mode `proxy` its calls get into the mesh by the variables that name an HTTP proxy, and a shim for aiohttp. curl
+reads only the lower-case `http_proxy` for http, others only the upper case; the names are those of each client's own
+manual. In the other modes nothing is to be said, but that a bare name is looked up as it is before a search domain of the
+machine's is tried on it (resolv.conf(5), RES_OPTIONS): the service comes first, and `db.example.org` stays what it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import LOOPBACK, Ports
@@ -18,26 +21,58 @@ _NOT_PROXIED = ("localhost", LOOPBACK, "::1")
 
 
 def program_environment(
-    inherited: Mapping[str, str], config: AgentConfig, instance: str, ports: Ports
+    inherited: Mapping[str, str],
+    config: AgentConfig,
+    instance: str,
+    ports: Ports,
+    mode: str = "proxy",
+    needed: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, str], list[str]]:
-    """The program's environment, and what the user should know of variables that now have another value."""
-    proxy = f"http://{LOOPBACK}:{ports.outbound}"
-    not_proxied, notes = _not_proxied(inherited)
-    if replaced := [name for name in _PROXY_VARIABLES if inherited.get(name)]:
-        # Not their values: a proxy's URL may have a password in it.
-        notes.append(f"the program gets the sidecar in place of your own proxy in {', '.join(replaced)}")
+    """The program's environment, and what the user should know of variables that now have another value.
+
+    needed: what the mode of capture asks for.
+    """
+    changes, notes = {}, []
+    if mode == "proxy":
+        changes, notes = _as_a_proxy(inherited, ports)
+    elif mode != "none":
+        changes, notes = _looked_up_as_they_are(inherited)
     environment = {
         **inherited,
-        **dict.fromkeys(_PROXY_VARIABLES, proxy),
-        "no_proxy": not_proxied,
-        "NO_PROXY": not_proxied,
-        "PYTHONPATH": ":".join(filter(None, (_SHIM, inherited.get("PYTHONPATH")))),
+        **changes,
+        **needed,
         "PORT": str(ports.program),
         "TULLE_SERVICE": config.service,
         "TULLE_NAMESPACE": config.namespace,
         "TULLE_INSTANCE": instance,
     }
     return environment, notes
+
+
+def _looked_up_as_they_are(inherited: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    others = [option for option in inherited.get("RES_OPTIONS", "").split() if not option.startswith("ndots:")]
+    notes = []
+    if named := [name for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY") if inherited.get(name)]:
+        notes.append(
+            f"the program's environment has {', '.join(named)}: clients that heed it call services through that proxy, "
+            "not through the mesh, unless no_proxy names them"
+        )
+    return {"RES_OPTIONS": " ".join([*others, "ndots:0"])}, notes
+
+
+def _as_a_proxy(inherited: Mapping[str, str], ports: Ports) -> tuple[dict[str, str], list[str]]:
+    proxy = f"http://{LOOPBACK}:{ports.outbound}"
+    not_proxied, notes = _not_proxied(inherited)
+    if replaced := [name for name in _PROXY_VARIABLES if inherited.get(name)]:
+        # Not their values: a proxy's URL may have a password in it.
+        notes.append(f"the program gets the sidecar in place of your own proxy in {', '.join(replaced)}")
+    changes = {
+        **dict.fromkeys(_PROXY_VARIABLES, proxy),
+        "no_proxy": not_proxied,
+        "NO_PROXY": not_proxied,
+        "PYTHONPATH": ":".join(filter(None, (_SHIM, inherited.get("PYTHONPATH")))),
+    }
+    return changes, notes
 
 
 def _not_proxied(inherited: Mapping[str, str]) -> tuple[str, list[str]]:

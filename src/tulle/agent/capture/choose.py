@@ -1,0 +1,42 @@
+"""Which modes of capture there are, and in which order they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
+
+from tulle.agent.capture.launch import UNTOUCHED
+from tulle.agent.capture.mode import Prepared, Settings
+
+AUTO = "auto"
+MODES = ("redirect", "seccomp", "netns", "proxy", "none")
+# The best first. A namespace of its own changes what a program finds, so that one has to be asked for.
+_LADDER = ("redirect", "seccomp", "proxy")
+
+DESCRIPTIONS = {
+    "redirect": "the kernel redirects its connections to services (cgroup and nftables)",
+    "seccomp": "its connections to services are handed over (seccomp)",
+    "netns": "its only way out of its own network namespace is the sidecar",
+    "proxy": "by proxy variables: only clients that heed them reach the mesh",
+    "none": "its own calls are not captured",
+}
+
+
+def candidates(wanted: str) -> tuple[str, ...]:
+    """The modes to try in turn."""
+    return _LADDER if wanted == AUTO else (wanted,)
+
+
+def prepared(mode: str, settings: Settings) -> AbstractContextManager[Prepared]:
+    """Makes a mode ready within the block. Raises Unavailable."""
+    if mode in UNTOUCHED:
+        return _untouched(mode, settings)
+    module = import_module(f"tulle.agent.capture.{mode}")
+    context: AbstractContextManager[Prepared] = module.prepared(settings)
+    return context
+
+
+@contextmanager
+def _untouched(mode: str, settings: Settings) -> Iterator[Prepared]:
+    yield Prepared({"mode": mode, "proxy": settings.proxy, "outbound": settings.outbound})

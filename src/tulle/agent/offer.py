@@ -1,0 +1,50 @@
+"""What an instance offers the mesh at one moment, as the control plane hears it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tulle.agent.config import AgentConfig, Port
+from tulle.agent.ports import LOOPBACK, Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """ports: the service's, each with the port of this machine on which the program takes it.
+
+    capture: how the program's connections come to its sidecar, a `model.workload.Capture`.
+    """
+
+    ports: tuple[Port, ...]
+    capture: str
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Where the program listens, each port once, the most important first."""
+        return tuple(dict.fromkeys(port.target for port in self.ports if port.target is not None))
+
+
+def description(config: AgentConfig, proxy: str, ports: Ports, offer: Offer, health: str) -> dict[str, Any]:
+    """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON."""
+    service_ports = [
+        {"number": port.number, "target": port.target, "protocol": port.protocol, "name": port.name}
+        for port in offer.ports
+    ]
+    workload = {
+        "id": proxy,
+        "service": {"namespace": config.namespace, "name": config.service},
+        "service_account": config.service_account,
+        "version": config.version,
+        "labels": config.labels,
+        "ports": service_ports,
+        "health": health,
+    }
+    return {
+        "id": proxy,
+        "address": LOOPBACK,
+        "inbound_port": ports.inbound,
+        "outbound_port": ports.outbound,
+        "workloads": [workload],
+        "capture": offer.capture,
+    }

@@ -1,0 +1,70 @@
+"""Where the program serves: from what the user said, what is found, and what the capture has moved, to what is offered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from tulle.agent.capture.choose import candidates
+from tulle.agent.config import AgentConfig, Port
+from tulle.agent.console import Console
+from tulle.agent.exits import AgentError
+from tulle.agent.listening import Several, changes, service_ports
+from tulle.agent.offer import Offer
+from tulle.agent.ports import Ports
+
+Tell = Callable[[Offer], None]
+
+
+class Serving:
+    """The offer as it is now. Without `--port` the program is expected on $PORT until it is found elsewhere."""
+
+    def __init__(self, config: AgentConfig, ports: Ports, console: Console) -> None:
+        self._is_given = bool(config.ports)
+        self._offered = ports.program
+        self._ports = tuple(
+            replace(port, target=ports.program if port.target is None else port.target) for port in config.service_ports
+        )
+        self._capture = candidates(config.capture)[0]
+        self._console = console
+        self._moved: dict[int, int] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def offer(self) -> Offer:
+        return Offer(tuple(replace(port, target=self._host_port(port)) for port in self._ports), self._capture)
+
+    def captured_by(self, mode: str) -> None:
+        """From now on; what an earlier mode has moved no longer counts."""
+        self._capture = mode
+        self._moved.clear()
+
+    def hear(self, word: str, rest: str) -> None:
+        """Takes in what the capture says of the program: `moved PORT HOST_PORT`, or a `note` for the user."""
+        if word == "note":
+            self._console.warning(rest)
+        elif word == "moved":
+            port, host_port = map(int, rest.split())
+            self._moved[port] = host_port
+            self._changed.set()
+
+    async def follow(self, reaper: int, tell: Tell) -> None:
+        """Tells of each new offer, for ever. Raises AgentError when nobody can know which of several ports is meant."""
+        if self._is_given:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                tell(self.offer)
+        async with aclosing(changes(reaper, self._offered, self._moved)) as found:
+            async for where in found:
+                if isinstance(where, Several):
+                    raise AgentError(str(where))
+                if where is not None:
+                    self._ports = service_ports(where.open, self._offered)
+                    self._moved.clear()  # what was found is where it really is
+                    tell(self.offer)
+
+    def _host_port(self, port: Port) -> int | None:
+        return None if port.target is None else self._moved.get(port.target, port.target)

@@ -1,0 +1,109 @@
+"""The program's way into the mesh: the first mode of capture that this machine allows and that is proved to work.
+
+"Proved": before the program starts, a child in exactly its place looks up a name, connects, and is answered by the
+sidecar itself (`capture/canary.py`). So no program runs outside the mesh that believes itself in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tulle.agent.capture import choose
+from tulle.agent.capture.environment import program_environment
+from tulle.agent.capture.mode import Prepared, Settings, Unavailable
+from tulle.agent.config import AgentConfig
+from tulle.agent.console import Console
+from tulle.agent.exits import AgentError
+from tulle.agent.folder import Folder
+from tulle.agent.ports import Ports
+from tulle.agent.program import Program, under_reaper
+from tulle.agent.session import Session
+
+if TYPE_CHECKING:
+    from tulle.agent.dns.resolv_conf import Nameservers
+
+_CANARY_SECONDS = 10.0
+_LOOK_SECONDS = 2.0  # at resolv.conf, whether the machine's nameservers have changed
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A prepared mode, and the program's reaper, which starts the program in it."""
+
+    mode: str
+    prepared: Prepared
+    program: Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What is needed to try one mode after another. hear: told what a capture says while the program runs."""
+
+    config: AgentConfig
+    settings: Settings
+    ports: Ports
+    folder: Folder
+    file: str
+    session: Session
+    console: Console
+    hear: Callable[[str, str], None]
+
+    @asynccontextmanager
+    async def tried(self, mode: str) -> AsyncIterator[Way]:
+        """One mode within the block; nothing of it is left after that. Raises Unavailable."""
+        async with AsyncExitStack() as stack:
+            prepared = stack.enter_context(choose.prepared(mode, self.settings))
+            environment, notes = program_environment(
+                os.environ, self.config, self.settings.proxy, self.ports, mode, prepared.environment
+            )
+            for note in notes:
+                self.console.warning(note)
+            program = await stack.enter_async_context(
+                under_reaper(self.file, self.config.command, environment, self.folder, prepared.plan, self.hear)
+            )
+            if prepared.dns_sockets:
+                await stack.enter_async_context(self._resolver(prepared))
+            yield Way(mode, prepared, program)
+
+    @asynccontextmanager
+    async def _resolver(self, prepared: Prepared) -> AsyncIterator[None]:
+        from tulle.agent.dns.resolv_conf import Nameservers
+        from tulle.agent.dns.server import serve
+
+        reader = Nameservers()
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(_follow(reader, prepared), name="nameservers")
+            async with serve(
+                prepared.dns_sockets, self.session, reader, self.console, namespace=self.config.namespace
+            ):
+                yield
+            following.cancel()
+
+
+async def proved(way: Way) -> str | None:
+    """Why a mode does not work after all; None if it is proved that it does."""
+    if way.mode == "none":
+        return None
+    return await way.program.canary(_CANARY_SECONDS)
+
+
+def failure(wanted: str, reasons: list[tuple[str, str]]) -> AgentError:
+    """When no mode works."""
+    if wanted != choose.AUTO:
+        return AgentError(f"--capture {wanted} is not possible: {reasons[-1][1]}")
+    told = "\n".join(f"  {mode}: {reason}" for mode, reason in reasons)
+    return AgentError(f"no way of capture is possible:\n{told}\n--capture none runs the program without")
+
+
+async def _follow(reader: Nameservers, prepared: Prepared) -> None:
+    known = tuple(reader())
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if (now := tuple(reader())) != known:
+            known = now
+            prepared.renew_nameservers(known)
