@@ -109,6 +109,48 @@ async def test_a_program_that_never_listens_is_told_so(until: Until, monkeypatch
             assert health.value == STARTING
 
 
+async def test_targets_may_become_known_late_and_change(until: Until) -> None:
+    first, second = Program(), Program()
+    for program in (first, second):
+        await program.listen()
+    health, settled = Health(), []
+    health.sidecar_is_live(True)
+    console = Console("text", "a-000001", io.StringIO())
+    checks = Checks([], "/health", health, console, expected=False, settled=lambda: settled.append(health.value))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(checks.run())
+        await asyncio.sleep(0)
+        assert health.value == STARTING
+        checks.retarget([first.port])
+        await until(lambda: health.value == HEALTHY)
+        first.go()
+        await until(lambda: health.value == UNHEALTHY)
+        checks.retarget([second.port])
+        await until(lambda: health.value == HEALTHY)
+        assert second.requests
+        checks.retarget([])
+        await until(lambda: health.value == UNHEALTHY)
+        task.cancel()
+    second.go()
+    assert settled == [HEALTHY]
+
+
+async def test_a_program_that_may_only_call_others_is_settled_after_a_while_and_an_expected_one_is_not(
+    until: Until, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("tulle.agent.health._LATE_SECONDS", 0.1)
+    for expected in (True, False):
+        said, settled = io.StringIO(), asyncio.Event()
+        console = Console("text", "a-000001", said)
+        checks = Checks([], None, Health(), console, expected=expected, settled=settled.set)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(checks.run())
+            await until(said.getvalue)
+            assert "the program does not listen, 0.1 s after the start" in said.getvalue()
+            assert settled.is_set() is not expected
+            task.cancel()
+
+
 def test_an_instance_without_its_sidecar_is_unhealthy_and_one_that_leaves_stays_so() -> None:
     health = Health()
     assert health.value == STARTING

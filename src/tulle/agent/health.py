@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tulle.agent import http1
@@ -65,14 +65,32 @@ class Checks:
     """Asks the program again and again, and keeps `health` up to date."""
 
     def __init__(
-        self, targets: Sequence[int], path: str | None, health: Health, console: Console, *, expected: bool
+        self,
+        targets: Sequence[int],
+        path: str | None,
+        health: Health,
+        console: Console,
+        *,
+        expected: bool,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """targets: where the program should listen. expected: whether the user has named them, so that it must."""
-        self._targets = tuple(dict.fromkeys(targets))
+        """targets: where the program should listen; none: that is not known yet. expected: whether the user has named
+        them, so that it must. settled: called once, when the program is healthy or may be one that never listens.
+        """
         self._path = path
         self._health = health
         self._console = console
         self._expected = expected
+        self._settled = settled
+        self._address = LOOPBACK
+        self._targets: tuple[int, ...] = ()
+        self._moved = asyncio.Event()
+        self.retarget(targets)
+
+    def retarget(self, targets: Sequence[int], address: str = LOOPBACK) -> None:
+        """From now on the program is asked there, at once; at none of them it is as if nothing listened."""
+        self._targets, self._address = tuple(dict.fromkeys(targets)), address
+        self._moved.set()
 
     async def run(self) -> None:
         """Checks for ever."""
@@ -85,6 +103,7 @@ class Checks:
                 state = HEALTHY
                 self._console.info("the program is healthy: calls reach it now")
                 self._health.program_is(HEALTHY)
+                self._settle()
             elif problem and state == HEALTHY and (is_sure or failures >= _FAILURES):
                 state, start = UNHEALTHY, loop.time()
                 self._console.warning(f"the program is unhealthy, calls go elsewhere: {problem}")
@@ -93,26 +112,35 @@ class Checks:
             if problem and state == STARTING and late and not told_late:
                 told_late = True
                 self._tell_late(problem)
-            await asyncio.sleep(_SELDOM_SECONDS if state == HEALTHY or late else _OFTEN_SECONDS)
+            await self._pause(_SELDOM_SECONDS if state == HEALTHY or late else _OFTEN_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+        self._moved.clear()
 
     async def _problem(self) -> tuple[str, bool]:
         """What is wrong with the program, "" if nothing, and whether that can't be a passing hitch."""
+        address = self._address
+        if not self._targets:
+            return "the program does not listen", True
         for target in self._targets:
             try:
-                async with asyncio.timeout(_TIMEOUT_SECONDS), http1.over_tcp(LOOPBACK, target) as connection:
+                async with asyncio.timeout(_TIMEOUT_SECONDS), http1.over_tcp(address, target) as connection:
                     if self._path and target == self._targets[0]:
                         await connection.request(
-                            "GET", self._path, {"User-Agent": "tulle"}, host=f"{LOOPBACK}:{target}"
+                            "GET", self._path, {"User-Agent": "tulle"}, host=_authority(address, target)
                         )
                         status = await connection.response()
                         if not 200 <= status < 300:
                             return f"GET {self._path} on port {target} is answered with {status}", False
             except ConnectionRefusedError:
-                return f"nothing listens on {LOOPBACK}:{target}", True
+                return f"nothing listens on {_authority(address, target)}", True
             except TimeoutError:
-                return f"no answer from {LOOPBACK}:{target} within {_TIMEOUT_SECONDS:g} s", False
+                return f"no answer from {_authority(address, target)} within {_TIMEOUT_SECONDS:g} s", False
             except OSError as error:
-                return f"{LOOPBACK}:{target}: {error.strerror or error}", False
+                return f"{_authority(address, target)}: {error.strerror or error}", False
         return "", True
 
     def _tell_late(self, problem: str) -> None:
@@ -127,3 +155,12 @@ class Checks:
                 f"{problem}, {seconds}. That is fine if the program only calls others; "
                 "else let it listen on $PORT, or say with --port where it listens"
             )
+            self._settle()
+
+    def _settle(self) -> None:
+        settled, self._settled = self._settled, lambda: None
+        settled()
+
+
+def _authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

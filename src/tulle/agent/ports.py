@@ -57,6 +57,12 @@ def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
         yield Ports(first, first + 1, first + 2 if chosen else targets[0], first + 3, programs)
 
 
+def ephemeral_range() -> range:
+    """The ports that the kernel gives to who does not name one."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    return range(low, high + 1)
+
+
 def _block(stack: ExitStack, programs: ExitStack) -> int:
     """Holds a free block of ports; its first."""
     candidates = _range()
@@ -74,8 +80,8 @@ def _block(stack: ExitStack, programs: ExitStack) -> int:
 
 def _range() -> range:
     """First ports of blocks: outside the ephemeral range where there is room, anywhere else."""
-    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    for start, end in ((_LOWEST, low - _BLOCK), (high + 1, _HIGHEST - _BLOCK)):
+    ephemeral = ephemeral_range()
+    for start, end in ((_LOWEST, ephemeral.start - _BLOCK), (ephemeral.stop, _HIGHEST - _BLOCK)):
         if end - start >= _MIN_RANGE:
             return range(-(-start // _BLOCK) * _BLOCK, end, _BLOCK)
     return range(_LOWEST, _HIGHEST - _BLOCK, _BLOCK)

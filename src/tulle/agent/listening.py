@@ -1,0 +1,161 @@
+"""Finds out by itself where a program listens: watches which TCP ports its process tree has.
+
+Found is what has stood still for a moment, as a program may open one port after the other. `$PORT` needs no waiting:
+whoever listens there has understood. Ports that the kernel gives away by itself (ip(7), ip_local_port_range) count only
+if there is no other: they are those of multiprocessing, of debuggers, of notebooks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from tulle.agent import proc
+from tulle.agent.config import DEFAULT_SERVICE_PORT, Port
+from tulle.agent.ports import LOOPBACK, ephemeral_range
+from tulle.model.well_known import TCP_PORTS
+
+_OFTEN_SECONDS = 0.1  # between looks, until something is found or it takes longer than _LATE_SECONDS
+_SELDOM_SECONDS = 1.0
+_LATE_SECONDS = 10.0
+_STILL_SECONDS = 0.3
+_WALK_SECONDS = 1.0  # after so long the tree is looked at again, even if no socket has come or gone
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """One port of the program. port: as the program knows it; target, address: where it is really reached.
+
+    target differs from port where the capture has moved the bind. address: loopback, but for a program that can't be
+    reached there, as one that listens on ::1 alone.
+    """
+
+    port: int
+    target: int
+    address: str
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The program's one port."""
+
+    open: Open
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """More ports than one, and none of them is $PORT."""
+
+    open: tuple[Open, ...]
+
+    def __str__(self) -> str:
+        """For the user, with what to do."""
+        listed = ", ".join(f"{each.port} by {proc.described(each.process)}" for each in self.open)
+        examples = " or ".join(f"--port {each.port}" for each in self.open[:2])
+        return f"the program listens on several ports: {listed}; say which one callers mean: {examples}"
+
+
+class Tree:
+    """The ports on which the processes below `root` listen."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._seen: frozenset[proc.Listener] = frozenset()
+        self._walked = float("-inf")
+        self._networks: list[int] = []
+        self._holders: dict[str, int] = {}
+
+    def listening(self, now: float) -> dict[proc.Listener, int]:
+        """With a process that holds it each. The tree is walked only if a socket has come or gone, or after a while."""
+        there = proc.listeners(self._networks)
+        if there != self._seen or now - self._walked >= _WALK_SECONDS:
+            self._walk()
+            there = proc.listeners(self._networks)
+            self._seen, self._walked = there, now
+        return {each: self._holders[each.inode] for each in there if each.inode in self._holders}
+
+    def _walk(self) -> None:
+        tree = sorted(proc.descendants(self._root))
+        self._holders = {inode: process for process in reversed(tree) for inode in proc.sockets_of(process)}
+        networks = {proc.network_of(process): process for process in reversed(tree)}
+        own = proc.network_of(self._root)
+        self._networks = [process for name, process in networks.items() if name and name != own]
+
+
+def opened(listening: Mapping[proc.Listener, int], moved: Mapping[int, int]) -> list[Open]:
+    """One a port, in order. moved: the program's port -> the one to which the capture has moved it."""
+    known_as = {host: app for app, host in moved.items()}
+    found: dict[int, Open] = {}
+    for each, process in sorted(listening.items(), key=lambda item: (item[0].port, item[0].address)):
+        port = known_as.get(each.port, each.port)
+        address = _reached_at(each.address)
+        if port not in found or address == LOOPBACK:
+            found[port] = Open(port, each.port, address, process)
+    return [found[port] for port in sorted(found)]
+
+
+def decide(ports: Collection[Open], offered: int, ephemeral: range) -> Found | Several | None:
+    """Where calls should go; None: the program only calls others, so far. offered: what $PORT says."""
+    for each in ports:
+        if each.port == offered:
+            return Found(each)
+    chosen = [each for each in ports if each.port not in ephemeral] or list(ports)
+    if len(chosen) > 1:
+        return Several(tuple(chosen))
+    return Found(chosen[0]) if chosen else None
+
+
+def service_ports(found: Open, offered: int) -> tuple[Port, ...]:
+    """The service's ports that follow from where its program listens."""
+    if found.port == offered or found.port == DEFAULT_SERVICE_PORT:
+        return (Port(DEFAULT_SERVICE_PORT, found.target),)
+    if found.port in TCP_PORTS:
+        return (Port(found.port, found.target, "tcp"),)
+    return (Port(found.port, found.target), Port(DEFAULT_SERVICE_PORT, found.target))
+
+
+async def changes(root: int, offered: int, moved: Mapping[int, int]) -> AsyncGenerator[Found | Several | None]:
+    """What `decide` says of the tree below the process `root`, whenever that has changed and stood still; for ever.
+
+    Begins with the first that is not None. moved: is read anew each time.
+    """
+    loop = asyncio.get_running_loop()
+    tree, ephemeral = Tree(root), ephemeral_range()
+    start = since = loop.time()
+    told: Found | Several | None = None
+    now_is: Found | Several | None = None
+    while True:
+        now = loop.time()
+        looked = decide(opened(tree.listening(now), moved), offered, ephemeral)
+        if not _same(looked, now_is):
+            since = now
+        now_is = looked
+        if not _same(now_is, told) and (_is_sure(now_is, offered) or now - since >= _STILL_SECONDS):
+            told = now_is
+            yield told
+        settled = _same(now_is, told) and (told is not None or loop.time() - start > _LATE_SECONDS)
+        await asyncio.sleep(_SELDOM_SECONDS if settled else _OFTEN_SECONDS)
+
+
+def _reached_at(address: str) -> str:
+    parsed = ip_address(address)
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    return LOOPBACK if address in _EVERYWHERE or str(mapped) == LOOPBACK else str(mapped)
+
+
+def _is_sure(where: Found | Several | None, offered: int) -> bool:
+    return isinstance(where, Found) and where.open.port == offered
+
+
+def _same(one: Found | Several | None, other: Found | Several | None) -> bool:
+    """Whether both lead to the same ports; which of several workers holds one does not matter."""
+    return _reached(one) == _reached(other)
+
+
+def _reached(where: Found | Several | None) -> Collection[tuple[int, int, str]]:
+    ports = () if where is None else where.open if isinstance(where, Several) else (where.open,)
+    return [(each.port, each.target, each.address) for each in ports]

@@ -1,0 +1,110 @@
+"""What the kernel tells of sockets that listen and of the processes that hold them (proc(5), sock_diag(7)).
+
+Only what this user may see: another user's process shows its parent, not its sockets.
+"""
+# ruff: noqa: PTH115, PTH123, PTH208
+# Read ten times a second at the start of a program: pathlib would make it twice as slow.
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tulle.agent import sock_diag
+
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A TCP socket that listens: its inode, and where. Several may share an address and a port (SO_REUSEPORT)."""
+
+    inode: str
+    address: str
+    port: int
+
+
+def listeners(namespaces: Iterable[int] = ()) -> frozenset[Listener]:
+    """All that listen in this network namespace, and in those of the processes `namespaces`."""
+    found: set[Listener] = set()
+    try:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            found.update(Listener(str(inode), address, port) for inode, address, port in sock_diag.listening(family))
+    except OSError:  # a kernel without it
+        found.update(_tables("/proc/net"))
+    for process in namespaces:
+        found.update(_tables(f"/proc/{process}/net"))
+    return frozenset(found)
+
+
+def _tables(folder: str) -> Iterator[Listener]:
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError), open(f"{folder}/{table}", buffering=4096) as rows:  # no IPv6, or the process has ended
+            next(rows, "")
+            for row in rows:
+                fields = row.split(maxsplit=10)
+                if fields[3] != _LISTEN:  # the kernel writes those that listen first
+                    break
+                address, _, port = fields[1].rpartition(":")
+                yield Listener(fields[9], _address(address), int(port, 16))
+
+
+def _address(text: str) -> str:
+    """Each group of eight digits is a word in the machine's own byte order."""
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
+
+
+def processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def descendants(root: int) -> set[int]:
+    """All processes below `root`, without itself. Not by /proc/*/task/*/children, which is not in every kernel."""
+    children: dict[int, list[int]] = {}
+    for process in processes():
+        with suppress(OSError), open(f"/proc/{process}/stat", "rb") as file:
+            children.setdefault(int(file.read().rpartition(b")")[2].split()[1]), []).append(process)
+    found: set[int] = set()
+    waiting = [root]
+    while waiting:
+        below = [child for child in children.get(waiting.pop(), ()) if child not in found]
+        found.update(below)
+        waiting.extend(below)
+    return found
+
+
+def sockets_of(process: int) -> set[str]:
+    """The inodes of the sockets that a process has open; none if they can't be seen."""
+    folder = f"/proc/{process}/fd"
+    found = set()
+    with suppress(OSError):
+        for descriptor in os.listdir(folder):
+            with suppress(OSError):
+                link = os.readlink(f"{folder}/{descriptor}")
+                if link.startswith("socket:["):
+                    found.add(link[8:-1])
+    return found
+
+
+def network_of(process: int) -> str:
+    """Names the network namespace of a process; "" if it can't be seen."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/net")
+    except OSError:
+        return ""
+
+
+def described(process: int) -> str:
+    """`process 4711 (python b.py)`."""
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()[:80]
+    except OSError:
+        command = "ended meanwhile"
+    return f"process {process} ({command})"
