@@ -22,7 +22,7 @@ def main() -> int:
         # Imported only now: that takes as long as half of the keys, and begins together with them.
         import asyncio
 
-        from tulle.agent.reaper import become_subreaper
+        from tulle.agent.descendants import become_subreaper
         from tulle.agent.supervisor import supervise
 
         become_subreaper()

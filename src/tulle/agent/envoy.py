@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from tulle.agent import http1
 from tulle.agent.console import Console
+from tulle.agent.descendants import die_with_parent
 from tulle.agent.exits import AgentError, of_return_code
 from tulle.agent.folder import Folder
-from tulle.agent.reaper import die_with_parent
 
 _OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "-l", "warning")
 _FIRST_TRIES = 3

@@ -16,9 +16,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tulle.agent.descendants import KILL_SECONDS, kill_children
 from tulle.agent.exits import NOT_EXECUTABLE, NOT_FOUND, AgentError, of_return_code
 from tulle.agent.folder import Folder
-from tulle.agent.reaper import KILL_SECONDS, kill_children
+from tulle.agent.terminal import Terminal, shared_terminal
 
 NO_CAPTURE: Mapping[str, Any] = {"mode": "none"}
 _REAPER = str(Path(__file__).with_name("reaper.py"))
@@ -51,28 +52,30 @@ async def under_reaper(
     `note`, and `moved`.
     """
     ours, theirs = socket.socketpair()
-    with theirs:
-        control = str(theirs.fileno())
-        reaper = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", _REAPER, control, str(folder.path), plan["mode"], json.dumps(plan)),
-            *(file, *argv),
-            env=environment,
-            pass_fds=(theirs.fileno(), folder.lock),
-            start_new_session=True,
-        )
-    reader, writer = await asyncio.open_connection(sock=ours)
-    program = Program(file, reader, writer, hear)
-    try:
-        async with asyncio.TaskGroup() as group:
-            listening = group.create_task(program.listen(), name="reaper")
-            yield program
-            listening.cancel()
-    finally:
-        writer.close()
-        with suppress(TimeoutError):  # the reaper has said by then which processes it can't end
-            async with asyncio.timeout(KILL_SECONDS + 2):
-                await reaper.wait()
-        kill_children()  # the reaper's orphans, if it was killed itself
+    with shared_terminal() as terminal:
+        with theirs:
+            control = str(theirs.fileno())
+            reaper = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", _REAPER, control, str(folder.path), plan["mode"], json.dumps(plan)),
+                *(file, *argv),
+                env=environment,
+                pass_fds=(theirs.fileno(), folder.lock),
+                start_new_session=not terminal.is_there,
+                process_group=0 if terminal.is_there else None,
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        program = Program(file, reader, writer, terminal, hear)
+        try:
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(program.listen(), name="reaper")
+                yield program
+                listening.cancel()
+        finally:
+            writer.close()
+            with suppress(TimeoutError):  # the reaper has said by then which processes it can't end
+                async with asyncio.timeout(KILL_SECONDS + 2):
+                    await reaper.wait()
+            kill_children()  # the reaper's orphans, if it was killed itself
 
 
 class Program:
@@ -82,11 +85,17 @@ class Program:
     """
 
     def __init__(
-        self, file: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Callable[[str, str], None]
+        self,
+        file: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        terminal: Terminal,
+        hear: Callable[[str, str], None],
     ) -> None:
         self._file = file
         self._reader = reader
         self._writer = writer
+        self._terminal = terminal
         self._hear_capture = hear
         self._running: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -146,7 +155,9 @@ class Program:
     def signal(self, number: int) -> None:
         """Passes a signal on: one that a terminal sends, or that asks to end, to the whole process group."""
         meant_for_one = number in (signal.SIGUSR1, signal.SIGUSR2)
-        self._tell(f"signal{'' if meant_for_one else '-group'} {number}")
+        self._tell(f"signal{'' if meant_for_one else '-group'} {int(number)}")
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # a stopped one would not even notice
+            self._tell(f"signal-group {int(signal.SIGCONT)}")
 
     async def ended(self) -> int:
         """Waits for the program's end; its return code as in subprocess, negative for signals."""
@@ -173,17 +184,21 @@ class Program:
         if word == "started":
             self._empty.clear()  # an earlier word was of an earlier life, or of the canary
             self._started = now
+            self._terminal.program_started(int(rest), lambda number: self._tell(f"signal-group {int(number)}"))
             self._running.set_result("")
         elif word == "failed":
             self._running.set_result(rest)
         elif word == "exited":
             self._ended = now
+            self._terminal.program_exited(int(rest))
             self._exited.set_result(int(rest))
         elif word == "empty":
             self._empty.set()
         elif word == "canary":
             self._sung.set_result(rest)
-        elif word != "stopped":
+        elif word == "stopped":
+            self._terminal.program_stopped(int(rest))
+        else:
             self._hear_capture(word, rest)
 
     def _tell(self, line: str) -> None:

@@ -15,27 +15,25 @@ lines come at once), `canary ok` or `canary REASON`, and what the launch hook ha
 directory and standard streams are the program's.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH120, PTH123, PTH208, SIM105
+# ruff: noqa: PTH100, PTH110, PTH120, SIM105
 # pathlib and contextlib would cost memory for as long as the program runs.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
 import sys
-import time
+
+# No site-packages here; the folder above `tulle` is all that is needed.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from tulle.agent.capture import launch
+from tulle.agent.descendants import become_subreaper, die_with_parent, kill_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tulle.agent.capture.launch import Launch
-
-KILL_SECONDS = 5.0
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(control: int, folder: str, mode: str, plan: str, file: str, argv: list[str]) -> None:
@@ -53,37 +51,6 @@ def main(control: int, folder: str, mode: str, plan: str, file: str, argv: list[
             _remove(folder)
 
 
-def become_subreaper() -> None:
-    """From now on orphaned descendants of this process become its children."""
-    _prctl(_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent(parent: int) -> None:
-    """To be called in a new child of `parent`: has the kernel kill it when the parent's thread that forked it ends."""
-    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call
-        os._exit(1)
-
-
-def kill_children(*spared: int) -> list[int]:
-    """Kills the children of this process, and theirs when they become its own, until there are none but the `spared`.
-
-    Those that are left after KILL_SECONDS: in an uninterruptible wait, or another user's (sudo).
-    """
-    deadline = time.monotonic() + KILL_SECONDS
-    while True:
-        children = [child for child in _children() if child not in spared]
-        if not children or time.monotonic() > deadline:
-            return children
-        for child in children:
-            try:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, os.WNOHANG)
-            except (ProcessLookupError, PermissionError, ChildProcessError):
-                pass
-        time.sleep(0.002)
-
-
 class _Reaper:
     def __init__(self, control: int, mode: str, plan: str, file: str, argv: list[str]) -> None:
         os.set_inheritable(control, False)
@@ -97,7 +64,12 @@ class _Reaper:
         self._canary = _Canary()
         self._envoy = -1
         self._rest = b""
-        self._launch = _launch(mode, plan, self._tell)
+        self._launch = launch.Launch()
+        self._trouble: OSError | None = None
+        try:
+            self._launch = _launch(mode, plan, self._tell)
+        except OSError as error:  # told when something is to be launched
+            self._trouble = error
 
     def serve(self) -> None:
         """Returns when the agent's end of the stream is closed."""
@@ -175,7 +147,12 @@ class _Reaper:
             self._tell(f"canary {error.strerror}")
 
     def _fork(self, go_on: Callable[[int], None]) -> tuple[int, int]:
-        """A child that goes on with that, given the writing end of a pipe; the child, and the pipe's reading end."""
+        """A child that goes on with that, given the writing end of a pipe; the child, and the pipe's reading end.
+
+        Raises OSError if the capture does not allow it.
+        """
+        if self._trouble:
+            raise self._trouble
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -202,7 +179,8 @@ class _Reaper:
         try:
             self._launch.in_child()
             die_with_parent(self._own)  # a change of credentials undoes it (prctl(2))
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, which exec would hand on
+            # Python ignores these, the agent the last, and exec would hand that on.
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
                 signal.signal(number, signal.SIG_DFL)
             step = "exec"
             os.execv(self._file, self._argv)  # noqa: S606
@@ -277,11 +255,7 @@ class _Canary:
         return last if code == 0 else f"{last} ended with {code}"
 
 
-def _launch(mode: str, plan: str, tell: Callable[[str], None]) -> Launch:
-    # No site-packages here; this folder's neighbours are all that is needed.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    from tulle.agent.capture import launch
-
+def _launch(mode: str, plan: str, tell: Callable[[str], None]) -> launch.Launch:
     if mode in launch.UNTOUCHED:
         return launch.Launch()
     import json  # it has its cost
@@ -311,34 +285,12 @@ def _wake_on_child() -> int:
     return reading
 
 
-def _children() -> list[int]:
-    """Of this process. Not /proc/self/task/*/children, which is not in every kernel."""
-    own = str(os.getpid()).encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if fields[1] == own:
-                found.append(int(name))
-    return found
-
-
 def _remove(folder: str) -> None:
     import shutil  # only now: it is large
 
     shutil.rmtree(folder, ignore_errors=True)
     if os.path.exists(folder):
         print(f"tulle | can't remove {folder}", file=sys.stderr)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
 
 
 if __name__ == "__main__":
