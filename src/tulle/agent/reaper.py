@@ -139,7 +139,7 @@ class _Reaper:
         def sing(report: int) -> None:
             from tulle.agent.capture import canary  # only in the child: it needs sockets, and more
 
-            canary.sing(self._plan, seconds, report, self._launch.in_child)
+            canary.sing(self._plan, seconds, report, self._enter)
 
         try:
             self._canary.process, self._canary.report = self._fork(sing)
@@ -177,8 +177,7 @@ class _Reaper:
         """In the child: becomes the program."""
         step = "capture"
         try:
-            self._launch.in_child()
-            die_with_parent(self._own)  # a change of credentials undoes it (prctl(2))
+            self._enter()
             # Python ignores these, the agent the last, and exec would hand that on.
             for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
                 signal.signal(number, signal.SIG_DFL)
@@ -188,6 +187,11 @@ class _Reaper:
             os.write(errors, f"{getattr(error, 'errno', None) or 0} {step}".encode())
             if not isinstance(error, OSError):
                 raise
+
+    def _enter(self) -> None:
+        """In the child: from here on its traffic is captured."""
+        self._launch.in_child()
+        die_with_parent(self._own)  # a change of credentials undoes it (prctl(2))
 
     def _signal(self, word: str, number: int) -> None:
         try:
