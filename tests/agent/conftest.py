@@ -217,7 +217,7 @@ class FakeControlPlane:
             },
         }
         listeners = [
-            _listener("outbound", proxy["outbound_port"], {"direct_response": {"status": 200, "body": _text("mesh")}}),
+            _listener("outbound", proxy["outbound_port"], _answer("mesh"), canary=proxy["id"]),
             _listener("inbound", proxy["inbound_port"], {"route": {"cluster": "program"}}, transport_socket=tls),
         ]
         for kind, resources in (("cds", [_cluster("program", target)]), ("lds", listeners)):
@@ -227,8 +227,8 @@ class FakeControlPlane:
             aside.replace(file)
 
 
-def _text(body: str) -> dict[str, str]:
-    return {"inline_string": body}
+def _answer(body: str) -> dict[str, Any]:
+    return {"direct_response": {"status": 200, "body": {"inline_string": body}}}
 
 
 def _file_secret(name: str) -> dict[str, Any]:
@@ -236,9 +236,12 @@ def _file_secret(name: str) -> dict[str, Any]:
     return {"name": name, "sds_config": {"path_config_source": source, "resource_api_version": "V3"}}
 
 
-def _listener(name: str, port: int, action: dict[str, Any], **chain: Any) -> dict[str, Any]:
+def _listener(name: str, port: int, action: dict[str, Any], canary: str = "", **chain: Any) -> dict[str, Any]:
     router = {"name": "router", "typed_config": {"@type": f"{TYPES}.extensions.filters.http.router.v3.Router"}}
     hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **action}]}]
+    if canary:
+        routes = [{"match": {"prefix": "/"}, **_answer(canary)}]
+        hosts.append({"name": "canary", "domains": ["canary.tulle.internal"], "routes": routes})
     manager = {
         "@type": f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
@@ -331,6 +334,7 @@ def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
         config = AgentConfig(
             service=service,
             service_account=options.pop("service_account", service),
+            capture=options.pop("capture", "proxy"),
             data=options.pop("data", str(tmp_path / "state")),
             command=command,
             **options,

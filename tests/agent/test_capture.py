@@ -20,7 +20,7 @@ from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
 
 CONFIG = AgentConfig("service-b", "/state", ("true",), "service-b", namespace="shop")
-PORTS = Ports(10000, 10001, 10002, ExitStack())
+PORTS = Ports(10000, 10001, 10002, 10003, ExitStack())
 SHIM = Path(next(iter(agent.__path__))) / "shim"
 
 

@@ -113,7 +113,7 @@ def run(control_plane: Any) -> Callable[..., str]:
 
 
 @pytest.fixture
-def typed(run: Callable[..., str], tmp_path: Path) -> Iterator[Callable[..., str]]:
+def typed(run: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
     """The same, short enough to be typed into a terminal."""
     files = iter(range(1000))
 

@@ -10,6 +10,7 @@ import traceback
 from tulle.agent import config, key_making
 from tulle.agent.console import Console
 from tulle.agent.exits import AGENT_FAILED, AgentError, of_signal
+from tulle.agent.notify_systemd import service_manager
 
 
 def main() -> int:
@@ -17,6 +18,7 @@ def main() -> int:
     settings = config.from_argv(sys.argv[1:])
     proxy = f"{settings.service}-{os.urandom(3).hex()}"
     console = Console(settings.log_format, proxy)
+    manager = service_manager(os.environ)
     maker = key_making.begin(settings, proxy)
     try:
         # Imported only now: that takes as long as half of the keys, and begins together with them.
@@ -26,7 +28,7 @@ def main() -> int:
         from tulle.agent.supervisor import supervise
 
         become_subreaper()
-        return asyncio.run(supervise(settings, proxy, maker, console))
+        return asyncio.run(supervise(settings, proxy, maker, console, manager))
     except KeyboardInterrupt:  # before signals are handled
         return of_signal(signal.SIGINT)
     except Exception as error:
@@ -38,6 +40,7 @@ def main() -> int:
         return foreseen.code
     finally:
         maker.kill()
+        manager.close()
 
 
 def _agent_error(error: Exception) -> AgentError | None:

@@ -34,6 +34,7 @@ class AgentConfig:
     data: the state folder, absolute. envoy: an Envoy to use instead of the installed one.
     drain_seconds: how long requests in flight may take once it ends; grace_seconds: how long the program may take
     after that.
+    restart: whether a program that has ended is started again, a policy of `restarts`.
     log_format: `text` or `json`. capture: how the program's connections come to its sidecar, one of `capture.choose`.
     """
 
@@ -51,6 +52,7 @@ class AgentConfig:
     grace_seconds: float = 10.0
     log_format: str = "text"
     capture: str = "auto"
+    restart: str = "no"
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -12,6 +12,7 @@ import signal
 from tulle.agent.exits import AgentError
 from tulle.agent.health import DRAINING, UNHEALTHY
 from tulle.agent.race import unless
+from tulle.agent.restarts import Restarts, epitaph
 from tulle.agent.workload import Workload
 
 _PROPAGATION_SECONDS = 2.0
@@ -22,19 +23,32 @@ _POLL_SECONDS = 0.05
 _KILL_SECONDS = 5.0
 
 
-async def after_crash(workload: Workload) -> None:
-    """The program has ended by itself: takes the instance out, while its Envoy still answers for it."""
-    workload.health.leave(UNHEALTHY)
-    workload.console.info(_epitaph(await workload.program.ended(), workload.program.lifetime))
+async def after_end(workload: Workload, restarts: Restarts) -> Restarts | None:
+    """The program has ended by itself: starts it again as the policy says, or takes the instance out.
+
+    What to remember until its next end; None when it stays ended, or is asked to while it would be started again.
+    """
+    code, lifetime = await workload.program.ended(), workload.program.lifetime
+    again = restarts.after(code, lifetime)
+    workload.console.info(epitaph(code, lifetime, again[0] if again else None))
     if workload.program.left_processes:
         workload.console.warning("it left processes behind, which are ended now; let it stay in the foreground")
+    if again:
+        pause, restarts = again
+        if await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
+            await workload.program.restart()
+            return restarts
+    # Its Envoy still answers for it.
+    workload.health.leave(UNHEALTHY)
     await workload.session.propagated(UNHEALTHY, _CRASH_PROPAGATION_SECONDS)
+    return None
 
 
 async def drain(workload: Workload) -> None:
     """Ends the program after its last call. Each further signal cuts the present wait short."""
     program, signals = workload.program, workload.signals
     workload.health.leave(DRAINING)
+    workload.manager.stopping()
     workload.console.info(f"{signal.Signals(signals.first).name}: ending after the calls in flight; once more to hurry")
     await unless(_last_call(workload), signals.stop(), program.ended())
     program.signal(signals.first)
@@ -76,13 +90,3 @@ async def _all_gone(workload: Workload) -> bool:
     except TimeoutError:
         workload.console.warning(f"the program takes longer than {grace:g} s to end; killing it")
         return False
-
-
-def _epitaph(code: int, lifetime: float) -> str:
-    if code < 0:
-        how = f"was ended by {signal.Signals(-code).name}"
-    elif code or lifetime < 1:
-        how = f"exited {'at once ' if lifetime < 1 else ''}with exit code {code}"
-    else:
-        how = "has ended"
-    return f"the program {how}"

@@ -42,18 +42,22 @@ class Envoy:
         self._folder = folder
         self._console = console
         self._log = b""
+        self._pid = 0
+        self._watcher: Callable[[int], None] = lambda _: None
+        self._launch: Callable[[], None] | None = None
         self.live = asyncio.Event()
 
-    async def keep_running(self, on_start: Callable[[int], None], on_live: Callable[[bool], None]) -> None:
+    async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
         """Runs Envoy until cancelled, then stops it.
 
-        on_start: told the process id; on_live: told whether it takes calls, at every change. Raises AgentError if it
-        can't be brought to life the first time.
+        on_live: told whether it takes calls, at every change. launch: called in the new process, right before it becomes
+        Envoy. Raises AgentError if it can't be brought to life the first time.
         """
+        self._launch = launch
         pause, tries = _BACK_OFF[0], 0
         while True:
             started = asyncio.get_running_loop().time()
-            end = await self._run_once(on_start, on_live)
+            end = await self._run_once(on_live)
             tries += 1
             if not self.live.is_set() and tries >= _FIRST_TRIES:
                 raise AgentError(f"Envoy does not start; it {end}")
@@ -71,13 +75,20 @@ class Envoy:
         value = answer.rpartition(b":")[2].strip()
         return int(value) if value.isdigit() else 0
 
-    async def _run_once(self, on_start: Callable[[int], None], on_live: Callable[[bool], None]) -> str:
+    def watched_by(self, watcher: Callable[[int], None]) -> None:
+        """From now on `watcher` is told the process id of each Envoy, the present one's at once."""
+        self._watcher = watcher
+        if self._pid:
+            watcher(self._pid)
+
+    async def _run_once(self, on_live: Callable[[bool], None]) -> str:
         """One life of Envoy; how it ended."""
         try:
             process = await self._start()
         except OSError as error:  # no memory for it, or its file is gone for a moment, as in an upgrade
             return f"can't be run: {error}"
-        on_start(process.pid)
+        self._pid = process.pid
+        self._watcher(self._pid)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read_log(process), name="envoy log")
@@ -87,6 +98,7 @@ class Envoy:
             return f"ended with exit code {of_return_code(code)} and said:\n{self._last_words()}"
         finally:
             on_live(False)
+            self._pid = 0
             await _stop(process)
 
     async def _start(self) -> Process:
@@ -97,7 +109,7 @@ class Envoy:
             stdout=DEVNULL,
             stderr=PIPE,
             start_new_session=True,
-            preexec_fn=functools.partial(die_with_parent, os.getpid()),
+            preexec_fn=functools.partial(_become, os.getpid(), self._launch),
         )
 
     async def _watch(self, on_live: Callable[[bool], None]) -> None:
@@ -128,6 +140,13 @@ class Envoy:
         words, self._log = self._log, b""
         lines = words.decode(errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join(f"  {line}" for line in lines) or "  nothing"
+
+
+def _become(agent: int, launch: Callable[[], None] | None) -> None:
+    """In the new process."""
+    die_with_parent(agent)
+    if launch:
+        launch()
 
 
 async def _stop(process: Process) -> None:

@@ -92,6 +92,10 @@ class Checks:
         self._targets, self._address = tuple(dict.fromkeys(targets)), address
         self._moved.set()
 
+    def look(self) -> None:
+        """Asks the program at once, as something has happened to it."""
+        self._moved.set()
+
     async def run(self) -> None:
         """Checks for ever."""
         loop = asyncio.get_running_loop()

@@ -64,7 +64,7 @@ async def under_reaper(
                 process_group=0 if terminal.is_there else None,
             )
         reader, writer = await asyncio.open_connection(sock=ours)
-        program = Program(file, reader, writer, terminal, hear)
+        program = Program(file, reaper.pid, reader, writer, terminal, hear)
         try:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(program.listen(), name="reaper")
@@ -81,18 +81,20 @@ async def under_reaper(
 class Program:
     """What the reaper tells of the program, which may live more than once: one `start` a life.
 
-    What is asked about its end is about the present life, or the last one.
+    What is asked about its end is about the present life, or the last one. reaper: the process above its tree.
     """
 
     def __init__(
         self,
         file: str,
+        reaper: int,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         terminal: Terminal,
         hear: Callable[[str, str], None],
     ) -> None:
         self._file = file
+        self.reaper = reaper
         self._reader = reader
         self._writer = writer
         self._terminal = terminal

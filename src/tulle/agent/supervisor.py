@@ -20,19 +20,22 @@ from tulle.agent.capture.mode import Settings, Unavailable
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.credentials import Credentials, write_secrets
-from tulle.agent.ending import after_crash, drain
+from tulle.agent.dns.resolv_conf import Nameservers
+from tulle.agent.ending import after_end, drain
 from tulle.agent.envoy import Envoy
 from tulle.agent.exits import AgentError, of_signal
 from tulle.agent.folder import agent_folder
 from tulle.agent.health import Checks, Health
 from tulle.agent.key_making import KeyMaker, Keys
+from tulle.agent.notify_systemd import ServiceManager
 from tulle.agent.offer import Offer
 from tulle.agent.ports import reserve
 from tulle.agent.program import locate
 from tulle.agent.race import unless
+from tulle.agent.restarts import Restarts
 from tulle.agent.serving import Serving
 from tulle.agent.session import Session
-from tulle.agent.signals import Signals, handled_signals
+from tulle.agent.signals import handled_signals
 from tulle.agent.way import Way, Ways, failure, proved
 from tulle.agent.workload import Sidecar, Workload
 from tulle.envoy_api import binary
@@ -41,7 +44,7 @@ _READY_SECONDS = 10.0
 _BYE_SECONDS = 1.0
 
 
-async def supervise(config: AgentConfig, proxy: str, maker: KeyMaker, console: Console) -> int:
+async def supervise(config: AgentConfig, proxy: str, maker: KeyMaker, console: Console, manager: ServiceManager) -> int:
     """Runs the workload to its end; the exit code. Raises AgentError, perhaps within exception groups.
 
     maker: makes the keys already.
@@ -59,7 +62,16 @@ async def supervise(config: AgentConfig, proxy: str, maker: KeyMaker, console: C
             folder.replace(folder.bootstrap.name, json.dumps(enrolment.bootstrap))
             health, serving = Health(), Serving(config, ports, console)
             session = Session(config, proxy, ports, serving.offer, health, control_plane, console)
-            sidecar = Sidecar(config, console, signals, ports, health, Envoy(envoy_file, folder, console), session)
+            sidecar = Sidecar(
+                config=config,
+                console=console,
+                manager=manager,
+                signals=signals,
+                ports=ports,
+                health=health,
+                envoy=Envoy(envoy_file, folder, console),
+                session=session,
+            )
             ways = Ways(
                 config=config,
                 settings=_settings(proxy, folder.path, sidecar, serving),
@@ -89,12 +101,8 @@ def _envoy_file(given: str | None) -> str:
 
 
 def _settings(proxy: str, folder: Path, sidecar: Sidecar, serving: Serving) -> Settings:
-    from tulle.agent.dns.resolv_conf import Nameservers
-
     ports = sidecar.ports
-    return Settings(
-        proxy, folder, ports.outbound, ports.inbound, ports.dns, serving.offer.targets, Nameservers()()
-    )
+    return Settings(proxy, folder, ports.outbound, ports.inbound, ports.dns, serving.offer.targets, Nameservers()())
 
 
 class _Life:
@@ -140,19 +148,15 @@ class _Life:
         sidecar = self._sidecar
         self._serving.captured_by(way.mode)
         sidecar.session.offer(self._serving.offer)
+        sidecar.envoy.watched_by(way.program.envoy_is)
         if not self._around:
             self._around = [
                 group.create_task(
-                    sidecar.envoy.keep_running(
-                        way.program.envoy_is, sidecar.health.sidecar_is_live, way.prepared.envoy_launch
-                    ),
-                    name="envoy",
+                    sidecar.envoy.keep_running(sidecar.health.sidecar_is_live, way.prepared.envoy_launch), name="envoy"
                 ),
                 group.create_task(sidecar.session.run(), name="session"),
                 group.create_task(renewal, name="certificates"),
             ]
-        else:
-            sidecar.envoy.tell(way.program.envoy_is)
 
     async def _problem(self, way: Way) -> str:
         """Why the mode does not work after all; "" if it is proved that it does."""
@@ -185,11 +189,15 @@ class _Life:
         self._around += [
             group.create_task(checks.run(), name="health checks"),
             group.create_task(self._serving.follow(way.program.reaper, tell), name="where the program serves"),
+            group.create_task(workload.manager.heartbeat(), name="service manager"),
         ]
-        if await unless(workload.program.ended(), workload.signals.stop()) is None:
-            await drain(workload)
-        else:
-            await after_crash(workload)
+        restarts: Restarts | None = Restarts(workload.config.restart)
+        while restarts:
+            if await unless(workload.program.ended(), workload.signals.stop()) is None:
+                await drain(workload)
+                break
+            checks.look()
+            restarts = await after_end(workload, restarts)
         return workload.program.exit_code()
 
     def _checks(self) -> Checks:
@@ -200,6 +208,7 @@ class _Life:
             self._sidecar.health,
             self._sidecar.console,
             expected=bool(config.ports),
+            settled=self._sidecar.manager.ready,
         )
 
     def _say_captured(self, mode: str, reasons: list[tuple[str, str]]) -> None:

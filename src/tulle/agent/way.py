@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tulle.agent.capture import choose
 from tulle.agent.capture.environment import program_environment
-from tulle.agent.capture.mode import Prepared, Settings, Unavailable
+from tulle.agent.capture.mode import Prepared, Settings
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.exits import AgentError
@@ -78,9 +78,7 @@ class Ways:
         reader = Nameservers()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(_follow(reader, prepared), name="nameservers")
-            async with serve(
-                prepared.dns_sockets, self.session, reader, self.console, namespace=self.config.namespace
-            ):
+            async with serve(prepared.dns_sockets, self.session, reader, self.console, namespace=self.config.namespace):
                 yield
             following.cancel()
 

@@ -32,7 +32,8 @@ def program_environment(
 
     needed: what the mode of capture asks for.
     """
-    changes, notes = {}, []
+    changes: dict[str, str] = {}
+    notes: list[str] = []
     if mode == "proxy":
         changes, notes = _as_a_proxy(inherited, ports)
     elif mode != "none":
