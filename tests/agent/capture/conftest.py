@@ -44,8 +44,8 @@ class PrivateNetwork:
 
     @contextmanager
     def within(self, manager: Callable[[], Any]) -> Iterator[Any]:
-        """A context manager whose beginning and end happen in this network."""
-        entered = manager()
+        """A context manager whose making, beginning and end happen in this network."""
+        entered = self.do(manager)
         value = self.do(entered.__enter__)
         try:
             yield value

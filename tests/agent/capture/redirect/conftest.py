@@ -1,0 +1,210 @@
+"""A captured program beside stand-ins for its sidecar and the agent's DNS server, in a network of the test's own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tulle.agent.capture import redirect
+from tulle.agent.capture.launch import of
+from tulle.agent.capture.mode import Prepared, Settings, Unavailable
+
+_ORIGINAL_DESTINATION = 80  # linux/netfilter_ipv4.h, SO_ORIGINAL_DST; the IPv6 one has the same number
+_DIAL = """
+import errno, socket, sys
+try:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
+        print(connection.recv(200).decode(), connection.getpeername()[0])
+except OSError as error:
+    print(errno.errorcode.get(error.errno, error))
+"""
+_ASK = """
+import errno, socket, sys
+where = socket.getaddrinfo(sys.argv[1], 53, type=socket.SOCK_DGRAM)[0]
+with socket.socket(*where[:2]) as asking:
+    asking.settimeout(5)
+    # Refusals are told to a socket that has not said whom it asks, too (ip(7), IP_RECVERR and IPV6_RECVERR).
+    asking.setsockopt(*((socket.IPPROTO_IP, 11) if where[0] == socket.AF_INET else (socket.IPPROTO_IPV6, 25)), 1)
+    try:
+        asking.sendto(b"?", where[4])
+        answer, by = asking.recvfrom(200)
+        print(answer.decode(), by[0])
+    except OSError as error:
+        print(errno.errorcode.get(error.errno, error))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A network with a program's own server in it, a sidecar and a DNS server; `settings` has their ports."""
+
+    network: Any
+    settings: Settings
+    target: int
+
+    @contextmanager
+    def captured(self, **changed: Any) -> Iterator[Captured]:
+        """A program's surroundings, as the agent makes them."""
+        settings = replace(self.settings, **changed)
+        with self.network.within(lambda: redirect.prepared(settings)) as prepared:
+            captured = Captured(self, prepared)
+            try:
+                yield captured
+            finally:
+                of(prepared.plan, print).close()
+
+    def run(self, argv: Sequence[str], **how: Any) -> str:
+        """What a process prints that is not captured."""
+        done = self.network.do(lambda: subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=30, **how))
+        return str(done.stdout.strip())
+
+    def dial(self, host: str, port: int, **how: Any) -> str:
+        """Who answers, and the address that the caller sees; or the error."""
+        return self.run([sys.executable, "-c", _DIAL, host, str(port)], **how)
+
+    def ask(self, nameserver: str, **how: Any) -> str:
+        """Who answers on port 53 of UDP, and from which address; or the error."""
+        return self.run([sys.executable, "-c", _ASK, nameserver], **how)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    machine: Machine
+    prepared: Prepared
+
+    @property
+    def cgroup(self) -> Path:
+        return Path(self.prepared.plan["cgroup"])
+
+    def run(self, argv: Sequence[str], **how: Any) -> str:
+        """What the program prints."""
+        return self.machine.run(argv, preexec_fn=self.launch().in_child, **how)
+
+    def start(self, argv: Sequence[str], **how: Any) -> subprocess.Popen[str]:
+        started = self.machine.network.do(
+            lambda: subprocess.Popen(argv, preexec_fn=self.launch().in_child, text=True, **how)
+        )
+        assert isinstance(started, subprocess.Popen)
+        return started
+
+    def dial(self, host: str, port: int, **how: Any) -> str:
+        return self.machine.dial(host, port, preexec_fn=self.launch().in_child, **how)
+
+    def ask(self, nameserver: str, **how: Any) -> str:
+        return self.machine.ask(nameserver, preexec_fn=self.launch().in_child, **how)
+
+    def launch(self) -> Any:
+        return of(self.prepared.plan, print)
+
+
+@pytest.fixture
+def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
+    """Its loopback has a route for every address, as a machine's default route is one for nameservers."""
+    for family in ("-4", "-6"):
+        network.do(
+            lambda family=family: subprocess.run(
+                ["ip", family, "route", "add", "local", "default", "dev", "lo"], check=True
+            )
+        )
+    with ExitStack() as stack:
+
+        def serving(address: str, port: int, answer: Callable[[socket.socket], str]) -> int:
+            server = network.do(_listening, address, port)
+            stack.enter_context(_served(server, answer))
+            return int(server.getsockname()[1])
+
+        dns = serving("127.0.0.1", 0, lambda _: "dns")
+        serving("::1", dns, lambda _: "dns")
+        for address in ("127.0.0.1", "::1"):
+            stack.enter_context(_answered(network.do(_bound, address, dns)))
+        settings = Settings(
+            proxy=f"test-{uuid.uuid4().hex[:12]}",
+            folder=tmp_path,
+            outbound=serving("127.0.0.1", 0, lambda connection: f"sidecar for {original_destination(connection)}"),
+            inbound=serving("127.0.0.1", 0, lambda _: "door"),
+            dns=dns,
+            targets=(),
+            nameservers=("192.0.2.53", "2001:db8::53"),
+        )
+        target = serving("::", 0, lambda _: "program")
+        machine = Machine(network, replace(settings, targets=(target,)), target)
+        try:
+            with machine.captured():
+                pass
+        except Unavailable as error:
+            pytest.skip(f"this machine can't redirect: {error}")
+        yield machine
+        assert not [name for name in os.listdir("/sys/fs/cgroup") if settings.proxy in name]
+
+
+def original_destination(connection: socket.socket) -> str:
+    with suppress(OSError):
+        address = connection.getsockopt(socket.IPPROTO_IP, _ORIGINAL_DESTINATION, 16)
+        port, packed = struct.unpack_from("!2xH4s", address)
+        return f"{socket.inet_ntoa(packed)}:{port}"
+    return "nobody"
+
+
+def _listening(address: str, port: int) -> socket.socket:
+    if ":" in address:
+        return socket.create_server(
+            (address, port), family=socket.AF_INET6, dualstack_ipv6=address == "::", backlog=1024
+        )
+    return socket.create_server((address, port), backlog=1024)
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind((address, port))
+    return bound
+
+
+@contextmanager
+def _served(server: socket.socket, answer: Callable[[socket.socket], str]) -> Iterator[None]:
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(answer(connection).encode())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        server.close()
+
+
+@contextmanager
+def _answered(server: socket.socket) -> Iterator[None]:
+    def serve() -> None:
+        while True:
+            question, by = server.recvfrom(100)
+            if not question:
+                return
+            with suppress(OSError):
+                server.sendto(b"dns", by)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.sendto(b"", server.getsockname())
+        thread.join()
+        server.close()
