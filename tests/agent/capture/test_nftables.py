@@ -142,7 +142,7 @@ def test_without_the_capability_the_kernel_says_no(network: Any) -> None:
             text=True,
         )
     )
-    assert "Refused: the kernel refuses to change the table tulle-test: Operation not permitted" in told.stderr
+    assert "Refused: the kernel refuses any change to its tables: Operation not permitted" in told.stderr
 
 
 def test_it_is_imported_with_next_to_nothing() -> None:

@@ -24,6 +24,7 @@ Change = tuple[str, int, int, bytes]
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)  # linux/netfilter.h, enum nf_inet_hooks
 # The key of a set: how userspace names its type (for people who list the table; libnftables, enum datatypes), and bytes.
 IPV4_ADDRESS, IPV6_ADDRESS, PORT, UID = (7, 4), (8, 16), (13, 2), (24, 4)
+EVERYTHING = "any change to its tables"  # what the kernel refuses to those who may not, or where it knows no tables
 
 _INET = 1  # NFPROTO_INET: both IPv4 and IPv6
 _NETLINK_NETFILTER = 12
@@ -83,24 +84,22 @@ class OwnedTable:
         self._hand_over(changes)
 
     def _hand_over(self, changes: Iterable[Change]) -> None:
-        sent = {}
+        sent: dict[int, str] = {}
         batch = [self._message(_BATCH_BEGIN, 0, 0, struct.pack(">H", _NF_TABLES), b"")]
-        sent[self._sequence] = f"to change the table {self.name}"
         for what, kind, flags, attributes in changes:
             body = attribute(1, text(self.name)) + attributes
             batch.append(self._message(_NF_TABLES << 8 | kind, _ACK | flags, _INET, b"\0\0", body))
             sent[self._sequence] = what
-        awaited = len(sent) - 1
         batch.append(self._message(_BATCH_END, 0, 0, struct.pack(">H", _NF_TABLES), b""))
         self._socket.send(b"".join(batch))
         done = 0
         # The kernel has worked on it by the time that send returns, so all of its answers are there.
         for sequence, error, reason in self._answers():
             if error:
-                raise Refused(error, sent.get(sequence, sent[min(sent)]), reason)
+                raise Refused(error, sent.get(sequence, EVERYTHING), reason)
             done += 1
-        if done != awaited:
-            raise OSError(f"netfilter answered {done} of {awaited} changes to the table {self.name}")
+        if done != len(sent):
+            raise OSError(f"netfilter answered {done} of {len(sent)} changes to the table {self.name}")
 
     def _message(self, kind: int, flags: int, family: int, resource: bytes, body: bytes) -> bytes:
         self._sequence = self._sequence + 1 & 0xFFFFFFFF

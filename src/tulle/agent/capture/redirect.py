@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from tulle.agent.capture import redirect_rules
 from tulle.agent.capture.cgroup import Cgroup, NoCgroup
 from tulle.agent.capture.mode import Prepared, Settings, Unavailable
-from tulle.agent.capture.nftables import OwnedTable, Refused
+from tulle.agent.capture.nftables import EVERYTHING, OwnedTable, Refused
 
 _NAMESERVER_OF_NONE = "127.0.0.1"  # resolv.conf(5): where there is none in the file
 _LEAST_KERNEL = "Linux 5.13"
@@ -66,12 +66,12 @@ def _table(name: str) -> OwnedTable:
 
 def _reason(error: OSError) -> str:
     """In the user's words. What the kernel lacks may as well be a module that may not be loaded here."""
-    if error.errno in (errno.EPERM, errno.EACCES):
+    what = error.what if isinstance(error, Refused) else EVERYTHING
+    if error.errno in (errno.EPERM, errno.EACCES) and what == EVERYTHING:
         return "it takes root, or the capability CAP_NET_ADMIN"
-    what = error.what if isinstance(error, Refused) else "netfilter"
-    if error.errno == errno.EEXIST:
-        return f"{what} is there already: another sidecar has the same name"
-    if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT) or "to change the table" in what:
+    if error.errno in (errno.EPERM, errno.EEXIST):
+        return f"the kernel refuses {what}: another sidecar has the same name"
+    if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT) or what == EVERYTHING:
         return f"the kernel has no nftables here ({error.strerror})"
     if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT):
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import subprocess
@@ -45,6 +46,23 @@ with socket.socket(*where[:2]) as asking:
     except OSError as error:
         print(errno.errorcode.get(error.errno, error))
 """
+# What the agent does, in small: argv has the settings as JSON, and the program.
+_AGENT = """
+import ctypes, json, os, pathlib, subprocess, sys
+from tulle.agent.capture import redirect
+from tulle.agent.capture.launch import of
+from tulle.agent.capture.mode import Settings, Unavailable
+if user := os.environ.get("AS_USER"):
+    ctypes.CDLL(None).prctl(28, 4, 0, 0, 0)  # PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP: capabilities stay
+    os.setresuid(int(user), int(user), int(user))
+settings = Settings(folder=pathlib.Path("/"), **json.loads(sys.argv[1]))
+try:
+    with redirect.prepared(settings) as prepared:
+        print(prepared.plan["cgroup"], flush=True)
+        subprocess.run(sys.argv[2:], preexec_fn=of(prepared.plan, print).in_child)
+except Unavailable as error:
+    print("unavailable:", error)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,21 @@ class Machine:
                 yield captured
             finally:
                 of(prepared.plan, print).close()
+
+    def agent(self, *program: str, **changed: Any) -> list[str]:
+        """The command of an agent that runs the program, and first prints its cgroup, or why it can't be."""
+        settings = replace(self.settings, **{"proxy": _name(), **changed})
+        values = {
+            name: getattr(settings, name) for name in ("proxy", "outbound", "inbound", "dns", "targets", "nameservers")
+        }
+        return [sys.executable, "-c", _AGENT, json.dumps(values), *program]
+
+    def start(self, argv: Sequence[str], **how: Any) -> subprocess.Popen[str]:
+        """A process that is not captured, with its standard streams as pipes."""
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        started = self.network.do(lambda: subprocess.Popen(argv, text=True, **pipes, **how))
+        assert isinstance(started, subprocess.Popen)
+        return started
 
     def run(self, argv: Sequence[str], **how: Any) -> str:
         """What a process prints that is not captured."""
@@ -94,12 +127,8 @@ class Captured:
         """What the program prints."""
         return self.machine.run(argv, preexec_fn=self.launch().in_child, **how)
 
-    def start(self, argv: Sequence[str], **how: Any) -> subprocess.Popen[str]:
-        started = self.machine.network.do(
-            lambda: subprocess.Popen(argv, preexec_fn=self.launch().in_child, text=True, **how)
-        )
-        assert isinstance(started, subprocess.Popen)
-        return started
+    def start(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+        return self.machine.start(argv, preexec_fn=self.launch().in_child)
 
     def dial(self, host: str, port: int, **how: Any) -> str:
         return self.machine.dial(host, port, preexec_fn=self.launch().in_child, **how)
@@ -109,6 +138,11 @@ class Captured:
 
     def launch(self) -> Any:
         return of(self.prepared.plan, print)
+
+
+@pytest.fixture(autouse=True)
+def sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[4] / "src"))
 
 
 @pytest.fixture
