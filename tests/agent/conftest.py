@@ -109,6 +109,12 @@ class FakeControlPlane:
             (self.data / "api.sock").unlink(missing_ok=True)
             self._server = None
 
+    def say_ready(self) -> None:
+        """On all sessions."""
+        self.says_ready = True
+        for writer in self._open:
+            writer.write(b"10\r\n{\"ready\": true}\n\r\n")
+
     def says_garbage(self) -> None:
         """On all sessions."""
         for writer in self._open:

@@ -163,13 +163,15 @@ async def test_a_program_that_ends_by_itself_is_reported_at_once(
     assert control_plane.heard[-1] == {"bye": True}
 
 
-async def test_a_sidecar_that_does_not_become_ready_does_not_keep_the_program_from_running(
-    control_plane: Any, start_agent: StartAgent
+async def test_no_program_starts_before_its_sidecar_is_ready(
+    control_plane: Any, start_agent: StartAgent, until: Until
 ) -> None:
     control_plane.says_ready = False
     agent = start_agent("echo", "the program", before="supervisor._READY_SECONDS = 2.0")
+    await agent.says("has not seen its Envoy take its configuration")
+    assert "the program" not in agent.text.splitlines()
+    control_plane.say_ready()
     assert await agent.exit_code() == 0
-    assert "has not seen its Envoy take its configuration" in agent.text
     assert "the program" in agent.text.splitlines()
 
 

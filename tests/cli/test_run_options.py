@@ -30,6 +30,9 @@ def config(**changes: Any) -> AgentConfig:
         "health": None,
         "drain": "30s",
         "grace": "10s",
+        "capture": "auto",
+        "isolate": False,
+        "restart": "no",
         "data": Path("/data"),
         "log_format": "text",
         "program": ["python", "b.py"],
@@ -59,6 +62,8 @@ def test_everything_that_is_given_reaches_the_agent() -> None:
         health="/healthz?deep=1",
         drain="1m30s",
         grace="500ms",
+        capture="seccomp",
+        restart="on-failure",
         log_format="json",
     ) == AgentConfig(
         service="service-b",
@@ -73,6 +78,8 @@ def test_everything_that_is_given_reaches_the_agent() -> None:
         drain_seconds=90.0,
         grace_seconds=0.5,
         log_format="json",
+        capture="seccomp",
+        restart="on-failure",
     )
 
 
@@ -90,6 +97,16 @@ def test_port_80_leads_to_the_first_port_unless_it_is_declared() -> None:
     assert config(ports=["8080", "80:8081"]).ports == (Port(8080, 8080), Port(80, 8081))
 
 
+def test_port_80_never_leads_to_a_port_that_carries_tcp() -> None:
+    assert config(ports=["5432"]).ports == (Port(5432, 5432, "tcp"),)
+    assert config(ports=["5432", "8008"]).ports == (Port(5432, 5432, "tcp"), Port(8008, 8008), Port(80, 8008))
+
+
+def test_isolate_is_a_mode_of_capture() -> None:
+    assert config(isolate=True).capture == "netns"
+    assert "--isolate and --capture proxy contradict each other" in mistakes(isolate=True, capture="proxy")
+
+
 @pytest.mark.parametrize(
     ("text", "port"),
     [
@@ -104,6 +121,12 @@ def test_port_80_leads_to_the_first_port_unless_it_is_declared() -> None:
         ("http-api:9000", ServicePort(9000, 9000, Protocol.HTTP, "http-api")),
         ("https-api:9000/http", ServicePort(9000, 9000, Protocol.HTTP, "https-api")),
         ("tcpdump:9000", ServicePort(9000, 9000, Protocol.HTTP, "tcpdump")),
+        ("9000/tcp", ServicePort(9000, 9000, Protocol.TCP)),
+        ("5432", ServicePort(5432, 5432, Protocol.TCP)),
+        ("5432/http", ServicePort(5432, 5432, Protocol.HTTP)),
+        ("http-odd:5432", ServicePort(5432, 5432, Protocol.HTTP, "http-odd")),
+        ("mysql-main:9001", ServicePort(9001, 9001, Protocol.TCP, "mysql-main")),
+        ("https:9443", ServicePort(9443, 9443, Protocol.TCP, "https")),
         ("grpc-api:9000/http", ServicePort(9000, 9000, Protocol.HTTP, "grpc-api")),
     ],
 )
@@ -111,11 +134,9 @@ def test_a_port_says_its_name_number_target_and_protocol(text: str, port: Servic
     assert parse_port(text) == port
 
 
-@pytest.mark.parametrize(
-    "text", ["3306/tcp", "tcp:3306", "mysql-db:3306", "grpc-web:80", "grpc-web-api:80", "443/HTTPS"]
-)
+@pytest.mark.parametrize("text", ["grpc-web:80", "grpc-web-api:80", "53/UDP"])
 def test_a_protocol_that_is_not_supported_yet_is_said_so(text: str) -> None:
-    assert "is not supported yet; http, http2 and grpc are" in mistakes(ports=[text])
+    assert "is not supported yet; http, http2, grpc and tcp are" in mistakes(ports=[text])
 
 
 @pytest.mark.parametrize("text", ["", "web", ":80", "80:", "80/", "80:81:82", "a:b:80", "-1", "80 ", "٨٠", "80/quic"])

@@ -119,7 +119,7 @@ class Mesh:
     def caller(self, service: str = "service-a", options: tuple[str, ...] = ()) -> Caller:
         """A sidecar of a program that only calls, and the means to call through it as that program."""
         known = {p["id"] for p in self.proxies()}
-        running = self.run(service, "sleeper.py", options=options)
+        running = self.run(service, "sleeper.py", options=("--capture", "proxy", *options))
 
         def found() -> dict[str, Any] | None:
             self._alive(running)

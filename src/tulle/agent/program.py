@@ -75,7 +75,8 @@ async def under_reaper(
             with suppress(TimeoutError):  # the reaper has said by then which processes it can't end
                 async with asyncio.timeout(KILL_SECONDS + 2):
                     await reaper.wait()
-            kill_children()  # the reaper's orphans, if it was killed itself
+            if reaper.returncode != 0:  # it was killed itself, so its orphans are ours
+                kill_children()
 
 
 class Program:

@@ -121,6 +121,7 @@ class _Reaper:
                 self._watch_envoy(int(argument))
             elif word == "keep":
                 self.keeps_folder = True
+                self._forget_envoy()
             elif self._program:
                 self._signal(word, int(argument))
         return bool(data)
@@ -224,11 +225,15 @@ class _Reaper:
             self._tell("\n".join(news))
 
     def _watch_envoy(self, pid: int) -> None:
-        if self._envoy >= 0:
-            os.close(self._envoy)
+        self._forget_envoy()
         try:
             self._envoy = os.pidfd_open(pid)
         except ProcessLookupError:
+            pass
+
+    def _forget_envoy(self) -> None:
+        if self._envoy >= 0:
+            os.close(self._envoy)
             self._envoy = -1
 
     def _tell(self, line: str) -> None:

@@ -133,12 +133,13 @@ class _Life:
                             self._say_captured(mode, reasons)
                             code = await self._in_the_mesh(group, way)
                         await self._sidecar.session.bye(_BYE_SECONDS)
+                        await self._end()
                         break
                 except Unavailable as unavailable:
                     reasons.append((mode, str(unavailable)))
-            for task in self._around:
-                task.cancel()
-            if not self._around:
+            if self._around:
+                await self._end()
+            else:
                 renewal.close()
         if code is None:
             raise failure(self._sidecar.config.capture, reasons)
@@ -157,6 +158,12 @@ class _Life:
                 group.create_task(sidecar.session.run(), name="session"),
                 group.create_task(renewal, name="certificates"),
             ]
+
+    async def _end(self) -> None:
+        """Of all that is around the program, while its reaper, which would kill Envoy, is still there."""
+        for task in self._around:
+            task.cancel()
+        await asyncio.wait(self._around)
 
     async def _problem(self, way: Way) -> str:
         """Why the mode does not work after all; "" if it is proved that it does."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tulle.agent.capture import choose
 from tulle.agent.capture.environment import program_environment
-from tulle.agent.capture.mode import Prepared, Settings
+from tulle.agent.capture.launch import UNTOUCHED
+from tulle.agent.capture.mode import Prepared, Settings, Unavailable
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
-from tulle.agent.ports import Ports
+from tulle.agent.ports import LOOPBACK, Ports
 from tulle.agent.program import Program, under_reaper
 from tulle.agent.session import Session
 
@@ -63,22 +65,24 @@ class Ways:
             )
             for note in notes:
                 self.console.warning(note)
+            plan = {**prepared.plan, "proxy": self.settings.proxy, "outbound": self.settings.outbound}
             program = await stack.enter_async_context(
-                under_reaper(self.file, self.config.command, environment, self.folder, prepared.plan, self.hear)
+                under_reaper(self.file, self.config.command, environment, self.folder, plan, self.hear)
             )
-            if prepared.dns_sockets:
-                await stack.enter_async_context(self._resolver(prepared))
+            if mode not in UNTOUCHED:
+                sockets = prepared.dns_sockets or stack.enter_context(_loopback(self.settings.dns))
+                await stack.enter_async_context(self._resolver(prepared, sockets))
             yield Way(mode, prepared, program)
 
     @asynccontextmanager
-    async def _resolver(self, prepared: Prepared) -> AsyncIterator[None]:
+    async def _resolver(self, prepared: Prepared, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
         from tulle.agent.dns.resolv_conf import Nameservers
         from tulle.agent.dns.server import serve
 
         reader = Nameservers()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(_follow(reader, prepared), name="nameservers")
-            async with serve(prepared.dns_sockets, self.session, reader, self.console, namespace=self.config.namespace):
+            async with serve(sockets, self.session, reader, self.console, namespace=self.config.namespace):
                 yield
             following.cancel()
 
@@ -96,6 +100,24 @@ def failure(wanted: str, reasons: list[tuple[str, str]]) -> AgentError:
         return AgentError(f"--capture {wanted} is not possible: {reasons[-1][1]}")
     told = "\n".join(f"  {mode}: {reason}" for mode, reason in reasons)
     return AgentError(f"no way of capture is possible:\n{told}\n--capture none runs the program without")
+
+
+@contextmanager
+def _loopback(port: int) -> Iterator[tuple[socket.socket, ...]]:
+    """Sockets for a DNS server, bound: UDP and TCP, IPv4 and, where there is that, IPv6."""
+    with ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        for family, address in ((socket.AF_INET, LOOPBACK), (socket.AF_INET6, "::1")):
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                try:
+                    bound = stack.enter_context(socket.socket(family, kind))
+                    bound.bind((address, port))
+                except OSError as error:
+                    if family == socket.AF_INET6:  # the machine has none
+                        continue
+                    raise Unavailable(f"port {port} of {address} can't be used for DNS: {error.strerror}") from error
+                sockets.append(bound)
+        yield tuple(sockets)
 
 
 async def _follow(reader: Nameservers, prepared: Prepared) -> None:

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from tulle.agent.capture.choose import AUTO, MODES
 from tulle.agent.config import AgentConfig, Port
+from tulle.agent.restarts import NO, POLICIES
 from tulle.api.registration import workload_problems
 from tulle.cli import options
 from tulle.cli.durations import seconds
@@ -64,6 +66,21 @@ class _BeforeTheDashes(click.Command):
     "--health", metavar="PATH", help="Healthy when this path answers 2xx.  [default: when it can be connected to]"
 )
 @click.option(
+    "--capture",
+    type=click.Choice([AUTO, *MODES]),
+    default=AUTO,
+    show_default=True,
+    help="How the program's own connections come to the sidecar; auto takes the best that this machine allows.",
+)
+@click.option("--isolate", is_flag=True, help="The same as --capture netns: in a network namespace of its own.")
+@click.option(
+    "--restart",
+    type=click.Choice(POLICIES),
+    default=NO,
+    show_default=True,
+    help="Whether the program is started again when it ends by itself.",
+)
+@click.option(
     "--drain", default="30s", show_default=True, metavar="DURATION", help="How long requests may take at the end."
 )
 @click.option(
@@ -75,22 +92,25 @@ class _BeforeTheDashes(click.Command):
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Run a program as an instance of a service.
 
-    The program gets a sidecar beside it, and is told in $PORT where to listen; one that only calls others need not
-    listen at all. It calls services by name, as http://service-b/ or http://service-b.other-namespace:8080/. Nobody
-    starts it again: when it ends, so does this command, with its exit code.
+    The program gets a sidecar beside it. It calls services by name, as http://service-b/ or postgres://db, whatever its
+    language and client. It may listen on $PORT, or where it likes: a single port is found by itself. When the program
+    ends, so does this command, with its exit code.
 
     \b
     --port 8080           service port 8080, and the program listens on 8080
     --port 80:8080        service port 80, and the program listens on 8080
-    --port 9000/grpc      the protocol: http (the default), http2 or grpc
+    --port 9000/grpc      the protocol: http (the default), http2, grpc or tcp
     --port grpc-api:9000  the same by the port's name, as in Istio
-    Where none of the ports is 80, port 80 leads to the first of them too.
+    --port 5432           tcp: so are the ports of well-known databases and queues
+    Where none of the ports is 80, port 80 leads to the first one of HTTP too.
 
     \b
     Examples:
       tulle run service-b -- python b.py
       tulle run service-b --version v2 --health /healthz -- gunicorn app:app
       tulle run service-b --port 80:8000 -- uvicorn --port 8000 app:app
+      tulle run db -- postgres -D data
+      tulle run shell --isolate -- bash
     """
     config = agent_config(program=ctx.meta["program"], **given)
     argv = config.argv()
@@ -106,6 +126,9 @@ def agent_config(
     labels: Sequence[str],
     ports: Sequence[str],
     health: str | None,
+    capture: str,
+    isolate: bool,
+    restart: str,
     drain: str,
     grace: str,
     data: Path,
@@ -119,6 +142,8 @@ def agent_config(
     health_path = _parsed(_path, [health] if health is not None else [], mistakes)
     periods = _parsed(_period, [f"--drain {drain}", f"--grace {grace}"], mistakes)
     mistakes.extend(_name_mistakes(name, namespace, service_account, version, parsed_labels, parsed_ports))
+    if isolate and capture not in (AUTO, "netns"):
+        mistakes.append(f"--isolate and --capture {capture} contradict each other; --isolate is --capture netns")
     if not program:
         mistakes.append("say what to run after the two dashes: tulle run NAME [OPTIONS] -- PROGRAM...")
     if mistakes:
@@ -139,6 +164,8 @@ def agent_config(
         drain_seconds=periods[0],
         grace_seconds=periods[1],
         log_format=log_format,
+        capture="netns" if isolate else capture,
+        restart=restart,
     )
 
 

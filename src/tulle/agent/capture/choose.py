@@ -12,7 +12,7 @@ from tulle.agent.capture.mode import Prepared, Settings
 AUTO = "auto"
 MODES = ("redirect", "seccomp", "netns", "proxy", "none")
 # The best first. A namespace of its own changes what a program finds, so that one has to be asked for.
-_LADDER = ("redirect", "seccomp", "proxy")
+_LADDER = ("redirect", "proxy")
 
 DESCRIPTIONS = {
     "redirect": "the kernel redirects its connections to services (cgroup and nftables)",
@@ -31,12 +31,12 @@ def candidates(wanted: str) -> tuple[str, ...]:
 def prepared(mode: str, settings: Settings) -> AbstractContextManager[Prepared]:
     """Makes a mode ready within the block. Raises Unavailable."""
     if mode in UNTOUCHED:
-        return _untouched(mode, settings)
+        return _untouched(mode)
     module = import_module(f"tulle.agent.capture.{mode}")
     context: AbstractContextManager[Prepared] = module.prepared(settings)
     return context
 
 
 @contextmanager
-def _untouched(mode: str, settings: Settings) -> Iterator[Prepared]:
-    yield Prepared({"mode": mode, "proxy": settings.proxy, "outbound": settings.outbound})
+def _untouched(mode: str) -> Iterator[Prepared]:
+    yield Prepared({"mode": mode})
