@@ -219,14 +219,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(address: str = "127.0.0.1", patience: float = 0.3, **options: Any) -> AsyncIterator[Served]:
-    """A server, and its one nameserver."""
+async def serving(
+    address: str = "127.0.0.1", patience: float = 0.3, sockets: tuple[socket.socket, ...] = ()
+) -> AsyncIterator[Served]:
+    """A server on `sockets`, or on a free port of `address`, and its one nameserver."""
     faults: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     async with AsyncExitStack() as stack:
         nameserver = Nameserver()
         upstream = await stack.enter_async_context(nameserver.on("127.0.0.1"))
-        udp, tcp = _pair(address, 0)
+        udp, tcp = sockets or _pair(address, 0)
         served = Served(address, tcp.getsockname()[1], FakeNames(), nameserver, upstream)
         await stack.enter_async_context(
             serve(
@@ -238,7 +240,6 @@ async def serving(address: str = "127.0.0.1", patience: float = 0.3, **options: 
                 nameserver_port=upstream,
                 patience=patience,
                 clock=lambda: served.now[0],
-                **options,
             )
         )
         yield served

@@ -110,8 +110,10 @@ def is_reply(packet: bytes, id_: int, query: Query) -> bool:
     replied, flags, questions = struct.unpack_from("!HHH", packet)
     if replied != id_ or not flags & _QR or (flags ^ query.flags) & _OPCODE:
         return False
-    if questions == 0:  # some servers leave it out when they refuse
-        return not query.question or bool(flags & _RCODE)
+    if not query.question:
+        return True
+    if questions != 1:  # some servers leave it out when they refuse
+        return questions == 0 and bool(flags & _RCODE)
     end = HEADER.size + len(query.question)
     question = packet[HEADER.size : end]
     # The name in any case, type and class exactly. No length of a label is a letter.
