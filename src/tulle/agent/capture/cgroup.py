@@ -109,11 +109,14 @@ def _own() -> tuple[str, int]:
         raise NoCgroup("no cgroup v2 is mounted")
     if name.startswith(_ROOT_OUT_OF_SIGHT):
         raise NoCgroup("the agent's own cgroup is outside of its cgroup namespace")
+    parts = [part for part in name.split("/") if part]
+    if captured := next(filter(_is_ours, parts), None):
+        raise NoCgroup(f"the agent itself runs in a captured program ({captured}), whose sidecar has its calls")
     for root, place in mounts:
         if (name + "/").startswith(root.rstrip("/") + "/"):
             found = os.path.join(place, name[len(root.rstrip("/")) :].lstrip("/")).rstrip("/")
             if _is_in(found):
-                return found, len([part for part in name.split("/") if part])
+                return found, len(parts)
     raise NoCgroup(f"the agent's own cgroup {name} is not below {' or '.join(place for _, place in mounts)}")
 
 
@@ -192,7 +195,7 @@ def _kill_one_by_one(path: str) -> None:
 
 def _remove_stale(parent: str) -> None:
     for below in _below(parent):
-        if os.path.basename(below).startswith(_PREFIX):
+        if _is_ours(os.path.basename(below)):
             try:
                 place = os.open(below, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -206,6 +209,11 @@ def _remove_stale(parent: str) -> None:
                     raise
             finally:
                 os.close(place)
+
+
+def _is_ours(name: str) -> bool:
+    """Not a unit of systemd, such as tulle-a.service: those have a dot, and the ids of proxies have none."""
+    return name.startswith(_PREFIX) and "." not in name
 
 
 def _lock(place: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import struct
 import subprocess
@@ -148,6 +149,11 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
     """Its loopback has a route for every address, as a machine's default route is one for nameservers."""
+    for tool in ("ip", "unshare", "setpriv", "bash"):
+        if not shutil.which(tool):
+            pytest.skip(f"there is no {tool} here")
+    if not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
     for family in ("-4", "-6"):
         network.do(
             lambda family=family: subprocess.run(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tulle.agent.capture import redirect
-from tulle.agent.capture.cgroup import Cgroup
+from tulle.agent.capture.cgroup import ended
 from tulle.agent.capture.mode import Unavailable
 from tulle.agent.capture.nftables import EVERYTHING, Refused
 
@@ -22,10 +22,12 @@ VIP = "127.64.0.2"
 @pytest.fixture
 def in_a_cgroup() -> Any:
     """Moves the calling process to a cgroup that is gone after the test, some levels below our own."""
-    with Cgroup(f"test-around-{os.getpid()}") as around:
-        inner = Path(around.path, "a b", "inner")
-        inner.mkdir(parents=True)
-        yield lambda: (inner / "cgroup.procs").write_text("0")
+    own = Path(unified() + Path("/proc/self/cgroup").read_text().rpartition("0::")[2].strip())
+    around = own / f"tulle-test-{os.getpid()}.service"
+    inner = around / "a b" / "inner"
+    inner.mkdir(parents=True)
+    yield lambda: (inner / "cgroup.procs").write_text("0")
+    ended(str(around))
 
 
 def unified() -> str:
@@ -72,6 +74,12 @@ def test_where_the_own_cgroup_is_full(machine: Any, in_a_cgroup: Callable[[], No
 
     told = machine.run(machine.agent("true"), preexec_fn=full)
     assert "it may not have more below it" in told
+
+
+def test_within_a_captured_program(machine: Any) -> None:
+    with machine.captured() as captured:
+        told = captured.run(machine.agent("true"))
+        assert told.startswith(f"unavailable: the agent itself runs in a captured program ({captured.cgroup.name})")
 
 
 def test_without_a_route_to_a_nameserver(machine: Any) -> None:
