@@ -51,7 +51,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
         except Refused as error:
             raise Unavailable(_reason(error)) from error
         yield Prepared(
-            plan={"mode": "redirect", "cgroup": cgroup.path},
+            plan={"mode": "redirect", "proxy": settings.proxy, "cgroup": cgroup.path},
             retarget=lambda ports: table.commit(*redirect_rules.targets(ports)),
             renew_nameservers=lambda now: table.commit(*redirect_rules.nameservers(now or (_NAMESERVER_OF_NONE,))),
         )

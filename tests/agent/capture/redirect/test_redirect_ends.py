@@ -17,6 +17,22 @@ from tulle.agent.capture.mode import Unavailable
 
 VIP = "127.64.0.2"
 CALLS = f"while read port; do cat 2>&1 </dev/tcp/{VIP}/$port; echo; done"  # for each line
+# An agent that has only its real reaper; argv as in machine.agent().
+WITH_REAPER = """
+import asyncio, json, os, pathlib, sys
+from tulle.agent.capture import redirect
+from tulle.agent.capture.mode import Settings
+from tulle.agent.folder import agent_folder
+from tulle.agent.program import under_reaper
+async def main(settings, program):
+    with agent_folder(settings.folder, settings.proxy) as folder, redirect.prepared(settings) as prepared:
+        print(prepared.plan["cgroup"], folder.path, flush=True)
+        async with under_reaper(program[0], program, os.environ, folder, prepared.plan) as running:
+            await running.start()
+            await running.ended()
+settings = Settings(folder=pathlib.Path(os.environ["DATA"]), **json.loads(sys.argv[1]))
+asyncio.run(main(settings, sys.argv[2:]))
+"""
 AN_HOUR_AGO = time.time() - 3600
 
 
@@ -81,25 +97,51 @@ def test_a_killed_agent_takes_the_rules_along_and_its_program_is_refused(
     assert not path.exists()
 
 
+def test_with_its_reaper_alive_the_killed_agents_program_and_cgroup_are_gone_as_well(
+    machine: Any, ruleset: Callable[[], bytes], tmp_path: Path
+) -> None:
+    daemon = (
+        f"cat </dev/tcp/{VIP}/80; echo; setsid bash -c 'trap : TERM HUP; echo $$; while :; do sleep 600; done' & wait"
+    )
+    command = machine.agent("/bin/bash", "-c", daemon)
+    command[2] = WITH_REAPER
+    with machine.start(command, env={**os.environ, "DATA": str(tmp_path)}) as agent:
+        cgroup_path, folder = map(Path, agent.stdout.readline().split())
+        assert agent.stdout.readline().strip() == f"sidecar for {VIP}:80"
+        process = int(agent.stdout.readline())
+        assert str(process) in (cgroup_path / "cgroup.procs").read_text().split()
+        assert str(agent.pid) not in (cgroup_path / "cgroup.procs").read_text().split()
+        agent.send_signal(signal.SIGKILL)
+        agent.wait()
+        assert machine.network.do(ruleset) == b""
+        deadline = time.monotonic() + 20
+        while (left := [path for path in (cgroup_path, folder) if path.exists()]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not left and not Path(f"/proc/{process}").exists()
+
+
 def test_the_next_agent_removes_what_an_agent_and_its_reaper_left(machine: Any) -> None:
-    agent = machine.start(machine.agent("sleep", "600"))
+    agent = machine.start(machine.agent("bash", "-c", "echo up; exec sleep 600"))
     with agent:
         path = Path(agent.stdout.readline().strip())
+        assert agent.stdout.readline() == "up\n"
         os.utime(path, (AN_HOUR_AGO, AN_HOUR_AGO))
         _sweep()
         assert path.exists()  # in use
+        os.utime(path)  # tests beside this one sweep as well
         agent.send_signal(signal.SIGKILL)
         agent.wait()
         for process in (path / "cgroup.procs").read_text().split():
             os.kill(int(process), signal.SIGKILL)
         while "populated 1" in (path / "cgroup.events").read_text():
             time.sleep(0.01)
-        os.utime(path)
         _sweep()
         assert path.exists()  # its agent may just not have locked it yet
         os.utime(path, (AN_HOUR_AGO, AN_HOUR_AGO))
-        _sweep()
-        assert not path.exists()
+        deadline = time.monotonic() + 20
+        while path.exists():
+            assert time.monotonic() < deadline
+            _sweep()
 
 
 def test_an_empty_cgroup_stays_as_long_as_its_agent_lives(machine: Any) -> None:
