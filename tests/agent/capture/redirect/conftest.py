@@ -157,7 +157,7 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
     for family in ("-4", "-6"):
         network.do(
             lambda family=family: subprocess.run(
-                ["ip", family, "route", "add", "local", "default", "dev", "lo"], check=True
+                ["ip", family, "route", "add", "local", "default", "dev", "lo", "table", "main"], check=True
             )
         )
     with ExitStack() as stack:
@@ -192,6 +192,27 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
 
 def _name() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def other_machine(machine: Machine, new_network: Callable[[], Any]) -> Iterator[Any]:
+    """A second network, by a cable: 192.0.2.1 and 2001:db8::1 are the machine, .2 and ::2 the other one."""
+    there = new_network()
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True)
+
+    far = str(there.do(threading.get_native_id))
+    try:
+        machine.network.do(ip, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far)
+    except subprocess.CalledProcessError:
+        pytest.skip("no pair of virtual interfaces")
+    for network, name, last in ((machine.network, "near", 1), (there, "far", 2)):
+        network.do(ip, "link", "set", name, "up")
+        network.do(ip, "address", "add", f"192.0.2.{last}/24", "dev", name)
+        network.do(ip, "address", "add", f"2001:db8::{last}/64", "dev", name, "nodad")
+    yield there
+    machine.network.do(ip, "link", "delete", "near")
 
 
 def original_destination(connection: socket.socket) -> str:

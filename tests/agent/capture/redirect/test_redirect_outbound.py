@@ -39,6 +39,14 @@ def test_questions_to_the_nameservers_reach_the_agent_and_seem_to_be_answered_by
         assert captured.ask("192.0.2.99") == "ECONNREFUSED"  # a server of its own choice
 
 
+def test_questions_that_would_leave_the_machine_are_turned_round(machine: Any, other_machine: Any) -> None:
+    nameservers = "192.0.2.2", "2001:db8::2"
+    with machine.captured(nameservers=nameservers) as captured:
+        for nameserver in nameservers:
+            assert machine.ask(nameserver) == "ECONNREFUSED"  # as the other machine says
+            assert captured.ask(nameserver) == captured.dial(nameserver, 53) == f"dns {nameserver}"
+
+
 def test_other_nameservers_take_their_place_while_the_program_runs(machine: Any) -> None:
     with machine.captured() as captured:
         captured.prepared.renew_nameservers(["192.0.2.54"])
