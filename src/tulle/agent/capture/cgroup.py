@@ -69,7 +69,7 @@ class Cgroup:
         """That a process may be moved from here to there."""
         kind = _read(os.path.join(self.path, "cgroup.type"))
         if kind not in ("domain", "domain threaded"):
-            raise NoCgroup(f"the cgroup {parent} is for threads: {kind}")
+            raise NoCgroup(f"the agent's own cgroup {parent} is for threads, not for processes")
         for place in (self.path, parent):
             if not os.access(os.path.join(place, "cgroup.procs"), os.W_OK):
                 raise NoCgroup(f"processes can't be moved out of the cgroup {parent}: it is not delegated to this user")
@@ -144,8 +144,8 @@ def _is_in(path: str) -> bool:
     """Whether this process is in that cgroup, whatever the mounts make it look like."""
     try:
         return str(os.getpid()) in _read(os.path.join(path, "cgroup.procs")).split()
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno == errno.EOPNOTSUPP  # one for threads: it is there, and no good
 
 
 def _because(error: OSError) -> str:

@@ -76,6 +76,19 @@ def test_where_the_own_cgroup_is_full(machine: Any, in_a_cgroup: Callable[[], No
     assert "it may not have more below it" in told
 
 
+def test_where_the_own_cgroup_is_for_threads(machine: Any, in_a_cgroup: Callable[[], None]) -> None:
+    def threaded() -> None:
+        in_a_cgroup()
+        own = Path(unified() + Path("/proc/self/cgroup").read_text().rpartition("0::")[2].strip())
+        (own.parent / "cgroup.procs").write_text("0")
+        (own / "cgroup.type").write_text("threaded")
+        (own / "cgroup.threads").write_text("0")
+
+    told = machine.run(machine.agent("true"), preexec_fn=threaded)
+    assert told.startswith("unavailable: the agent's own cgroup")
+    assert told.endswith("is for threads, not for processes")
+
+
 def test_within_a_captured_program(machine: Any) -> None:
     with machine.captured() as captured:
         told = captured.run(machine.agent("true"))
@@ -122,6 +135,14 @@ def test_it_works_deep_below_the_root(machine: Any, in_a_cgroup: Callable[[], No
     call = ["bash", "-c", f"cat </dev/tcp/{VIP}/80"]
     cgroup, answer = machine.run(machine.agent(*call), preexec_fn=in_a_cgroup).split("\n")
     assert "/a b/inner/tulle-test-" in cgroup
+    assert answer == f"sidecar for {VIP}:80"
+
+
+def test_it_works_where_there_is_cgroup_v2_only(machine: Any, in_a_cgroup: Callable[[], None]) -> None:
+    call = ["bash", "-c", f"cat </dev/tcp/{VIP}/80"]
+    only = "umount --recursive /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+    cgroup, answer = machine.run(within_mounts(only, machine.agent(*call)), preexec_fn=in_a_cgroup).split("\n")
+    assert cgroup.startswith(f"/sys/fs/cgroup/tulle-test-{os.getpid()}.service/a b/inner/tulle-test-")
     assert answer == f"sidecar for {VIP}:80"
 
 
