@@ -86,6 +86,13 @@ class _BeforeTheDashes(click.Command):
 @click.option(
     "--grace", default="10s", show_default=True, metavar="DURATION", help="How long the program may take to end."
 )
+@click.option(
+    "--systemd",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: ctx.meta.update(systemd=value),
+    help="Run nothing; print a unit file that has systemd run this command.",
+)
 @options.data
 @options.log_format
 @click.pass_context
@@ -111,10 +118,24 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       tulle run service-b --port 80:8000 -- uvicorn --port 8000 app:app
       tulle run db -- postgres -D data
       tulle run shell --isolate -- bash
+      tulle run service-b --systemd -- python b.py > tulle-service-b.service
     """
     config = agent_config(program=ctx.meta["program"], **given)
+    if ctx.meta["systemd"]:
+        _print_unit(ctx, config)
+        return
     argv = config.argv()
     os.execv(argv[0], argv)  # noqa: S606  the agent takes this process's place
+
+
+def _print_unit(ctx: click.Context, config: AgentConfig) -> None:
+    from tulle.cli import systemd
+
+    capture = ctx.params.get("capture") or "auto"
+    try:
+        click.echo(systemd.unit(config, systemd.given_options(ctx), capture, systemd.here()))
+    except ValueError as error:
+        raise Mistakes([f"--systemd: {error}"]) from error
 
 
 def agent_config(
