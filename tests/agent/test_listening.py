@@ -43,9 +43,9 @@ for line in sys.stdin:
 class Program:
     """A program that listens where it is told to, below a shell, which stands in for the reaper."""
 
-    def __init__(self) -> None:
+    def __init__(self, *prefix: str) -> None:
         self._process = subprocess.Popen(
-            ["sh", "-c", '"$@"; :', "sh", sys.executable, "-c", LISTENS],
+            ["sh", "-c", '"$@"; :', "sh", *prefix, sys.executable, "-c", LISTENS],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -141,6 +141,34 @@ async def test_a_program_that_comes_to_the_offered_port_late_is_followed_there(
             assert isinstance(where, Found) and where.open.port == port
 
 
+async def test_a_port_that_has_been_the_only_one_for_a_while_stays_the_one_that_is_meant(
+    program: Program, ports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a debugger is opened in a program that serves; a second port at the start is an error instead."""
+    monkeypatch.setattr("tulle.agent.listening._SURE_SECONDS", 0.0)
+    async with aclosing(following(program, offered=ports[0])) as found:
+        program.do(f"listen 127.0.0.1 {ports[2]}")
+        await next_of(found)
+        program.do("fork")
+        program.do(f"listen 127.0.0.1 {ports[1]}")
+        where = await next_of(found)
+        assert isinstance(where, Found)
+        assert (where.open.port, [each.port for each in where.beside]) == (ports[2], [ports[1]])
+        assert f"listens on {ports[2]}, and on {ports[1]} by process " in str(where)
+
+
+async def test_a_second_port_soon_after_the_first_is_an_error(
+    program: Program, ports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tulle.agent.listening._SURE_SECONDS", 1000.0)
+    async with aclosing(following(program, offered=ports[0])) as found:
+        program.do(f"listen 127.0.0.1 {ports[1]}")
+        assert isinstance(await next_of(found), Found)
+        program.do("fork")
+        program.do(f"listen 127.0.0.1 {ports[2]}")
+        assert isinstance(await next_of(found), Several)
+
+
 async def test_a_program_that_goes_and_comes_back_elsewhere_is_followed(program: Program, ports: list[int]) -> None:
     async with aclosing(following(program, offered=ports[0])) as found:
         for port in ports[1:]:
@@ -188,6 +216,20 @@ def test_the_kernel_and_its_files_tell_the_same(family: socket.AddressFamily) ->
         assert proc.Listener(*expected) in set(proc._tables("/proc/net"))
 
 
+def test_a_program_in_a_network_namespace_of_its_own_is_seen(ports: list[int]) -> None:
+    isolated = Program("unshare", *(() if os.geteuid() == 0 else ("-Ur",)), "-n")
+    try:
+        try:
+            isolated.do(f"listen 0.0.0.0 {ports[0]}")
+        except (AssertionError, BrokenPipeError):
+            pytest.skip("this user can't make a network namespace")
+        assert ports[0] not in {each.port for each in proc.listeners()}
+        [listener] = Tree(os.getpid()).listening(0.0)
+        assert (listener.address, listener.port) == ("0.0.0.0", ports[0])
+    finally:
+        isolated.end()
+
+
 def test_what_can_not_be_seen_is_not_there() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -199,6 +241,23 @@ def test_what_can_not_be_seen_is_not_there() -> None:
 def test_a_namespace_is_looked_into_through_a_process_of_it(program: Program, ports: list[int]) -> None:
     program.do(f"listen 127.0.0.1 {ports[0]}")
     assert ports[0] in {each.port for each in proc.listeners([program.root])}
+
+
+@pytest.mark.parametrize(
+    ("there", "meant", "beside"),
+    [
+        ([8080, 9090], 9090, [8080]),
+        ([9090, 10002], 10002, [9090]),
+        ([9090, 40001], 9090, []),
+        ([40001, 9090], 9090, []),
+    ],
+)
+def test_what_has_been_opened_later_stands_beside_the_port_that_is_meant(
+    there: list[int], meant: int, beside: list[int]
+) -> None:
+    found = decide(at(*there), 10002, EPHEMERAL, sure=9090)
+    assert isinstance(found, Found)
+    assert (found.open.port, [each.port for each in found.beside]) == (meant, beside)
 
 
 def at(*numbers: int) -> list[Open]:

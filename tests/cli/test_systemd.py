@@ -42,12 +42,10 @@ def place(folder: str = "/srv/app", *, is_root: bool = True, **environment: str)
     return Place(Path(folder), environment, "root" if is_root else "ann", is_root)
 
 
-def unit(
-    *program: str, at: Place | None = None, capture: str = "auto", options: tuple[str, ...] = (), **changes: Any
-) -> str:
+def unit(*program: str, at: Place | None = None, **changes: Any) -> str:
     fields: dict[str, Any] = {"service": "web", "service_account": "web", "data": "/var/lib/tulle"}
     config = AgentConfig(command=program or ("/bin/sleep", "1"), **{**fields, **changes})
-    return systemd.unit(config, options, capture, at or place())
+    return systemd.unit(config, (), at or place())
 
 
 def settings(text: str) -> dict[str, list[str]]:

@@ -2,7 +2,8 @@
 
 Found is what has stood still for a moment, as a program may open one port after the other. `$PORT` needs no waiting:
 whoever listens there has understood. Ports that the kernel gives away by itself (ip(7), ip_local_port_range) count only
-if there is no other: they are those of multiprocessing, of debuggers, of notebooks.
+if there is no other: they are those of multiprocessing, of debuggers, of notebooks. A port that has been the only one for
+a while stays the one that is meant, whatever the program opens later.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from tulle.agent import proc
 from tulle.agent.config import DEFAULT_SERVICE_PORT, Port
@@ -21,7 +21,8 @@ _OFTEN_SECONDS = 0.1  # between looks, until something is found or it takes long
 _SELDOM_SECONDS = 1.0
 _LATE_SECONDS = 10.0
 _STILL_SECONDS = 0.3
-_WALK_SECONDS = 1.0  # after so long the tree is looked at again, even if no socket has come or gone
+_WALK_SECONDS = 2.0  # after so long the tree is looked at again, even if no socket has come or gone
+_SURE_SECONDS = 10.0  # after so long as the only port, a port is the one that is meant
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound
 
 
@@ -41,9 +42,15 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The program's one port."""
+    """The program's port. beside: what it has opened later, for whatever purpose."""
 
     open: Open
+    beside: tuple[Open, ...] = ()
+
+    def __str__(self) -> str:
+        """For the user."""
+        more = f", and on {_listed(self.beside)}, where no calls are led to" if self.beside else ""
+        return f"the program listens on {self.open.port}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,8 @@ class Several:
 
     def __str__(self) -> str:
         """For the user, with what to do."""
-        listed = ", ".join(f"{each.port} by {proc.described(each.process)}" for each in self.open)
         examples = " or ".join(f"--port {each.port}" for each in self.open[:2])
-        return f"the program listens on several ports: {listed}; say which one callers mean: {examples}"
+        return f"the program listens on several ports: {_listed(self.open)}; say which one callers mean: {examples}"
 
 
 class Tree:
@@ -98,12 +104,16 @@ def opened(listening: Mapping[proc.Listener, int], moved: Mapping[int, int]) -> 
     return [found[port] for port in sorted(found)]
 
 
-def decide(ports: Collection[Open], offered: int, ephemeral: range) -> Found | Several | None:
-    """Where calls should go; None: the program only calls others, so far. offered: what $PORT says."""
-    for each in ports:
-        if each.port == offered:
-            return Found(each)
+def decide(ports: Collection[Open], offered: int, ephemeral: range, sure: int | None = None) -> Found | Several | None:
+    """Where calls should go; None: the program only calls others, so far.
+
+    offered: what $PORT says. sure: the port that has been the only one for a while.
+    """
     chosen = [each for each in ports if each.port not in ephemeral] or list(ports)
+    for meant in (offered, sure):
+        for each in ports:
+            if each.port == meant:
+                return Found(each, tuple(other for other in chosen if other != each))
     if len(chosen) > 1:
         return Several(tuple(chosen))
     return Found(chosen[0]) if chosen else None
@@ -121,41 +131,49 @@ def service_ports(found: Open, offered: int) -> tuple[Port, ...]:
 async def changes(root: int, offered: int, moved: Mapping[int, int]) -> AsyncGenerator[Found | Several | None]:
     """What `decide` says of the tree below the process `root`, whenever that has changed and stood still; for ever.
 
-    Begins with the first that is not None. moved: is read anew each time.
+    Begins with the first that is not None. moved: is read anew at each look, so it must hold whatever is moved now.
     """
     loop = asyncio.get_running_loop()
     tree, ephemeral = Tree(root), ephemeral_range()
-    start = since = loop.time()
+    start = since = told_at = loop.time()
     told: Found | Several | None = None
-    now_is: Found | Several | None = None
+    seen: Found | Several | None = None
     while True:
         now = loop.time()
-        looked = decide(opened(tree.listening(now), moved), offered, ephemeral)
-        if not _same(looked, now_is):
+        sure = told.open.port if isinstance(told, Found) and now - told_at >= _SURE_SECONDS else None
+        looked = decide(opened(tree.listening(now), moved), offered, ephemeral, sure)
+        if not _same(looked, seen):
             since = now
-        now_is = looked
-        if not _same(now_is, told) and (_is_sure(now_is, offered) or now - since >= _STILL_SECONDS):
-            told = now_is
+        seen = looked
+        if not _same(seen, told) and (_is_offered(seen, offered) or now - since >= _STILL_SECONDS):
+            if _reached(seen)[:1] != _reached(told)[:1]:
+                told_at = now
+            told = seen
             yield told
-        settled = _same(now_is, told) and (told is not None or loop.time() - start > _LATE_SECONDS)
+        settled = _same(seen, told) and (told is not None or now - start > _LATE_SECONDS)
         await asyncio.sleep(_SELDOM_SECONDS if settled else _OFTEN_SECONDS)
 
 
+def _listed(ports: Collection[Open]) -> str:
+    return ", ".join(f"{each.port} by {proc.described(each.process)}" for each in ports)
+
+
 def _reached_at(address: str) -> str:
-    parsed = ip_address(address)
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    return LOOPBACK if address in _EVERYWHERE or str(mapped) == LOOPBACK else str(mapped)
+    address = address.removeprefix("::ffff:")  # an IPv4 address on an IPv6 socket (RFC 4291, 2.5.5.2)
+    return LOOPBACK if address in _EVERYWHERE else address
 
 
-def _is_sure(where: Found | Several | None, offered: int) -> bool:
+def _is_offered(where: Found | Several | None, offered: int) -> bool:
     return isinstance(where, Found) and where.open.port == offered
 
 
 def _same(one: Found | Several | None, other: Found | Several | None) -> bool:
     """Whether both lead to the same ports; which of several workers holds one does not matter."""
-    return _reached(one) == _reached(other)
+    return type(one) is type(other) and _reached(one) == _reached(other)
 
 
-def _reached(where: Found | Several | None) -> Collection[tuple[int, int, str]]:
-    ports = () if where is None else where.open if isinstance(where, Several) else (where.open,)
+def _reached(where: Found | Several | None) -> list[tuple[int, int, str]]:
+    if where is None:
+        return []
+    ports = where.open if isinstance(where, Several) else (where.open, *where.beside)
     return [(each.port, each.target, each.address) for each in ports]

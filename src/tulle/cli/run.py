@@ -131,9 +131,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 def _print_unit(ctx: click.Context, config: AgentConfig) -> None:
     from tulle.cli import systemd
 
-    capture = ctx.params.get("capture") or "auto"
     try:
-        click.echo(systemd.unit(config, systemd.given_options(ctx), capture, systemd.here()))
+        click.echo(systemd.unit(config, systemd.given_options(ctx), systemd.here()))
     except ValueError as error:
         raise Mistakes([f"--systemd: {error}"]) from error
 

@@ -44,13 +44,13 @@ class Place:
     is_root: bool
 
 
-def unit(config: AgentConfig, options: Sequence[str], capture: str, place: Place) -> str:
+def unit(config: AgentConfig, options: Sequence[str], place: Place) -> str:
     """The whole file. options: those of the command, as they were given. Raises ValueError, with a text for the user."""
-    is_system = place.is_root or capture == "redirect"
+    is_system = place.is_root or config.capture == "redirect"
     name = f"tulle-{config.service}" if config.namespace == "default" else f"tulle-{config.namespace}-{config.service}"
     sections = {
         "Unit": _unit(config),
-        "Service": [*_service(config, options, place, is_system), *_hardening(config, capture, place, is_system)],
+        "Service": [*_service(config, options, place, is_system), *_hardening(config, place, is_system)],
         "Install": [f"WantedBy={'multi-user' if is_system else 'default'}.target"],
     }
     bodies = ["\n".join([f"[{section}]", *lines]) for section, lines in sections.items()]
@@ -138,7 +138,7 @@ def _program(config: AgentConfig, folder: Path) -> Iterable[str]:
     return (str(folder / file), *config.command[1:])
 
 
-def _hardening(config: AgentConfig, capture: str, place: Place, is_system: bool) -> Iterator[str]:
+def _hardening(config: AgentConfig, place: Place, is_system: bool) -> Iterator[str]:
     yield "# No program of the unit gets more rights by sudo or the like."
     yield "NoNewPrivileges=yes"
     yield "LockPersonality=yes"
@@ -146,11 +146,11 @@ def _hardening(config: AgentConfig, capture: str, place: Place, is_system: bool)
     yield "RestrictSUIDSGID=yes"
     yield "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"
     yield "SystemCallArchitectures=native"
-    if capture not in ("auto", "netns"):
+    if config.capture not in ("auto", "netns"):
         yield "RestrictNamespaces=yes"
     if is_system:
-        yield from _rights(capture, place)
-        yield from _files(config, capture, place)
+        yield from _rights(config.capture, place)
+        yield from _files(config, place)
 
 
 def _rights(capture: str, place: Place) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _rights(capture: str, place: Place) -> Iterator[str]:
         yield "ProtectControlGroups=yes"
 
 
-def _files(config: AgentConfig, capture: str, place: Place) -> Iterator[str]:
+def _files(config: AgentConfig, place: Place) -> Iterator[str]:
     folders = [path for path in dict.fromkeys((config.data, str(place.folder))) if path != "/"]
     used = [*folders, sys.executable, *_program(config, place.folder), *place.environment.get("PATH", "").split(":")]
     is_private = not any(Path(text).is_relative_to(shared) for text in used for shared in _SHARED)
@@ -176,7 +176,7 @@ def _files(config: AgentConfig, capture: str, place: Place) -> Iterator[str]:
     yield f"ReadWritePaths={unit_syntax.paths(folders if is_private else (*folders, *_SHARED))}"
     if is_private:
         yield "PrivateTmp=yes"
-    if capture != "netns":
+    if config.capture != "netns":
         yield "ProtectKernelTunables=yes"
     yield "ProtectKernelModules=yes"
     yield "ProtectKernelLogs=yes"
