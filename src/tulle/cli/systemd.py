@@ -176,8 +176,7 @@ def _files(config: AgentConfig, place: Place) -> Iterator[str]:
     yield f"ReadWritePaths={unit_syntax.paths(folders if is_private else (*folders, *_SHARED))}"
     if is_private:
         yield "PrivateTmp=yes"
-    if config.capture != "netns":
-        yield "ProtectKernelTunables=yes"
+    yield "ProtectKernelTunables=yes"
     yield "ProtectKernelModules=yes"
     yield "ProtectKernelLogs=yes"
     yield "ProtectHostname=yes"
