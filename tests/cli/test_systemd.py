@@ -161,20 +161,21 @@ def test_a_system_unit_for_root_has_what_servers_and_the_capture_need_and_no_mor
     assert "CAP_NET_ADMIN" in rights and "CAP_NET_BIND_SERVICE" in rights
     assert not {"CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_TIME"} & set(rights.split())
     assert said["Delegate"] == ["yes"]
-    assert "ProtectControlGroups" not in said and "RestrictNamespaces" not in said
+    assert "ProtectControlGroups" not in said
     assert said["ReadWritePaths"] == ["/var/lib/tulle /srv/app"]
 
 
 def test_a_mode_without_rights_gets_none() -> None:
     said = settings(unit(capture="seccomp"))
     assert "CAP_NET_ADMIN" not in said["CapabilityBoundingSet"][0]
-    assert said["ProtectControlGroups"] == said["RestrictNamespaces"] == ["yes"]
+    assert said["ProtectControlGroups"] == ["yes"]
 
 
 def test_a_network_namespace_may_be_made() -> None:
     said = settings(unit(capture="netns"))
     assert "CAP_SYS_ADMIN" in said["CapabilityBoundingSet"][0]
     assert "RestrictNamespaces" not in said
+    assert settings(unit())["RestrictNamespaces"] == ["yes"]
 
 
 def test_an_ordinary_user_gets_a_unit_of_their_own_manager_with_what_that_one_can_do() -> None:

@@ -146,7 +146,7 @@ def _hardening(config: AgentConfig, place: Place, is_system: bool) -> Iterator[s
     yield "RestrictSUIDSGID=yes"
     yield "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"
     yield "SystemCallArchitectures=native"
-    if config.capture not in ("auto", "netns"):
+    if config.capture != "netns":
         yield "RestrictNamespaces=yes"
     if is_system:
         yield from _rights(config.capture, place)
