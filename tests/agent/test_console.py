@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import time
 from pathlib import Path
 
@@ -51,3 +53,20 @@ def test_a_log_file_that_can_not_be_written_is_said_and_does_no_harm(
     full = Console("text", "b-000001", log_file="/dev/full")
     full.info("lost")  # and nobody is disturbed
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_not_urgent_waits_while_the_program_has_the_terminal() -> None:
+    keys, screen = os.openpty()
+    with open(screen, "w") as stream:
+        console = Console("text", "b-000001", stream)
+        has_terminal = True
+        console.must_wait = lambda: has_terminal
+        for number in range(150):
+            console.info(f"message {number}")
+        console.warning("beware")
+        assert select.select([keys], [], [], 0) == ([], [], [])
+        has_terminal = False
+        console.info("it has ended")
+        lines = os.read(keys, 65536).decode().splitlines()
+    os.close(keys)
+    assert lines == [f"tulle | message {n}" for n in range(51, 150)] + ["tulle | beware", "tulle | it has ended"]

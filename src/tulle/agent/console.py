@@ -1,5 +1,6 @@
 """What the agent tells its user: on stderr, beside the program's own output, or in a file (`--log-file`).
 
+What is not urgent waits while an interactive program has the terminal: it would be written into its screen.
 With a file, standard output and standard error are the program's alone, but for what ends the agent: that is told on
 both, for who starts a program looks there.
 """
@@ -9,8 +10,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
+
+_MOST_WAITING = 100
 
 
 class Console:
@@ -19,11 +24,16 @@ class Console:
     def __init__(
         self, log_format: str, instance: str, stream: TextIO | None = None, *, log_file: str | None = None
     ) -> None:
-        """log_file: is appended to; one that can't be is said on the stream, which is then written to in its place."""
+        """must_wait: to be set; whether the terminal is the program's at the moment.
+
+        log_file: is appended to; one that can't be is said on the stream, which is then written to in its place.
+        """
         self._json = log_format == "json"
         self._instance = instance
         self._stream = stream or sys.stderr
         self._file: TextIO | None = None
+        self._waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
+        self.must_wait: Callable[[], bool] = lambda: False
         if log_file is not None:
             try:
                 self._file = open(log_file, "a", encoding="utf-8")  # noqa: PTH123, SIM115  until the process ends
@@ -31,15 +41,27 @@ class Console:
                 self.warning(f"can't write to --log-file {log_file}: {error.strerror}; messages come here")
 
     def info(self, message: str) -> None:
-        self._write("info", message)
+        self._write_in_time("info", message)
 
     def warning(self, message: str) -> None:
-        self._write("warning", message)
+        self._write_in_time("warning", message)
 
     def error(self, message: str) -> None:
+        self._write_waiting()
         self._write("error", message)
         if self._file:
             self._write("error", message, self._stream)
+
+    def _write_in_time(self, level: str, message: str) -> None:
+        if not self._file and self._stream.isatty() and self.must_wait():
+            self._waiting.append((level, message))
+        else:
+            self._write_waiting()
+            self._write(level, message)
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._write(*self._waiting.popleft())
 
     def _write(self, level: str, message: str, stream: TextIO | None = None) -> None:
         # Whoever read our messages may have gone (`tulle run ... 2>&1 | head`), or the disk may be full: the workload

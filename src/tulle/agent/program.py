@@ -116,6 +116,10 @@ class Program:
         """Whether any of the program's processes is alive, after the program itself has ended."""
         return not self._empty.is_set()
 
+    def has_terminal(self) -> bool:
+        """Whether it is an interactive one that has the user's terminal at the moment."""
+        return self._terminal.is_programs
+
     async def canary(self, seconds: float) -> str | None:
         """Tries the way into the mesh, as the program would go it, before it is started; what is wrong, or None."""
         self._sung = asyncio.get_running_loop().create_future()

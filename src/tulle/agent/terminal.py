@@ -63,6 +63,11 @@ class Terminal:
     def is_there(self) -> bool:
         return self._descriptor >= 0
 
+    @property
+    def is_programs(self) -> bool:
+        """Whether the program has it at the moment."""
+        return self._programs
+
     def program_started(self, group: int, signal_group: Callable[[int], None]) -> None:
         """In the background of the terminal. signal_group: sends a signal to the program's process group."""
         self._group, self._signal = group, signal_group
