@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class Screen:
         for text in (f"{line}\r\n", *shown):
             await self.shows(text)
 
+    async def has_in_front(self, *command: str) -> None:
+        """Waits until the terminal's signals go to that."""
+        await self._until(lambda: command_of(os.tcgetpgrp(self.keys)) == list(command), what=str(command))
+
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self.keys)
         os.close(self.keys)
@@ -126,6 +130,13 @@ def typed(run: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
     return line
 
 
+def command_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
@@ -141,9 +152,12 @@ async def test_an_interactive_shell_has_the_terminal_and_its_own_job_control(
     await screen.enter("tty", "/dev/pts/", "inner> ")
     await screen.enter("sleep 611 &", "[1]", "inner> ")
     await screen.enter("fg", "sleep 611\r\n")
+    await screen.has_in_front("sleep", "611")
     screen.type(CTRL_C)
     await screen.shows("inner> ")
-    await screen.enter("sleep 612", "")
+    await screen.enter("jobs; sleep 612")
+    assert "Running" not in screen.text.rpartition("jobs; ")[2]
+    await screen.has_in_front("sleep", "612")
     screen.type(CTRL_Z)
     await screen.shows("Stopped")
     await screen.enter("kill %1; exec true", "outer> ")
@@ -158,7 +172,7 @@ async def test_a_shell_ends_with_its_exit_code_and_the_terminal_is_the_outer_one
     await screen.enter(typed("env", "PS1=inner> ", "bash", "--norc", "--noprofile", "--noediting", "-i"), "inner> ")
     await screen.enter("exit 3", "outer> ")
     await screen.enter("echo code=$?", "code=3", "outer> ")
-    await screen.enter("cat", "")
+    await screen.enter("cat")
     await screen.enter("hello", "hello")
     screen.type(CTRL_C)
     await screen.shows("outer> ")
@@ -197,6 +211,18 @@ async def test_ctrl_c_at_a_server_ends_it_in_good_order(
     await screen.enter("echo code=$?", "code=130")
 
 
+async def test_a_program_that_leaves_its_process_group_is_ended_all_the_same(
+    screens: Any, typed: Callable[..., str]
+) -> None:
+    code = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); print('ready', flush=True); time.sleep(600)"
+    screen = screens()
+    await screen.shows("outer> ")
+    await screen.enter(typed(sys.executable, "-c", code), "ready")
+    screen.type(CTRL_C)
+    await screen.shows("KeyboardInterrupt")
+    await screen.shows("outer> ")
+
+
 async def test_ctrl_z_at_a_server_stops_it_until_it_is_continued(
     screens: Any, typed: Callable[..., str], control_plane: Any, server: str, until: Until, marked: Any, tmp_path: Path
 ) -> None:
@@ -216,13 +242,6 @@ async def test_ctrl_z_at_a_server_stops_it_until_it_is_continued(
     assert "draining" in control_plane.healths
 
 
-def command_of(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-    except OSError:
-        return []
-
-
 async def test_ctrl_z_at_a_program_that_reads_gives_the_terminal_back_and_fg_returns_it(
     screens: Any, typed: Callable[..., str]
 ) -> None:
@@ -235,7 +254,7 @@ async def test_ctrl_z_at_a_program_that_reads_gives_the_terminal_back_and_fg_ret
         await screen.shows("Stopped")
         await screen.shows("outer> ")
         await screen.enter("echo the outer $((6 * 7))", "the outer 42", "outer> ")
-        await screen.enter("fg", "")
+        await screen.enter("fg")
         await screen.enter(word, f"got {word.upper()}")
     screen.type(CTRL_D)
     await screen.shows("bye")
@@ -249,7 +268,7 @@ async def test_a_background_job_does_not_take_the_terminal(screens: Any, typed: 
     await screen.enter(f"{typed(sys.executable, '-c', READER)} &", "outer> ")
     await screen.shows("ready")
     await until_stopped(screen)
-    await screen.enter("fg", "")
+    await screen.enter("fg")
     await screen.enter("one", "got ONE")
     screen.type(CTRL_C)
     await screen.shows("KeyboardInterrupt")
@@ -311,7 +330,7 @@ async def test_a_program_that_is_killed_leaves_the_terminal_as_it_was(
 
 
 async def test_a_killed_agent_takes_a_program_with_it_that_had_the_terminal(
-    screens: Any, typed: Callable[..., str], marked: Callable[[str], list[int]], tmp_path: Path
+    screens: Any, typed: Callable[..., str], marked: Callable[[str], list[int]], until: Until, tmp_path: Path
 ) -> None:
     screen = screens()
     await screen.shows("outer> ")
@@ -322,4 +341,51 @@ async def test_a_killed_agent_takes_a_program_with_it_that_had_the_terminal(
     os.kill(agent, signal.SIGKILL)
     await screen.shows("Killed")
     await screen.shows("outer> ")
+    # Until the program is gone as well, its read(2) that has begun may still get a line.
+    await until(lambda: marked(f"MARK={tmp_path}") == [screen.shell.pid])
     await screen.enter("echo the outer $((6 * 7))", "the outer 42")
+
+
+# Its child is no orphaned process group, in which the kernel would take no notice of SIGTSTP.
+PARENT = "import subprocess, sys; sys.exit(subprocess.Popen(['sh', '-c', sys.argv[1]], process_group=0).wait())"
+
+
+async def test_without_a_terminal_a_stopped_agent_stops_its_program_as_well(
+    control_plane: Any,
+    run: Callable[..., str],
+    server: str,
+    until: Until,
+    marked: Callable[[str], list[int]],
+    tmp_path: Path,
+) -> None:
+    parent = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", PARENT, f"exec {run(sys.executable, server)}"],
+        env={**os.environ, "PYTHONPATH": SOURCES, "MARK": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    await until(lambda: control_plane.healths[-1:] == ["healthy"])
+    ours = marked(f"MARK={tmp_path}")
+    [program] = [pid for pid in ours if command_of(pid) == [sys.executable, server]]
+    [agent] = [pid for pid in ours if "tulle.agent" in command_of(pid)]
+    os.kill(agent, signal.SIGTSTP)
+    await until(lambda: state_of(program) == "T" and state_of(agent) == "T")
+    os.kill(agent, signal.SIGCONT)
+    await until(lambda: state_of(program) != "T" and state_of(agent) != "T")
+    os.kill(agent, signal.SIGTERM)
+    await until(lambda: parent.poll() is not None)
+    assert parent.returncode == 143
+
+
+async def test_a_terminal_that_is_hung_up_ends_an_interactive_program_and_its_agent(
+    screens: Any, typed: Callable[..., str], marked: Callable[[str], list[int]], until: Until, tmp_path: Path
+) -> None:
+    screen = screens()
+    await screen.shows("outer> ")
+    await screen.enter(typed(sys.executable, "-c", READER), "ready")
+    await screen.enter("one", "got ONE")
+    os.close(screen.keys)
+    screen.keys = os.open("/dev/null", os.O_RDWR)
+    screen.shell.wait()
+    await until(lambda: not marked(f"MARK={tmp_path}"), what="end of all processes")

@@ -196,7 +196,10 @@ class _Reaper:
 
     def _signal(self, word: str, number: int) -> None:
         try:
-            (os.killpg if word == "signal-group" else os.kill)(self._program, number)
+            if word == "signal-group" and os.getpgid(self._program) == self._program:
+                os.killpg(self._program, number)
+            else:  # for it alone, or it has left the group that was made for it
+                os.kill(self._program, number)
         except PermissionError as error:
             print(f"tulle | can't signal the program: {error.strerror}", file=sys.stderr)
 

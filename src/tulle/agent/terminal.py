@@ -75,8 +75,11 @@ class Terminal:
     def program_stopped(self, number: int) -> None:
         """By a signal of job control."""
         if number in (signal.SIGTTIN, signal.SIGTTOU):
-            if self._is_in_front():
-                self._give()
+            front = self._front()
+            if front == os.getpgrp():
+                if self._give():
+                    self._signal(signal.SIGCONT)
+            elif front == self._group:  # it was stopped twice, by two of its processes
                 self._signal(signal.SIGCONT)
             else:  # `tulle run ... &`: the shell that has the terminal is to see its job stopped
                 self._take()
@@ -105,7 +108,7 @@ class Terminal:
         """This process goes on, and so does the program; if that had the terminal, it has it again after `fg`."""
         self._passed_stop = False
         if self._group:
-            if (self._programs or self._claimed) and self._is_in_front():
+            if (self._programs or self._claimed) and self._front() == os.getpgrp():
                 self._give()
             self._signal(signal.SIGCONT)
 
@@ -120,22 +123,26 @@ class Terminal:
             loop.add_signal_handler(signal.SIGTSTP, self.stop)
         self.resume()
 
-    def _is_in_front(self) -> bool:
+    def _front(self) -> int:
+        """The process group that has the terminal."""
         try:
-            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
-        except OSError:  # none, or it was hung up
-            return False
+            return os.tcgetpgrp(self._descriptor)
+        except OSError:  # there is no terminal, or it was hung up
+            return -1
 
-    def _give(self) -> None:
-        """The terminal to the program."""
+    def _give(self) -> bool:
+        """The terminal to the program; whether that was possible."""
         import termios  # for few programs
 
-        with suppress(OSError, termios.error):
+        try:
             self._modes = termios.tcgetattr(self._descriptor)
             if self._programs_modes is not None:
                 self._set(self._programs_modes)
             os.tcsetpgrp(self._descriptor, self._group)
+        except (OSError, termios.error):  # it was hung up, or the program has left its group
+            return False
         self._programs = True
+        return True
 
     def _take(self) -> None:
         """The terminal from the program, if that has it, or a job of it: not from the shell that has this job."""
