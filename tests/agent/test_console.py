@@ -67,6 +67,11 @@ def test_what_is_not_urgent_waits_while_the_program_has_the_terminal() -> None:
         assert select.select([keys], [], [], 0) == ([], [], [])
         has_terminal = False
         console.info("it has ended")
-        lines = os.read(keys, 65536).decode().splitlines()
+        text = ""
+        while not text.endswith("it has ended\r\n"):
+            text += os.read(keys, 65536).decode()
     os.close(keys)
-    assert lines == [f"tulle | message {n}" for n in range(51, 150)] + ["tulle | beware", "tulle | it has ended"]
+    assert text.splitlines() == [f"tulle | message {n}" for n in range(51, 150)] + [
+        "tulle | beware",
+        "tulle | it has ended",
+    ]
