@@ -33,6 +33,20 @@ os.wait()
 time.sleep(float(sys.argv[2]))
 """
 
+OTHER_USERS_DAEMON = """
+import os, sys, time
+with open(sys.argv[1], "w") as file:
+    os.setgid(65534)
+    os.setuid(65534)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            print(os.getpid(), file=file, flush=True)
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+"""
+
 
 @pytest.fixture
 def under(tmp_path: Path) -> Start:
@@ -122,6 +136,84 @@ async def test_a_daemon_that_forks_twice_ends_with_the_program(
         assert await daemon(tmp_path, until) in mark()
     assert mark() == []
     assert not (tmp_path / "proxies" / "a-000001").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+async def test_a_daemon_that_becomes_another_user_ends_with_the_program(
+    under: Start, tmp_path: Path, mark: Callable[[], list[int]], until: Until
+) -> None:
+    async with under(OTHER_USERS_DAEMON, str(tmp_path / "pid")) as program:
+        assert await program.ended() == 0
+        assert program.left_processes
+        assert await daemon(tmp_path, until) in mark()
+    assert mark() == []
+
+
+async def test_a_program_has_several_lives_each_with_its_own_end(under: Start, tmp_path: Path) -> None:
+    code = """
+import os, sys
+with open(sys.argv[1], "a") as file:
+    print("life", file=file)
+lives = len(open(sys.argv[1]).readlines())
+if lives == 2:
+    os.abort()
+sys.exit(lives)
+"""
+    async with under(code, str(tmp_path / "lives")) as program:
+        assert await program.ended() == 1
+        await program.restart()
+        assert await program.ended() == -signal.SIGABRT
+        assert program.exit_code() == 128 + signal.SIGABRT
+        await program.restart()
+        assert await program.ended() == 3
+        assert program.exit_code() == 3
+        await program.gone()
+
+
+async def test_what_a_life_has_left_is_ended_before_the_next(
+    under: Start, tmp_path: Path, until: Until, mark: Callable[[], list[int]]
+) -> None:
+    file = tmp_path / "pid"
+    async with under(DAEMON, str(file), "0") as program:
+        assert await program.ended() == 0
+        first = await daemon(tmp_path, until)
+        assert program.left_processes
+        assert await program.clear()
+        assert not program.left_processes
+        assert first not in mark()
+        file.unlink()
+        await program.start()
+        assert await program.ended() == 0
+        assert program.left_processes
+        second = await daemon(tmp_path, until)
+        await program.restart()
+        assert second not in mark()
+        await program.ended()
+    assert mark() == []
+
+
+async def test_a_program_whose_file_has_gone_has_no_further_life(tmp_path: Path) -> None:
+    file = tmp_path / "program"
+    file.write_text("#!/bin/sh\n")
+    file.chmod(0o755)
+    with agent_folder(tmp_path, "a-000001") as folder:
+        async with under_reaper(str(file), ("program",), dict(os.environ), folder) as program:
+            await program.start()
+            await program.ended()
+            file.rename(tmp_path / "aside")
+            with pytest.raises(AgentError, match="can't run"):
+                await program.restart()
+            (tmp_path / "aside").rename(file)
+            await program.restart()
+            assert await program.ended() == 0
+
+
+async def test_a_stopped_program_is_ended_all_the_same(under: Start, tmp_path: Path, until: Until) -> None:
+    async with under("echo $$ > $0; kill -STOP $$", str(tmp_path / "pid"), file="/bin/sh") as program:
+        pid = await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+        await until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        program.signal(signal.SIGTERM)
+        assert await program.ended() == -signal.SIGTERM
 
 
 async def test_a_program_that_cleans_up_leaves_nothing(under: Start) -> None:

@@ -22,6 +22,7 @@ from tulle.agent.folder import Folder
 from tulle.agent.terminal import Terminal, shared_terminal
 
 NO_CAPTURE: Mapping[str, Any] = {"mode": "none"}
+_MARGIN_SECONDS = 5.0  # for the reaper itself, on a busy machine
 _REAPER = str(Path(__file__).with_name("reaper.py"))
 
 
@@ -124,7 +125,11 @@ class Program:
         """Tries the way into the mesh, as the program would go it, before it is started; what is wrong, or None."""
         self._sung = asyncio.get_running_loop().create_future()
         self._tell(f"canary {seconds}")
-        said = await asyncio.shield(self._sung)
+        try:
+            async with asyncio.timeout(seconds + _MARGIN_SECONDS):
+                said = await self._sung
+        except TimeoutError:
+            return "the check has no end"
         return None if said == "ok" else said
 
     async def start(self) -> None:
@@ -202,7 +207,8 @@ class Program:
         elif word == "empty":
             self._empty.set()
         elif word == "canary":
-            self._sung.set_result(rest)
+            if not self._sung.done():
+                self._sung.set_result(rest)
         elif word == "stopped":
             self._terminal.program_stopped(int(rest))
         else:
