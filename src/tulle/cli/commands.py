@@ -12,6 +12,7 @@ import tulle as package
 COMMANDS = {
     "up": "Start the control plane.",
     "run": "Run a program as an instance of a service.",
+    "dev": "Run all programs of a tulle.yaml or Procfile.",
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",
