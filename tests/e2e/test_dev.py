@@ -29,6 +29,7 @@ class Folder:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh, self.path = mesh, mesh.folder / "project"
         self.path.mkdir()
+        del mesh.env["PYTHONUNBUFFERED"]
 
     def file(self, text: str, name: str = "tulle.yaml") -> None:
         """PYTHON and server.py stand for what they are; the program lies below the folder, so that it can be changed."""
@@ -78,7 +79,7 @@ def place(running: Running, *patterns: str) -> list[int]:
 
 def test_one_command_starts_all_in_order_and_ends_all_in_the_reverse_order(folder: Folder) -> None:
     folder.program("db.py", POLITE + "exec(open('server.py').read())")
-    folder.program("web.py", POLITE + "print('web begins', flush=True); exec(open('server.py').read())")
+    folder.program("web.py", POLITE + "print('web begins'); exec(open('server.py').read())")
     folder.file("""
         env: {GREETING: hello, NAME: all}
         services:
@@ -326,6 +327,26 @@ def test_junk_and_endless_lines_do_not_break_it(folder: Folder) -> None:
     assert b"b.1 | over\n" in text and b'b.1 | {"time": 1' in text and b"b.1 | no end\n" in text
     assert text.count(b"x") >= 64 * 65536
     assert max(map(len, text.splitlines())) < 20_000
+
+
+def test_it_ends_all_when_nobody_reads_any_more(folder: Folder) -> None:
+    folder.file(
+        "services: {b: {command: PYTHON server.py}, talker: {command: sh -c 'while sleep 0.1; do echo x; done'}}"
+    )
+    command = [*TULLE, "dev", "-f", str(folder.path / "tulle.yaml")]
+    with subprocess.Popen(command, env=folder.mesh.env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while b"talker.1 | x" not in process.stdout.readline():
+            pass
+        process.stdout.close()
+        assert process.wait(30) == 0
+
+
+def test_a_control_plane_that_can_not_start_is_told(folder: Folder) -> None:
+    folder.file("services: {b: {command: PYTHON server.py}}")
+    dev = folder.dev("--data", str(folder.path / "tulle.yaml" / "state"))
+    assert dev.wait() == 1
+    assert "Error: the control plane could not be started" in dev.output and "Traceback" not in dev.output
 
 
 def test_as_json_each_line_is_an_object(folder: Folder) -> None:

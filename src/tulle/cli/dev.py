@@ -90,8 +90,8 @@ def command(
         _print_plan(plan, output)
         return
     colours = color == "always" or (color == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    screen = Screen(sys.stdout.buffer, log_format, colours=colours and not no_color)
-    wishes = Wishes(data, watch, exit_on_failure)
+    screen = Screen(sys.stdout.fileno(), log_format, colours=colours and not no_color)
+    wishes = Wishes(data.resolve(), watch, exit_on_failure)
     sys.exit(asyncio.run(develop(plan, wishes, screen)))
 
 

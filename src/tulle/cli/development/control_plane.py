@@ -9,7 +9,7 @@ from pathlib import Path
 from tulle.api.views import ServiceView, StatusView
 from tulle.cli.client import ControlPlane
 from tulle.cli.development import process
-from tulle.cli.development.screen import Screen, agent_line
+from tulle.cli.development.screen import Screen, told_apart
 from tulle.cli.exits import Failed, Unreachable
 
 NAME = "up"
@@ -88,7 +88,8 @@ class MeshControlPlane:
         return True
 
     def _hear(self, line: bytes) -> None:
-        if (said := agent_line(line)) is not None:
+        words, said = told_apart(line)
+        if words or said is None:
+            self._screen.program(NAME, words)
+        if said is not None:
             self._screen.tulle(NAME, said.level, said.message)
-        else:
-            self._screen.program(NAME, line)

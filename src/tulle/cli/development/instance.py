@@ -10,7 +10,8 @@ from pathlib import Path
 from tulle.aio.changes import Changes
 from tulle.cli.development import process, run_options
 from tulle.cli.development.plan import Service
-from tulle.cli.development.screen import Screen, agent_line
+from tulle.cli.development.screen import Screen, told_apart
+from tulle.cli.exits import FAILED
 from tulle.model.workload import Health
 
 # As the agent has it: a program that has not listened by then probably only calls others.
@@ -78,11 +79,17 @@ class Instance:
         options = [*service.options, "--data", str(self._data), "--log-format", "json"]
         if service.restart is not None and run_options.known("--restart"):
             options += ["--restart", service.restart]
-        self._process = await process.start(
-            *("run", service.name, *options, "--", *service.command),
-            folder=service.folder,
-            environment=service.environment,
-        )
+        try:
+            self._process = await process.start(
+                *("run", service.name, *options, "--", *service.command),
+                folder=service.folder,
+                environment=service.environment,
+            )
+        except OSError as error:
+            self._screen.say(f"can't run {self.name} in {service.folder}: {error.strerror}", "error")
+            self.code = FAILED
+            self._changes.touch(STATE)
+            return
         self._following = asyncio.create_task(self._follow(self._process), name=self.name)
         self._changes.touch(STATE)
 
@@ -121,11 +128,12 @@ class Instance:
         self._changes.touch(STATE)
 
     def _hear(self, line: bytes) -> None:
-        said = agent_line(line, self.service.name)
+        words, said = told_apart(line, self.service.name)
+        if words or said is None:
+            self._screen.program(self.name, words)
         if said is None:
-            self._screen.program(self.name, line)
             return
         self._screen.tulle(self.name, said.level, said.message)
-        if said.instance != self.id and said.instance:
+        if said.instance and said.instance != self.id:
             self.id = said.instance
             self._changes.touch(STATE)

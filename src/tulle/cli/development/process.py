@@ -16,6 +16,9 @@ _GUARD = str(Path(__file__).with_name("guard.py"))
 # What a service manager has told `tulle dev` is not for its children.
 _OURS_ALONE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
+# Python keeps what it prints to a pipe until there are 8 KB of it.
+_UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+
 
 async def start(
     *arguments: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
@@ -26,7 +29,7 @@ async def start(
         *(sys.executable, "-I", "-S", _GUARD, str(os.getpid())),
         *(sys.executable, "-P", "-m", "tulle", *arguments),
         cwd=folder,
-        env={**inherited, **(environment or {})},
+        env={**_UNBUFFERED, **inherited, **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,  # one pipe, so that the order of lines is kept

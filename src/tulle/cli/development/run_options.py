@@ -11,7 +11,7 @@ from tulle.cli import run
 from tulle.model.names import label_problem
 
 
-def mistakes_in(options: Sequence[str], name: str = "service") -> list[str]:
+def mistakes_in(options: Sequence[str], name: str = "it") -> list[str]:
     """What `tulle run NAME OPTIONS... -- PROGRAM` would say, without the option's own name before it."""
     if name.startswith("-") and (problem := label_problem("service name", name)):
         return [problem]  # it would be taken for an option

@@ -126,8 +126,8 @@ class _Loop:
     async def _tell_when_ready(self) -> None:
         services = self._services.values()
         await self._changes.until(STATE, lambda: all(running.is_ready for running in services))
-        count = sum(len(running.instances) for running in services)
-        self._screen.say(f"all is up: {count} program{'s' if count > 1 else ''}. Ctrl-C ends it")
+        if count := sum(instance.runs for running in services for instance in running.instances):
+            self._screen.say(f"all is up: {count} program{'s' if count > 1 else ''}. Ctrl-C ends it")
 
     async def _watch(self) -> None:
         from tulle.cli.development import watching  # only now: its library takes its time
@@ -162,6 +162,7 @@ class _Loop:
             await asyncio.wait(ends)
             await self._control_plane.end()
             hurrying.cancel()
+        self._screen.say("all has ended")
 
     async def _hurry(self, hurried: asyncio.Event) -> None:
         """The first wish for the end may have led here; the next one hurries, the one after it kills."""

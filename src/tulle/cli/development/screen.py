@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from contextlib import suppress
 
 import click
 import msgspec
@@ -21,6 +22,9 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _OTHER_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 
 
+_AGENT_BEGINS = b'{"time": '
+
+
 class AgentLine(Struct):
     """What an agent says with `--log-format json` (tulle.agent.console); the control plane's lines have no `instance`."""
 
@@ -30,23 +34,26 @@ class AgentLine(Struct):
     instance: str = ""
 
 
-def agent_line(line: bytes, service: str = "") -> AgentLine | None:
-    """The line of a `tulle` process, an instance of `service`; None if it is its program's, which may write JSON too."""
-    if line.startswith(b'{"time": '):
-        try:
-            said = msgspec.json.decode(line, type=AgentLine)
-        except msgspec.MsgspecError:
-            return None
-        return said if not service or said.instance.startswith(f"{service}-") else None
+def told_apart(line: bytes, service: str = "") -> tuple[bytes, AgentLine | None]:
+    """What a program says in a line, and what the `tulle` process around it does, an instance of `service`.
+
+    They share a pipe. What a program says last may have no end, and the agent's line then follows in the same one.
+    """
+    at = line.rfind(_AGENT_BEGINS)
+    if at >= 0:
+        with suppress(msgspec.MsgspecError):
+            said = msgspec.json.decode(line[at:], type=AgentLine)
+            if not service or said.instance.startswith(f"{service}-"):  # else it is a program's own JSON
+                return line[:at], said
     if line.startswith(b"tulle | "):
-        return AgentLine(time.time(), "info", line.removeprefix(b"tulle | ").decode(errors="replace"))
-    return None
+        return b"", AgentLine(time.time(), "info", line.removeprefix(b"tulle | ").decode(errors="replace"))
+    return line, None
 
 
 class Screen:
-    """Writes `service-b.1 | text`. gone: called when nobody reads any more."""
+    """Writes `service-b.1 | text` to a file descriptor. gone: called when nobody reads any more."""
 
-    def __init__(self, out: BinaryIO, log_format: str, *, colours: bool) -> None:
+    def __init__(self, out: int, log_format: str, *, colours: bool) -> None:
         self.gone: Callable[[], None] = lambda: None
         self._out = out
         self._json = log_format == "json"
@@ -98,10 +105,11 @@ class Screen:
     def _put(self, text: str) -> None:
         if self._broken:
             return
+        rest = memoryview(text.encode("utf-8", "replace"))
         try:
-            self._out.write(text.encode("utf-8", "replace"))
-            self._out.flush()
-        except (OSError, ValueError):
+            while rest:
+                rest = rest[os.write(self._out, rest) :]
+        except OSError:
             self._broken = True
             self.gone()
 

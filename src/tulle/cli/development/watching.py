@@ -20,7 +20,9 @@ async def changes(plan: Plan, data: Path, *, polling: bool = False) -> AsyncIter
 
     A file that was read for the plan counts for "". data: the state folder, which changes all the time.
     """
-    paths = {path for service in plan.services for path in service.watch} | {path.parent for path in plan.read}
+    watched = {path for service in plan.services for path in service.watch} | set(plan.read)
+    # A file's folder rather than the file: editors put a new one in its place.
+    paths = {path if path.is_dir() else path.parent for path in watched}
     roots = [path for path in sorted(paths) if not any(parent in paths for parent in path.parents)]
 
     def counts(_: Change, path: str) -> bool:
