@@ -50,7 +50,7 @@ class _Loop:
         self._asked = 0
         self._control_plane = MeshControlPlane(wishes.data, screen)
         # Where files are watched, it is the next change that is waited for: the same program would fail again.
-        restart = "no" if wishes.watch else "on-failure"
+        restart = "no" if wishes.watch or wishes.exit_on_failure else "on-failure"
         self._services = {
             service.name: RunningService(
                 structs.replace(service, restart=service.restart or restart),
