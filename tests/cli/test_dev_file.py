@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tulle.cli.development import run_options
 from tulle.cli.development.dotenv import read_dotenv
 from tulle.cli.development.plan import Plan, Service, cycles
 from tulle.cli.development.procfile import read_procfile
@@ -84,6 +86,12 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
     assert "*.txt" in b.ignore and "*.log" in b.ignore
 
 
+@pytest.mark.skipif(not run_options.known("--capture"), reason="`tulle run` has no choice of captures yet")
+def test_capture_is_passed_on_only_when_given() -> None:
+    assert one("services: {b: {command: x, capture: none}}").options == ("--capture", "none")
+    assert "services.b.capture: 'psychic' is not one of" in mistakes("services: {b: {command: x, capture: psychic}}")[0]
+
+
 def test_services_come_after_what_they_need_else_as_they_are_written() -> None:
     text = "services: {a: {command: x, depends_on: [d, c]}, b: {command: x}, c: {command: x}, d: {command: x}}"
     assert [service.name for service in plan(text).services] == ["b", "c", "d", "a"]
@@ -137,19 +145,29 @@ def test_circles_are_found_wherever_they_are() -> None:
     assert cycles({"a": ["b", "c"], "b": ["c"], "c": []}) == []
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="services: {a,b}[]command-&*!\n\"'#|>\t\0"))
 def test_no_text_whatever_makes_the_reader_fail_otherwise(text: str) -> None:
     found, wrong = read_tulle_yaml(HERE / "tulle.yaml", text, "tulle.yaml")
     assert wrong or found.services
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v)))
-def test_no_value_whatever_of_any_field_makes_it_fail_otherwise(value: Any) -> None:
-    import yaml
+@settings(deadline=None)
+@given(st.sampled_from(list(FIELDS)), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_no_value_whatever_of_any_field_makes_it_fail_otherwise(field: str, value: Any) -> None:
+    text = yaml.safe_dump({"services": {"a": {"command": "x", field: value}}})
+    read_tulle_yaml(HERE / "tulle.yaml", text, "tulle.yaml")
 
-    for field in FIELDS:
-        text = yaml.safe_dump({"services": {"a": {"command": "x", field: value}}})
-        read_tulle_yaml(HERE / "tulle.yaml", text, "tulle.yaml")
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        'folder: "~nobody-of-that-name"', 'folder: "a\\0b"', 'env: {A: "\\0"}', 'command: ["a\\0"]', f"replicas: {'9' * 5000}",
+        "watch: ~nobody-of-that-name", "replicas: {a: b}", "? [a, b]\n    : c", "<<: {command: x}",
+    ],
+)  # fmt: skip
+def test_nasty_values_are_mistakes_like_others(fields: str) -> None:
+    assert mistakes(f"services:\n  a:\n    {fields}\n")
 
 
 DOTENV = r"""# comment

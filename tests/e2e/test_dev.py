@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from running import PROGRAMS, TULLE, Mesh, Running, command_line, wait_for
+from tulle.cli.development import run_options
 
 PYTHON = sys.executable
 POLITE = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (print('bye'), sys.exit(0))); "
@@ -305,6 +306,21 @@ def test_a_change_of_the_file_itself_is_told_to_need_a_new_start(folder: Folder)
     says(dev, "tulle.yaml has changed, which counts after a new start")
     assert instances(folder, "b") == before
     assert dev.stop() == 0
+
+
+@pytest.mark.skipif(not run_options.known("--restart"), reason="`tulle run` starts no program again yet")
+def test_a_program_that_fails_is_started_again_unless_its_files_are_watched(folder: Folder) -> None:
+    folder.program("once.py", "import os; os.path.exists('there') or (open('there', 'w'), os._exit(3))")
+    folder.file("services: {b: {command: sh -c 'PYTHON once.py && exec PYTHON server.py'}}")
+    dev = folder.dev()
+    up(dev)
+    assert dev.stop() == 0
+    (folder.path / "there").unlink()
+    watching = folder.dev("--watch")
+    says(watching, "b.1 has failed with exit code 3; a change of its files starts it again")
+    (folder.path / "once.py").touch()
+    wait_for("it is healthy", lambda: folder.mesh.healthy("b") == 1)
+    assert watching.stop() == 0
 
 
 def test_junk_and_endless_lines_do_not_break_it(folder: Folder) -> None:

@@ -102,7 +102,7 @@ def _plan(given: str | None) -> Plan:
         raise Failed(
             f"there is no {', '.join(_FILES[:-1])} or {_FILES[-1]} here. A tulle.yaml to begin with:\n{_EXAMPLE}"
         )
-    file = Path(shown).expanduser().resolve()
+    file = Path(shown).resolve()
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 else:
     _Fastest = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_LONG = 20  # digits, more than which no number of ours has
 _TAG = "tag:yaml.org,2002:"
 _NULL, _BOOL, _INT, _FLOAT, _TEXT = (_TAG + kind for kind in ("null", "bool", "int", "float", "str"))
 _KINDS = {_NULL: "nothing", _BOOL: "a boolean", _INT: "a number", _FLOAT: "a number", _TEXT: "a text"}
@@ -151,11 +152,19 @@ class Value:
         if not isinstance(self.node, yaml.ScalarNode) or self.is_null:
             self.wrong('write a text; an empty one is ""' if self.is_null else f"write a text; here is {self._kind}")
             return None
-        return str(self.node.value)
+        text = str(self.node.value)
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            self.wrong("it has a character that no program can be given")
+            return None
+        return text
 
     def integer(self, least: int, most: int) -> int | None:
         text = str(self.node.value)
-        if self.node.tag == _INT and least <= (number := int(text, 0 if text[1:2] in ("o", "x") else 10)) <= most:
+        if (
+            self.node.tag == _INT
+            and len(text) < _LONG
+            and least <= (number := int(text, 0 if text[1:2] in ("o", "x") else 10)) <= most
+        ):
             return number
         self.wrong(f"write a number from {least} to {most}{self._instead}")
         return None

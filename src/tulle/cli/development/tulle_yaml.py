@@ -5,6 +5,7 @@ What `tulle run` checks is left to it (run_options.py), and where a value stands
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -126,7 +127,7 @@ class _Reader:
     def folder(self, value: Value) -> Path | None:
         if (text := value.text()) is None:
             return None
-        folder = self._base / Path(text).expanduser()
+        folder = _below(self._base, text)
         if not folder.is_dir():
             value.wrong(f"there is no folder {text} beside {self._mistakes.file}")
             return None
@@ -137,7 +138,7 @@ class _Reader:
         for item in value.items():
             if (text := item.text()) is None:
                 continue
-            path = self._base / Path(text).expanduser()
+            path = _below(self._base, text)
             if not path.is_file():
                 item.wrong(f"there is no file {text} beside {self._mistakes.file}")
                 continue
@@ -166,7 +167,7 @@ class _Reader:
         for item in value.items():
             if (text := item.text()) is None:
                 continue
-            path = folder / Path(text).expanduser()
+            path = _below(folder, text)
             if path.exists():
                 yield path.resolve()
             else:
@@ -208,6 +209,10 @@ FIELDS: dict[str, Callable[[_Reader, Value], object]] = {
     "version": _Reader.option,
     "labels": _Reader.labels,
 }
+
+
+def _below(folder: Path, text: str) -> Path:
+    return folder / os.path.expanduser(text)  # noqa: PTH111  pathlib's own fails where there is no such user
 
 
 def _environment(value: Value | None) -> dict[str, str]:
