@@ -10,6 +10,7 @@ import traceback
 from tulle.agent import config, key_making
 from tulle.agent.console import Console
 from tulle.agent.exits import AGENT_FAILED, AgentError, of_signal
+from tulle.agent.limits import raise_open_files
 from tulle.agent.notify_systemd import service_manager
 
 
@@ -17,8 +18,9 @@ def main() -> int:
     """Runs the workload; the exit code."""
     settings = config.from_argv(sys.argv[1:])
     proxy = f"{settings.service}-{os.urandom(3).hex()}"
-    console = Console(settings.log_format, proxy)
+    console = Console(settings.log_format, proxy, log_file=settings.log_file)
     manager = service_manager(os.environ)
+    open_files = raise_open_files()
     maker = key_making.begin(settings, proxy)
     try:
         # Imported only now: that takes as long as half of the keys, and begins together with them.
@@ -28,7 +30,7 @@ def main() -> int:
         from tulle.agent.supervisor import supervise
 
         become_subreaper()
-        return asyncio.run(supervise(settings, proxy, maker, console, manager))
+        return asyncio.run(supervise(settings, proxy, maker, console, manager, open_files))
     except KeyboardInterrupt:  # before signals are handled
         return of_signal(signal.SIGINT)
     except Exception as error:

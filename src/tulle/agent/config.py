@@ -17,12 +17,13 @@ DEFAULT_SERVICE_PORT = 80
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A service port. target: where the program listens; None: on $PORT, which the agent chooses."""
+    """A service port. target, address: where the program listens; None: on $PORT, which the agent chooses."""
 
     number: int
     target: int | None = None
     protocol: str = "http"
     name: str = ""
+    address: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class AgentConfig:
     drain_seconds: how long requests in flight may take once it ends; grace_seconds: how long the program may take
     after that.
     restart: whether a program that has ended is started again, a policy of `restarts`.
-    log_format: `text` or `json`. capture: how the program's connections come to its sidecar, one of `capture.choose`.
+    log_format: `text` or `json`. log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of `capture.choose`.
     """
 
     service: str
@@ -51,6 +52,7 @@ class AgentConfig:
     drain_seconds: float = 30.0
     grace_seconds: float = 10.0
     log_format: str = "text"
+    log_file: str | None = None
     capture: str = "auto"
     restart: str = "no"
 

@@ -25,6 +25,8 @@ class Health:
     def __init__(self) -> None:
         self._program = STARTING
         self._sidecar_is_live = False
+        self._sidecar_has_its_door = True
+        self._has_served = False
         self._leaving: str | None = None
         self._changed = asyncio.Event()
 
@@ -32,8 +34,10 @@ class Health:
     def value(self) -> str:
         if self._leaving:
             return self._leaving
-        if self._program == HEALTHY and not self._sidecar_is_live:
-            return UNHEALTHY
+        if self._program == HEALTHY:
+            if not (self._sidecar_is_live and self._sidecar_has_its_door):
+                return UNHEALTHY if self._has_served else STARTING
+            self._has_served = True
         return self._program
 
     def program_is(self, health: str) -> None:
@@ -42,6 +46,11 @@ class Health:
 
     def sidecar_is_live(self, live: bool) -> None:
         self._sidecar_is_live = live
+        self._changed.set()
+
+    def sidecar_has_its_door(self, has: bool) -> None:
+        """Whether the sidecar takes calls for what is offered now."""
+        self._sidecar_has_its_door = has
         self._changed.set()
 
     def leave(self, health: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tulle.agent import proc
 from tulle.agent.config import DEFAULT_SERVICE_PORT, Port
@@ -121,11 +122,12 @@ def decide(ports: Collection[Open], offered: int, ephemeral: range, sure: int | 
 
 def service_ports(found: Open, offered: int) -> tuple[Port, ...]:
     """The service's ports that follow from where its program listens."""
-    if found.port == offered or found.port == DEFAULT_SERVICE_PORT:
-        return (Port(DEFAULT_SERVICE_PORT, found.target),)
+    there = partial(Port, target=found.target, address=found.address)
+    if found.port in (offered, DEFAULT_SERVICE_PORT):
+        return (there(DEFAULT_SERVICE_PORT),)
     if found.port in TCP_PORTS:
-        return (Port(found.port, found.target, "tcp"),)
-    return (Port(found.port, found.target), Port(DEFAULT_SERVICE_PORT, found.target))
+        return (there(found.port, protocol="tcp"),)
+    return (there(found.port), there(DEFAULT_SERVICE_PORT))
 
 
 async def changes(root: int, offered: int, moved: Mapping[int, int]) -> AsyncGenerator[Found | Several | None]:

@@ -20,6 +20,11 @@ class Offer:
     capture: str
 
     @property
+    def address(self) -> str:
+        """Where on loopback it listens."""
+        return self.ports[0].address if self.ports else LOOPBACK
+
+    @property
     def targets(self) -> tuple[int, ...]:
         """Where the program listens, each port once, the most important first."""
         return tuple(dict.fromkeys(port.target for port in self.ports if port.target is not None))
@@ -28,7 +33,13 @@ class Offer:
 def description(config: AgentConfig, proxy: str, ports: Ports, offer: Offer, health: str) -> dict[str, Any]:
     """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON."""
     service_ports = [
-        {"number": port.number, "target": port.target, "protocol": port.protocol, "name": port.name}
+        {
+            "number": port.number,
+            "target": port.target,
+            "protocol": port.protocol,
+            "name": port.name,
+            "address": port.address,
+        }
         for port in offer.ports
     ]
     workload = {

@@ -178,6 +178,7 @@ class _Reaper:
         """In the child: becomes the program."""
         step = "capture"
         try:
+            self._limit_open_files()
             self._enter()
             # Python ignores these, the agent the last, and exec would hand that on.
             for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
@@ -188,6 +189,15 @@ class _Reaper:
             os.write(errors, f"{getattr(error, 'errno', None) or 0} {step}".encode())
             if not isinstance(error, OSError):
                 raise
+
+    def _limit_open_files(self) -> None:
+        """In the child: to what the user had, which the agent has raised for itself."""
+        import json  # these are for the child alone
+
+        from tulle.agent.limits import limit_open_files
+
+        if (soft := json.loads(self._plan).get("open_files")) is not None:
+            limit_open_files(soft)
 
     def _enter(self) -> None:
         """In the child: from here on its traffic is captured."""

@@ -15,18 +15,17 @@ from tulle.agent.listening import Several, changes, service_ports
 from tulle.agent.offer import Offer
 from tulle.agent.ports import Ports
 
-Tell = Callable[[Offer], None]
-
 
 class Serving:
     """The offer as it is now. Without `--port` the program is expected on $PORT until it is found elsewhere."""
 
     def __init__(self, config: AgentConfig, ports: Ports, console: Console) -> None:
         self._is_given = bool(config.ports)
-        self._offered = ports.program
-        self._ports = tuple(
+        self._expected_at = ports.program
+        self._given = tuple(
             replace(port, target=ports.program if port.target is None else port.target) for port in config.service_ports
         )
+        self._found: tuple[Port, ...] | None = None
         self._capture = candidates(config.capture)[0]
         self._console = console
         self._moved: dict[int, int] = {}
@@ -34,12 +33,13 @@ class Serving:
 
     @property
     def offer(self) -> Offer:
-        return Offer(tuple(replace(port, target=self._host_port(port)) for port in self._ports), self._capture)
+        """What was found is where it really is; what was given, where the capture has moved it."""
+        ports = self._found or tuple(replace(port, target=self._host_port(port)) for port in self._given)
+        return Offer(ports, self._capture)
 
     def captured_by(self, mode: str) -> None:
-        """From now on; what an earlier mode has moved no longer counts."""
+        """From now on."""
         self._capture = mode
-        self._moved.clear()
 
     def hear(self, word: str, rest: str) -> None:
         """Takes in what the capture says of the program: `moved PORT HOST_PORT`, or a `note` for the user."""
@@ -50,20 +50,24 @@ class Serving:
             self._moved[port] = host_port
             self._changed.set()
 
-    async def follow(self, reaper: int, tell: Tell) -> None:
-        """Tells of each new offer, for ever. Raises AgentError when nobody can know which of several ports is meant."""
+    async def follow(self, reaper: int, tell: Callable[[Offer], None]) -> None:
+        """Tells of each new offer, for ever. Raises AgentError when nobody can know which of several ports is meant.
+
+        reaper: the process below which the program is.
+        """
         if self._is_given:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
                 tell(self.offer)
-        async with aclosing(changes(reaper, self._offered, self._moved)) as found:
+        async with aclosing(changes(reaper, self._expected_at, self._moved)) as found:
             async for where in found:
                 if isinstance(where, Several):
                     raise AgentError(str(where))
                 if where is not None:
-                    self._ports = service_ports(where.open, self._offered)
-                    self._moved.clear()  # what was found is where it really is
+                    if where.beside:
+                        self._console.warning(str(where))
+                    self._found = service_ports(where.open, self._expected_at)
                     tell(self.offer)
 
     def _host_port(self, port: Port) -> int | None:

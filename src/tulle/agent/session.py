@@ -79,7 +79,7 @@ class Session:
         """From now on the instance offers this; it is not ready until the control plane says so again."""
         if offer != self._offer:
             self._offer, self._is_ready = offer, False
-            self._health.touch()
+            self._health.sidecar_has_its_door(False)
 
     async def ready(self) -> None:
         """Waits until the control plane says that the sidecar has all it needs for what is offered now."""
@@ -182,7 +182,9 @@ class Session:
                 self._unconfirmed -= 1
                 self._tell_connected()
             # What is said of an earlier offer says nothing of this one.
-            self._is_ready |= bool(message.get("ready")) and self._is_confirmed
+            if message.get("ready") and self._is_confirmed and not self._is_ready:
+                self._is_ready = True
+                self._health.sidecar_has_its_door(True)
             if asked := self._asked.pop(str(message.get("resolved")), None):
                 asked.set_result(message.get("vip"))
             self._propagated = message.get("propagated", self._propagated)

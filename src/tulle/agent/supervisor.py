@@ -44,10 +44,12 @@ _READY_SECONDS = 10.0
 _BYE_SECONDS = 1.0
 
 
-async def supervise(config: AgentConfig, proxy: str, maker: KeyMaker, console: Console, manager: ServiceManager) -> int:
+async def supervise(
+    config: AgentConfig, proxy: str, maker: KeyMaker, console: Console, manager: ServiceManager, open_files: int
+) -> int:
     """Runs the workload to its end; the exit code. Raises AgentError, perhaps within exception groups.
 
-    maker: makes the keys already.
+    maker: makes the keys already. open_files: how many the program may have open, as its user could.
     """
     file = locate(config.command[0])
     control_plane = ControlPlane(Path(config.data))
@@ -80,6 +82,7 @@ async def supervise(config: AgentConfig, proxy: str, maker: KeyMaker, console: C
                 file=file,
                 session=session,
                 console=console,
+                open_files=open_files,
                 hear=serving.hear,
             )
             return await _Life(sidecar, serving).run(ways, credentials.keep_fresh(folder, enrolment))
@@ -188,7 +191,7 @@ class _Life:
         def tell(offer: Offer) -> None:
             workload.session.offer(offer)
             way.prepared.retarget(offer.targets)
-            checks.retarget(offer.targets)
+            checks.retarget(offer.targets, offer.address)
 
         workload.ports.release_programs()
         await workload.program.start()

@@ -53,6 +53,7 @@ class Ways:
     file: str
     session: Session
     console: Console
+    open_files: int
     hear: Callable[[str, str], None]
 
     @asynccontextmanager
@@ -65,10 +66,16 @@ class Ways:
             )
             for note in notes:
                 self.console.warning(note)
-            plan = {**prepared.plan, "proxy": self.settings.proxy, "outbound": self.settings.outbound}
+            plan = {
+                **prepared.plan,
+                "proxy": self.settings.proxy,
+                "outbound": self.settings.outbound,
+                "open_files": self.open_files,
+            }
             program = await stack.enter_async_context(
                 under_reaper(self.file, self.config.command, environment, self.folder, plan, self.hear)
             )
+            self.console.must_wait = program.has_terminal
             if mode not in UNTOUCHED:
                 sockets = prepared.dns_sockets or stack.enter_context(_loopback(self.settings.dns))
                 await stack.enter_async_context(self._resolver(prepared, sockets))

@@ -95,6 +95,7 @@ class _BeforeTheDashes(click.Command):
 )
 @options.data
 @options.log_format
+@click.option("--log-file", metavar="FILE", help="Write the log there: stdout and stderr are the program's alone.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Run a program as an instance of a service.
@@ -153,6 +154,7 @@ def agent_config(
     grace: str,
     data: Path,
     log_format: str,
+    log_file: str | None = None,
     program: Sequence[str],
 ) -> AgentConfig:
     """What the agent is told. Raises Mistakes with all that is wrong with the options."""
@@ -184,6 +186,7 @@ def agent_config(
         drain_seconds=periods[0],
         grace_seconds=periods[1],
         log_format=log_format,
+        log_file=log_file and str(Path(log_file).absolute()),
         capture="netns" if isolate else capture,
         restart=restart,
     )

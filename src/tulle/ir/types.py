@@ -98,11 +98,12 @@ class TcpService(Struct, frozen=True):
 
 
 class InboundPort(Struct, frozen=True, order=True):
-    """One service port of a workload: `target` on loopback is where the program listens."""
+    """One service port of a workload: `target` on `address`, which is loopback, is where the program listens."""
 
     destination: Destination
     target: int
     protocol: Protocol
+    address: str
 
 
 class Inbound(Struct, frozen=True):

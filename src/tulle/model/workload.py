@@ -13,6 +13,8 @@ from msgspec import Struct
 from tulle.model.names import ServiceName
 from tulle.model.spiffe import workload_id
 
+LOOPBACK = "127.0.0.1"
+
 
 class Protocol(StrEnum):
     """How a service port is spoken to; the names are those of Istio's protocol selection."""
@@ -57,12 +59,16 @@ class Health(StrEnum):
 
 
 class ServicePort(Struct, frozen=True, order=True):
-    """A port by which callers name a service, and the port on which this instance's program listens."""
+    """A port by which callers name a service, and the port on which this instance's program listens.
+
+    address: of loopback, where it does so.
+    """
 
     number: int
     target: int
     protocol: Protocol = Protocol.HTTP
     name: str = ""
+    address: str = LOOPBACK
 
 
 class Workload(Struct, frozen=True):

@@ -46,6 +46,8 @@ def _workload_problems(workload: Workload) -> Iterator[str]:
 def _service_port_problems(port: ServicePort) -> Iterator[str]:
     yield from _port_problems("service port", port.number)
     yield from _port_problems(f"the target of service port {port.number}", port.target)
+    if not _is_loopback(port.address):
+        yield f"the program must listen on loopback for service port {port.number}, and {port.address!r} is not that"
     if port.name:
         yield from _label_problems(("port name", port.name))
 
@@ -73,6 +75,13 @@ def _address_problems(text: str) -> Iterator[str]:
         return
     if address.is_unspecified or address.is_multicast:
         yield f"address {text} is not that of one machine: other sidecars can't reach it"
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ip_address(text).is_loopback
+    except ValueError:
+        return False
 
 
 def _port_problems(what: str, port: int) -> Iterator[str]:

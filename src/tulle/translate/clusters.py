@@ -93,7 +93,7 @@ def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
     """
     name = names.inbound_cluster(workload, port.destination.port)
     if port.protocol is Protocol.TCP:
-        return (_loopback(name, port.target, alt_stat_name=names.INBOUND_TCP_STATS),)
+        return (_loopback(name, port, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
         return (_program(name, port, {"http2_protocol_options": {}}, {}),)
     http1 = {"http_protocol_options": _preserve_case()}
@@ -109,11 +109,11 @@ def _program(name: str, port: InboundPort, protocol: dict[str, Any], connections
         explicit_http_config=protocol,
         common_http_protocol_options={"idle_timeout": {"seconds": 1}, **connections},
     )
-    return _loopback(name, port.target, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
+    return _loopback(name, port, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
 
 
-def _loopback(name: str, port: int, **settings: Any) -> Any:
-    return _of_one(name, {"socket_address": {"address": "127.0.0.1", "port_value": port}}, **settings)
+def _loopback(name: str, port: InboundPort, **settings: Any) -> Any:
+    return _of_one(name, {"socket_address": {"address": port.address, "port_value": port.target}}, **settings)
 
 
 def _of_one(name: str, address: dict[str, Any], **settings: Any) -> Any:
