@@ -134,6 +134,9 @@ class _Reaper:
             return
         failure = os.read(reading, 64).decode()  # empty once exec has closed it
         os.close(reading)
+        if failure:
+            os.waitpid(self._program, 0)  # its end is no program's
+            self._program = 0
         self._tell(f"failed {failure}" if failure else f"started {self._program}")
 
     def _check(self, seconds: float) -> None:
