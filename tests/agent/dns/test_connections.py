@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from tulle.agent.dns import connections
-
-Until = Callable[..., Awaitable[Any]]
 
 
 def framed(packet: bytes) -> bytes:

@@ -40,6 +40,7 @@ class Forwarder:
         A nameserver that says that it failed is believed only if no other says anything else.
         """
         servers = tuple(self._nameservers())
+        # The only one is asked twice: a packet may get lost.
         reply = await self._first(servers if len(servers) > 1 else servers * 2, packet, query, by_tcp)
         if reply is None:
             self._troubles.tell(
@@ -51,10 +52,13 @@ class Forwarder:
     async def _first(self, servers: Sequence[str], packet: bytes, query: Query, by_tcp: bool) -> bytes | None:
         """The first good reply. Who was asked before may still answer while the next one is asked."""
         loop = asyncio.get_running_loop()
-        failure = None
+        failure, last = None, ""
         running: set[asyncio.Task[bytes | None]] = set()
         async with asyncio.TaskGroup() as group:
             for server in servers:
+                if failure and server == last:  # it has answered, so nothing was lost
+                    break
+                last = server
                 running.add(group.create_task(self._attempt(server, packet, query, by_tcp), name="dns: nameserver"))
                 end = loop.time() + self._patience
                 while running and (left := end - loop.time()) > 0:
