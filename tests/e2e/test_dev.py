@@ -92,11 +92,12 @@ def test_one_command_starts_all_in_order_and_ends_all_in_the_reverse_order(folde
             command: PYTHON -c "import os; print(os.environ['GREETING'], os.environ['NAME'], os.getcwd())"
             env: {NAME: job}
             depends_on: web
+          last: {command: PYTHON web.py, depends_on: job}
           db: {command: [PYTHON, db.py], replicas: 2, version: v2, labels: {tier: back}, grace: 5s}
     """)
     dev = folder.dev("--data", str(folder.mesh.data), "--no-color")
     up(dev)
-    assert f"job.1 | hello job {folder.path}" in dev.output
+    assert f"job.1  | hello job {folder.path}" in dev.output
     assert (folder.mesh.healthy("db"), folder.mesh.healthy("web")) == (2, 1)
     [instance, _] = (folder.mesh.service("db") or {})["instances"]
     assert (instance["version"], instance["labels"]) == ("v2", {"tier": "back"})
@@ -105,12 +106,8 @@ def test_one_command_starts_all_in_order_and_ends_all_in_the_reverse_order(folde
     assert dev.wait() == 0
     first = place(
         dev,
-        r"db\.1 .*healthy",
-        r"web begins",
-        r"job\.1 has ended",
-        r"web\.1 +\| bye",
-        r"db\.[12] +\| bye",
-        "up .*stopp",
+        *(r"db\.1 .*healthy", r"web\.1 .*web begins", r"job\.1 has ended", r"last\.1 .*web begins"),
+        *(r"last\.1 +\| bye", r"web\.1 +\| bye", r"db\.[12] +\| bye", "up .*stopping"),
     )
     assert first == sorted(first), dev.output
     assert folder.mesh.tulle("status").returncode == 3

@@ -43,11 +43,6 @@ class RunningService:
         """Nothing will change that, but perhaps a change of its files."""
         return self.can_not_start or all(i.is_settled and not i.is_good for i in self.instances)
 
-    @property
-    def is_over(self) -> bool:
-        """All has ended that was started."""
-        return not any(instance.runs for instance in self.instances)
-
     def has_changed(self, what: str) -> None:
         """A file that it watches is another now."""
         self._screen.say(f"{what} has changed: restarting {self.service.name}")
@@ -137,7 +132,16 @@ class RunningService:
 
 
 def dependents(services: Mapping[str, RunningService], name: str) -> list[RunningService]:
-    return [other for other in services.values() if name in other.service.depends_on]
+    """Those that need it, be it through others."""
+    found: dict[str, RunningService] = {}
+    waiting = [name]
+    while waiting:
+        needed = waiting.pop()
+        for other, running in services.items():
+            if needed in running.service.depends_on and other not in found:
+                found[other] = running
+                waiting.append(other)
+    return list(found.values())
 
 
 async def _all_ended(instances: Sequence[Instance]) -> None:
