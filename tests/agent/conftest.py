@@ -113,7 +113,7 @@ class FakeControlPlane:
         """On all sessions."""
         self.says_ready = True
         for writer in self._open:
-            writer.write(b"10\r\n{\"ready\": true}\n\r\n")
+            writer.write(b'10\r\n{"ready": true}\n\r\n')
 
     def says_garbage(self) -> None:
         """On all sessions."""

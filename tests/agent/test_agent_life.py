@@ -238,8 +238,8 @@ async def test_named_ports_are_told_and_given_to_the_program(
     start_agent(sys.executable, server, ports=(Port(8080, number, "http", "web"), Port(9090, number, "grpc")))
     await until(lambda: "healthy" in control_plane.healths)
     assert control_plane.proxies[0]["workloads"][0]["ports"] == [
-        {"number": 8080, "target": number, "protocol": "http", "name": "web"},
-        {"number": 9090, "target": number, "protocol": "grpc", "name": ""},
+        {"number": 8080, "target": number, "protocol": "http", "name": "web", "address": "127.0.0.1"},
+        {"number": 9090, "target": number, "protocol": "grpc", "name": "", "address": "127.0.0.1"},
     ]
     with socket.create_connection(("127.0.0.1", number), timeout=10):
         pass

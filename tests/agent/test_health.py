@@ -151,6 +151,18 @@ async def test_a_program_that_may_only_call_others_is_settled_after_a_while_and_
             task.cancel()
 
 
+def test_an_instance_that_listens_elsewhere_serves_once_its_sidecar_knows_where() -> None:
+    health = Health()
+    health.sidecar_is_live(True)
+    health.sidecar_has_its_door(False)
+    health.program_is(HEALTHY)
+    assert health.value == STARTING
+    health.sidecar_has_its_door(True)
+    assert health.value == HEALTHY
+    health.sidecar_has_its_door(False)
+    assert health.value == UNHEALTHY
+
+
 def test_an_instance_without_its_sidecar_is_unhealthy_and_one_that_leaves_stays_so() -> None:
     health = Health()
     assert health.value == STARTING

@@ -301,13 +301,13 @@ def test_workers_that_share_a_port_are_one_and_loopback_is_preferred() -> None:
 @pytest.mark.parametrize(
     ("found", "ports"),
     [
-        (Open(10002, 10002, "", 1), [Port(80, 10002)]),
-        (Open(80, 80, "", 1), [Port(80, 80)]),
-        (Open(80, 34567, "", 1), [Port(80, 34567)]),
-        (Open(8080, 8080, "", 1), [Port(8080, 8080), Port(80, 8080)]),
-        (Open(8080, 34567, "", 1), [Port(8080, 34567), Port(80, 34567)]),
-        (Open(5432, 5432, "", 1), [Port(5432, 5432, "tcp")]),
-        (Open(6379, 34567, "", 1), [Port(6379, 34567, "tcp")]),
+        (Open(10002, 10002, "127.0.0.1", 1), [Port(80, 10002)]),
+        (Open(80, 80, "127.0.0.1", 1), [Port(80, 80)]),
+        (Open(80, 34567, "127.0.0.1", 1), [Port(80, 34567)]),
+        (Open(8080, 8080, "127.0.0.1", 1), [Port(8080, 8080), Port(80, 8080)]),
+        (Open(8080, 34567, "127.0.0.1", 1), [Port(8080, 34567), Port(80, 34567)]),
+        (Open(5432, 5432, "127.0.0.1", 1), [Port(5432, 5432, "tcp")]),
+        (Open(6379, 34567, "127.0.0.1", 1), [Port(6379, 34567, "tcp")]),
     ],
 )
 def test_the_services_ports_follow_from_the_programs(found: Open, ports: list[Port]) -> None:

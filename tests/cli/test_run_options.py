@@ -35,6 +35,7 @@ def config(**changes: Any) -> AgentConfig:
         "restart": "no",
         "data": Path("/data"),
         "log_format": "text",
+        "log_file": None,
         "program": ["python", "b.py"],
     }
     return agent_config(**{**options, **changes})
@@ -64,6 +65,7 @@ def test_everything_that_is_given_reaches_the_agent() -> None:
         grace="500ms",
         capture="seccomp",
         restart="on-failure",
+        log_file="/var/log/b.log",
         log_format="json",
     ) == AgentConfig(
         service="service-b",
@@ -78,6 +80,7 @@ def test_everything_that_is_given_reaches_the_agent() -> None:
         drain_seconds=90.0,
         grace_seconds=0.5,
         log_format="json",
+        log_file="/var/log/b.log",
         capture="seccomp",
         restart="on-failure",
     )

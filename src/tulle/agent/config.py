@@ -35,8 +35,9 @@ class AgentConfig:
     data: the state folder, absolute. envoy: an Envoy to use instead of the installed one.
     drain_seconds: how long requests in flight may take once it ends; grace_seconds: how long the program may take
     after that.
-    restart: whether a program that has ended is started again, a policy of `restarts`.
-    log_format: `text` or `json`. log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of `capture.choose`.
+    restart: whether a program that has ended is started again, a policy of `restarts`. log_format: `text` or `json`.
+    log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of
+    `capture.choose`.
     """
 
     service: str

@@ -36,12 +36,26 @@ async def after_end(workload: Workload, restarts: Restarts) -> Restarts | None:
     if again:
         pause, restarts = again
         if await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
-            await workload.program.restart()
-            return restarts
+            return await _another_life(workload, restarts)
     # Its Envoy still answers for it.
     workload.health.leave(UNHEALTHY)
     await workload.session.propagated(UNHEALTHY, _CRASH_PROPAGATION_SECONDS)
     return None
+
+
+async def _another_life(workload: Workload, restarts: Restarts) -> Restarts | None:
+    """Starts the program again; one that can't be executed now, as in the middle of a deployment, has failed once more."""
+    try:
+        await workload.program.restart()
+    except AgentError as error:
+        if not (again := restarts.after(error.code, 0)):
+            raise
+        pause, restarts = again
+        workload.console.warning(f"{error}; trying again in {pause:g} s")
+        if not await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
+            return None
+        return await _another_life(workload, restarts)
+    return restarts
 
 
 async def drain(workload: Workload) -> None:

@@ -35,7 +35,9 @@ class Health:
         if self._leaving:
             return self._leaving
         if self._program == HEALTHY:
-            if not (self._sidecar_is_live and self._sidecar_has_its_door):
+            if not self._sidecar_is_live:
+                return UNHEALTHY
+            if not self._sidecar_has_its_door:
                 return UNHEALTHY if self._has_served else STARTING
             self._has_served = True
         return self._program

@@ -154,7 +154,7 @@ def agent_config(
     grace: str,
     data: Path,
     log_format: str,
-    log_file: str | None = None,
+    log_file: str | None,
     program: Sequence[str],
 ) -> AgentConfig:
     """What the agent is told. Raises Mistakes with all that is wrong with the options."""
