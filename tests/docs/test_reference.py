@@ -162,7 +162,9 @@ def test_every_variable_is_told() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     read = set(re.findall(r"\bTULLE_[A-Z_]+", sources)) | set(re.findall(r"environ\.get\(\"(\w+)\"", sources))
     config = AgentConfig("service-b", "/state", ("true",), "service-b")
-    given, _ = program_environment({}, config, "service-b-3fa2c1", Ports(10000, 10001, 10002, 10003, ExitStack()))
+    ports = Ports(10000, 10001, 10002, 10003, ExitStack())
+    given, captured = (program_environment({}, config, "service-b-3fa2c1", ports, m)[0] for m in ("proxy", "seccomp"))
+    read |= set(captured) | set(re.findall(r"GRPC_DNS_RESOLVER", sources))
     told = {name for row in rows(page("environment")) for name in codes(row[0])}
     assert told - {"PATH"} == read | set(given)
     assert given["no_proxy"] in page("environment")

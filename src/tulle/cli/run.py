@@ -60,7 +60,7 @@ class _BeforeTheDashes(click.Command):
     "ports",
     multiple=True,
     metavar="PORT",
-    help="A port of the service, [NAME:]PORT[:TARGET][/PROTOCOL]; may be repeated.  [default: port 80, served on $PORT]",
+    help="A port of the service, [NAME:]PORT[:TARGET][/PROTOCOL]; may be repeated.  [default: where the program listens]",
 )
 @click.option(
     "--health", metavar="PATH", help="Healthy when this path answers 2xx.  [default: when it can be connected to]"
