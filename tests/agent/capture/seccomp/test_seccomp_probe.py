@@ -85,3 +85,13 @@ def test_what_is_prepared_is_told_to_the_reaper_and_the_program(
     assert names == [("127.0.0.53", 15053)] * 2
     assert mode.plan["answers_at"] == ["127.0.0.53"]
     assert [sock.fileno() for sock in mode.dns_sockets] == [-1, -1], "closed after the block"
+
+
+def test_what_the_reaper_imports_for_it_is_little() -> None:
+    """It is there as long as the program."""
+    code = (
+        f"import sys; sys.path.append({SOURCES!r}); import tulle.agent.capture.seccomp_launch;"
+        "print(*{'typing', 'socket', 'asyncio', 'ipaddress', 're', 'json', 'pathlib', 'contextlib'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+    assert (ran.stdout.strip(), ran.stderr) == ("", "")
