@@ -77,7 +77,7 @@ class Ways:
             )
             self.console.must_wait = program.has_terminal
             if mode not in UNTOUCHED:
-                sockets = prepared.dns_sockets or stack.enter_context(_loopback(self.settings.dns))
+                sockets = (*stack.enter_context(_loopback(self.settings.dns)), *prepared.dns_sockets)
                 await stack.enter_async_context(self._resolver(prepared, sockets))
             yield Way(mode, prepared, program)
 

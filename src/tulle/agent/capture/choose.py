@@ -12,7 +12,7 @@ from tulle.agent.capture.mode import Prepared, Settings
 AUTO = "auto"
 MODES = ("redirect", "seccomp", "netns", "proxy", "none")
 # The best first. A namespace of its own changes what a program finds, so that one has to be asked for.
-_LADDER = ("redirect", "proxy")
+_LADDER = ("redirect", "seccomp", "proxy")
 
 DESCRIPTIONS = {
     "redirect": "the kernel redirects its connections to services (cgroup and nftables)",

@@ -37,11 +37,11 @@ def program_environment(
     if mode == "proxy":
         changes, notes = _as_a_proxy(inherited, ports)
     elif mode != "none":
-        changes, notes = _looked_up_as_they_are(inherited)
+        changes, notes = _looked_up_as_they_are({**inherited, **needed})
     environment = {
         **inherited,
-        **changes,
         **needed,
+        **changes,
         "PORT": str(ports.program),
         "TULLE_SERVICE": config.service,
         "TULLE_NAMESPACE": config.namespace,

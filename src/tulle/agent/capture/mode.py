@@ -49,7 +49,7 @@ class Prepared:
     """A mode that is ready for the program to start.
 
     plan: JSON values for the reaper, "mode" among them. environment: what the program needs beside. dns_sockets: bound, on
-    which the agent is to answer. retarget: tells where the program listens, once that is known or changes.
+    which the agent is to answer beside its own on loopback. retarget: tells where the program listens, once that is known or changes.
     renew_nameservers: tells the machine's resolvers when they change. envoy_launch: called in Envoy's new process, right
     before it becomes Envoy.
     """
