@@ -13,11 +13,12 @@ from tulle.agent.ports import LOOPBACK, Ports
 class Offer:
     """ports: the service's, each with the port of this machine on which the program takes it.
 
-    capture: how the program's connections come to its sidecar, a `model.workload.Capture`.
+    capture: how the program's connections come to its sidecar, a `model.workload.Capture`. ipv6: those by IPv6 as well.
     """
 
     ports: tuple[Port, ...]
     capture: str
+    ipv6: bool = False
 
     @property
     def address(self) -> str:
@@ -58,4 +59,5 @@ def description(config: AgentConfig, proxy: str, ports: Ports, offer: Offer, hea
         "outbound_port": ports.outbound,
         "workloads": [workload],
         "capture": offer.capture,
+        "ipv6": offer.ipv6,
     }

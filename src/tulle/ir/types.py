@@ -67,11 +67,12 @@ class VirtualHost(Struct, frozen=True):
 
 
 class Outbound(Struct, frozen=True):
-    """Where a workload's own calls go in, and how they come there."""
+    """Where a workload's own calls go in, and how they come there; ipv6: at ::1 as well."""
 
     route_config: str
     port: int
     capture: Capture
+    ipv6: bool = False
 
 
 class OutboundRoutes(Struct, frozen=True):

@@ -92,7 +92,8 @@ class Proxy(Struct, frozen=True):
     """One sidecar: where its two listeners are, and whom it serves.
 
     address: the IP at which other sidecars reach `inbound_port`, and on which that listener is bound.
-    outbound_port: where the program's own calls go in, always bound to loopback. capture: in which way.
+    outbound_port: where the program's own calls go in, always bound to loopback. capture: in which way. ipv6: whether
+    calls by IPv6 go in at the same port of ::1.
     """
 
     id: str
@@ -101,3 +102,4 @@ class Proxy(Struct, frozen=True):
     outbound_port: int
     workloads: tuple[Workload, ...]
     capture: Capture = Capture.PROXY
+    ipv6: bool = False

@@ -20,7 +20,7 @@ def route_config(workload: Workload) -> str:
 
 def outbound(proxy: Proxy, workload: Workload) -> Outbound:
     """Where the workload's calls go in."""
-    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture)
+    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6)
 
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:

@@ -19,7 +19,6 @@ from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import closed, tcp_proxy
 
 _HTTP = "envoy.extensions.filters.http"
-_LISTENER_FILTERS = "envoy.extensions.filters.listener"
 
 # The only bound on a first call whose name the control plane does not answer; a route sets its own (none) once it is known.
 _UNANSWERED = {"seconds": 30}
@@ -70,35 +69,27 @@ def _proxy(outbound: Outbound) -> dict[str, Any]:
 
 def _captured(outbound: Outbound) -> dict[str, Any]:
     """Connections to the addresses of services. A port that carries TCP has a listener of its own; all others carry HTTP."""
-    chains = [
-        {
-            "name": "services",
-            "filter_chain_match": {
-                "prefix_ranges": [
-                    {"address_prefix": str(NETWORK.network_address), "prefix_len": {"value": NETWORK.prefixlen}}
-                ]
-            },
-            "filters": [_http(outbound)],
-        }
-    ]
-    door: dict[str, Any] = {
-        "listener_filters": [_original_destination(outbound.capture)],
-        "use_original_dst": {"value": True},
-        "filter_chains": chains,
+    network = {"address_prefix": str(NETWORK.network_address), "prefix_len": {"value": NETWORK.prefixlen}}
+    services: dict[str, Any] = {
+        "name": "services",
+        "filter_chain_match": {"prefix_ranges": [network]},
+        "filters": [_http(outbound)],
     }
+    door: dict[str, Any] = {"use_original_dst": {"value": True}, "filter_chains": [services]}
+    if outbound.capture is Capture.SECCOMP:
+        # As a listener filter it would come before the one that `use_original_dst` adds; that one then takes the door itself
+        # for the destination on any machine that tracks connections. The filter that this flag adds comes last.
+        services["use_proxy_proto"] = {"value": True}
+    if outbound.ipv6:
+        address = {"socket_address": {"address": "::1", "port_value": outbound.port}}
+        door["additional_addresses"] = [{"address": address}]
     if outbound.capture is Capture.NETNS:
         # There the sidecar is the only way out; but the loopback that it would reach is the machine's.
-        chains.append({"name": "loopback", "filter_chain_match": {"prefix_ranges": _LOOPBACK}, "filters": [closed()]})
+        door["filter_chains"].append(
+            {"name": "loopback", "filter_chain_match": {"prefix_ranges": _LOOPBACK}, "filters": [closed()]}
+        )
         door["default_filter_chain"] = {"name": "outside", "filters": [tcp_proxy(names.WAY_OUT, "outside")]}
     return door
-
-
-def _original_destination(capture: Capture) -> dict[str, Any]:
-    if capture is Capture.SECCOMP:
-        kind = message(f"{_LISTENER_FILTERS}.proxy_protocol.v3.ProxyProtocol")()
-        return {"name": "envoy.filters.listener.proxy_protocol", "typed_config": pack(kind)}
-    kind = message(f"{_LISTENER_FILTERS}.original_dst.v3.OriginalDst")()
-    return {"name": "envoy.filters.listener.original_dst", "typed_config": pack(kind)}
 
 
 def _http(outbound: Outbound, *, tunnels: bool = False) -> dict[str, Any]:

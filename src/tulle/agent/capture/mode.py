@@ -49,9 +49,9 @@ class Prepared:
     """A mode that is ready for the program to start.
 
     plan: JSON values for the reaper, "mode" among them. environment: what the program needs beside. dns_sockets: bound, on
-    which the agent is to answer beside its own on loopback. retarget: tells where the program listens, once that is known or changes.
-    renew_nameservers: tells the machine's resolvers when they change. envoy_launch: called in Envoy's new process, right
-    before it becomes Envoy.
+    which the agent is to answer beside its own on loopback. retarget: tells where the program listens, once that is known
+    or changes. renew_nameservers: tells the machine's resolvers when they change. envoy_launch: called in Envoy's new
+    process, right before it becomes Envoy. ipv6: whether connections by IPv6 come to the sidecar, at ::1.
     """
 
     plan: dict[str, Any]
@@ -60,3 +60,4 @@ class Prepared:
     retarget: Callable[[Sequence[int]], None] = _nothing
     renew_nameservers: Callable[[Sequence[str]], None] = _nothing
     envoy_launch: Callable[[], None] | None = None
+    ipv6: bool = False

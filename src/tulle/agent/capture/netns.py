@@ -53,6 +53,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
             },
             dns_sockets=tuple(servers),
             envoy_launch=stack.enter_context(doors_given(doors, settings.outbound)),
+            ipv6=any(door.family == socket.AF_INET6 for door in doors),
         )
 
 

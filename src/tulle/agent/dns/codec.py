@@ -9,12 +9,14 @@ import struct
 from dataclasses import dataclass
 
 A, SOA, PTR, ANY = 1, 6, 12, 255
+TRANSFERS = (251, 252)  # of zones, IXFR and AXFR: by TCP alone
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 HEADER = struct.Struct("!6H")  # id, flags, and how many questions, answers, authorities, additional records
 
 _QR, _AA, _RD, _RA, _CD = 0x8000, 0x0400, 0x0100, 0x0080, 0x0010
 _OPCODE, _RCODE = 0x7800, 0x000F
+_TC = 0x02  # of the third byte
 _RECORD = struct.Struct("!HHHIH")  # the name as a pointer, type, class, TTL, length of the data
 _TO_QUESTION = 0xC000 | HEADER.size  # a pointer to the name in the question (4.1.4)
 _LONGEST_NAME, _LONGEST_LABEL = 255, 63
@@ -123,6 +125,11 @@ def is_reply(packet: bytes, id_: int, query: Query) -> bool:
 def is_failure(reply: bytes) -> bool:
     """Whether another nameserver may know better: as the C library sees it."""
     return reply[3] & _RCODE in (SERVFAIL, NOTIMP, REFUSED)
+
+
+def is_truncated(reply: bytes) -> bool:
+    """Whether there is more than fits into a packet (TC)."""
+    return bool(reply[2] & _TC)
 
 
 def _labels(packet: bytes) -> tuple[tuple[bytes, ...], int]:

@@ -1,8 +1,9 @@
 """The machine's nameservers, asked on the program's behalf: the bytes that came, and the bytes that come back.
 
 Only the id is replaced by a random one, and each query has a socket, and so a port, of its own: whoever wants to slip in
-a false answer has to guess both (RFC 5452). UDP goes by UDP and TCP by TCP, so that a truncated answer makes the program
-come again by TCP. One reply a query: zone transfers do not pass.
+a false answer has to guess both (RFC 5452). UDP goes by UDP, so that a truncated answer makes the program come
+again by TCP. What comes by TCP goes by UDP first, and by TCP if that answer is truncated or does not come: a program may
+use TCP where the machine's nameservers do not. One reply a query: zone transfers do not pass.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from tulle.agent.dns import codec
 from tulle.agent.dns.codec import Query
@@ -74,6 +76,15 @@ class Forwarder:
         return failure
 
     async def _attempt(self, server: str, packet: bytes, query: Query, by_tcp: bool) -> bytes | None:
+        if by_tcp and query.type not in codec.TRANSFERS:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience / 2):
+                    reply = await self._asked(server, packet, query, by_tcp=False)
+                    if reply and not codec.is_truncated(reply):
+                        return reply
+        return await self._asked(server, packet, query, by_tcp)
+
+    async def _asked(self, server: str, packet: bytes, query: Query, by_tcp: bool) -> bytes | None:
         id_ = os.urandom(2)
         kind = socket.SOCK_STREAM if by_tcp else socket.SOCK_DGRAM
         try:
