@@ -16,7 +16,7 @@ SERVFAIL, REFUSED = 2, 5
 )
 async def test_what_is_not_of_the_mesh_is_forwarded(dns: Any, name: str, by: str) -> None:
     assert (await dns.ask(name, by=by)).addresses == ["192.0.2.1"]
-    assert [kind for kind, _ in dns.nameserver.got] == [by]
+    assert [kind for kind, _ in dns.nameserver.got] == ["UDP"]
 
 
 @pytest.mark.parametrize("by", ["UDP", "TCP"])
@@ -44,7 +44,16 @@ async def test_a_truncated_answer_makes_the_program_come_again_by_tcp(dns: Any) 
     dns.nameserver.answer = answer
     assert (await dns.ask("www.example.com")).flags & 0x0200
     assert (await dns.ask("www.example.com", by="TCP")).addresses == ["192.0.2.9"]
-    assert [kind for kind, _ in dns.nameserver.got] == ["UDP", "TCP"]
+    assert [kind for kind, _ in dns.nameserver.got] == ["UDP", "UDP", "TCP"]
+
+
+async def test_a_program_may_ask_by_tcp_where_the_nameservers_know_only_one_of_both(serving_dns: Any) -> None:
+    async with serving_dns(patience=0.4) as dns:
+        for missing in ("UDP", "TCP"):
+            dns.nameserver.answer = lambda packet, by, missing=missing: (
+                None if by == missing else dns.nameserver.address(packet, "192.0.2.9")
+            )
+            assert (await dns.ask("www.example.com", by="TCP")).addresses == ["192.0.2.9"]
 
 
 async def test_a_large_answer_passes_by_tcp(dns: Any) -> None:
@@ -59,7 +68,7 @@ async def test_a_nameserver_that_is_silent_is_followed_by_the_next(dns: Any, mak
     async with second.on("127.0.0.2", dns.upstream_port):
         dns.nameservers[:] = ["127.0.0.1", "127.0.0.2"]
         assert (await dns.ask("www.example.com", by=by)).addresses == ["192.0.2.1"]
-    assert (len(dns.nameserver.got), len(second.got)) == (1, 1)
+    assert ({kind for kind, _ in dns.nameserver.got}, len(second.got)) == ({"UDP", by}, 1)
 
 
 @pytest.mark.parametrize("by", ["UDP", "TCP"])
