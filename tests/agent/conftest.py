@@ -120,6 +120,22 @@ class FakeControlPlane:
         for writer in self._open:
             writer.write(b"c\r\nno JSON at a\n\r\n")
 
+    async def restart(self, within: float = 20.0) -> str:
+        """Asks the one agent for a new Envoy; its answer, empty if all is well."""
+        number = 1 + sum("restarted" in line for line in self.heard)
+        data = json.dumps({"restart": number, "within": within}).encode() + b"\n"
+        for writer in self._open:
+            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return str((await wait_until(lambda: [x for x in self.heard if x.get("restarted") == number]))[0]["error"])
+
+    def add_listener(self, name: str, port: int) -> None:
+        """One more for the Envoy of the agent that registered last."""
+        file = self._resources(self.proxies[-1]["id"], "lds")
+        listeners = json.loads(file.read_text())["resources"]
+        aside = file.with_suffix(".new")
+        aside.write_text(json.dumps({"resources": [*listeners, _listener(name, port, _answer(name))]}))
+        aside.replace(file)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open[writer] = asyncio.current_task()
         try:
@@ -370,6 +386,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         status = 200
         if self.path == "/slow":
+            print("the program was called", flush=True)
             time.sleep(1)
         if self.path == "/health":
             status = int((pathlib.Path(__file__).parent / "health").read_text())

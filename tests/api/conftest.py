@@ -109,6 +109,9 @@ class RecordedAgents:
     async def ready(self, proxy: Proxy) -> None:
         await self.in_sync.wait()
 
+    async def settled(self, proxy: str) -> None:
+        await self.in_sync.wait()
+
     async def resolve(self, proxy: str, name: str) -> str | None:
         if name == "slow":
             await asyncio.Event().wait()

@@ -106,7 +106,7 @@ class Agents:
     async def _nobody(self, *anything: Any) -> NoReturn:
         raise AssertionError("no agent is here")
 
-    register = keep_alive = set_health = leave = abandon = ready = resolve = propagated = _nobody
+    register = keep_alive = set_health = leave = abandon = ready = settled = resolve = propagated = _nobody
 
 
 @dataclass(frozen=True)

@@ -256,3 +256,21 @@ def test_a_proxy_that_reconnects_while_it_is_not_registered_loses_nothing() -> N
     assert again.settle().sent == []
     hub.apply(Snapshot(2, {"a1": instance("a1", A, None)}))
     assert not [name for _, name in again.settle().sent if name.startswith("-")]
+
+
+def test_a_new_envoy_of_a_proxy_is_ready_when_it_holds_what_the_old_one_holds() -> None:
+    hub = hub_of(instance("a1", A, None), instance("b1", B))
+    old = EnvoyLike(hub, "a1").settle()
+    for name in ("service-b", "stranger"):
+        old.ask(name)
+    old.settle()
+    new = EnvoyLike(hub, "a1")
+    assert not new.view.ready
+    new.settle()
+    assert new.view.ready
+    assert set(new.held[VHDS]) == {"outbound.a1/_init", host("service-b")}
+    assert TO_B in new.held[CDS]
+    assert TO_B in new.held[EDS]
+    assert not new.learned
+    hub.disconnect(old.view)
+    assert new.view in hub.holders(B)

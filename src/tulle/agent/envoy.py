@@ -1,159 +1,200 @@
-"""One Envoy, kept running: started, asked whether it is ready, started again when it crashes, stopped.
+"""The sidecar's Envoy, kept running: started, started again when it crashes, replaced without a lost call, stopped.
 
-It is a direct child, which the kernel kills when the agent ends, and in a session of its own, so that ctrl-C in a
-terminal does not end it before the program. What it logs is kept, the last of it, and shown when it fails;
-TULLE_DEBUG=1 shows all.
+There is always one current Envoy; one that it has taken over from may answer its last calls beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import quote
 
-from tulle.agent import http1
+from tulle.agent import epoch
 from tulle.agent.console import Console
-from tulle.agent.descendants import die_with_parent
-from tulle.agent.exits import AgentError, of_return_code
+from tulle.agent.epoch import Epoch
+from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
+from tulle.agent.hot_restart import Lineage
+from tulle.agent.race import unless
 
-_OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "-l", "warning")
 _FIRST_TRIES = 3
 _BACK_OFF = (0.1, 5.0)
 _STEADY_SECONDS = 10.0
-_STOP_SECONDS = 2.0
-_POLL_SECONDS = 0.02
-_ADMIN_SECONDS = 1.0
-_LOG_BYTES = 16384
-_LOG_LINES = 12
-_ACTIVE = "http.inbound.downstream_rq_active"
+_DRAIN_POLL_SECONDS = 0.1
+_HAND_OVER_SECONDS = 1.0
+_HAND_OVER_POLL_SECONDS = 0.01
+
+
+class RestartFailed(Exception):
+    """The old Envoy goes on, or a fresh one was started; the message is for the user."""
 
 
 class Envoy:
-    """The sidecar of this agent, in its folder."""
+    """The sidecar of this agent, in its folder.
 
-    def __init__(self, binary: str, folder: Folder, console: Console) -> None:
+    binary: its file. look_up: finds the file anew, for a restart; raises AgentError. drain_seconds: how long calls in
+    flight may take at the Envoy that is replaced.
+    """
+
+    def __init__(
+        self, binary: str, folder: Folder, console: Console, look_up: Callable[[], str], drain_seconds: float
+    ) -> None:
         self._binary = binary
         self._folder = folder
         self._console = console
-        self._log = b""
-        self._pid = 0
+        self._look_up = look_up
+        self._drain_seconds = drain_seconds
         self._watcher: Callable[[int], None] = lambda _: None
         self._launch: Callable[[], None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._lineage: Lineage | None = None
+        self._number = 0
+        self._current: Epoch | None = None
+        self._draining: dict[Epoch, asyncio.Task[None]] = {}
+        self._replacing: asyncio.Task[str] | None = None
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
         """Runs Envoy until cancelled, then stops it.
 
-        on_live: told whether it takes calls, at every change. launch: called in the new process, right before it becomes
+        on_live: told whether it takes calls, at every change. launch: called in each new process, right before it becomes
         Envoy. Raises AgentError if it can't be brought to life the first time.
         """
         self._launch = launch
         pause, tries = _BACK_OFF[0], 0
-        while True:
-            started = asyncio.get_running_loop().time()
-            end = await self._run_once(on_live)
-            tries += 1
-            if not self.live.is_set() and tries >= _FIRST_TRIES:
-                raise AgentError(f"Envoy does not start; it {end}")
-            if asyncio.get_running_loop().time() - started > _STEADY_SECONDS:
-                pause = _BACK_OFF[0]
-            self._console.warning(f"starting Envoy again; it {end}")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _BACK_OFF[1])
+        async with asyncio.TaskGroup() as self._group:
+            while True:
+                started = asyncio.get_running_loop().time()
+                end = await self._run_once(on_live)
+                tries += 1
+                if not self.live.is_set() and tries >= _FIRST_TRIES:
+                    raise AgentError(f"Envoy does not start; it {end}")
+                if asyncio.get_running_loop().time() - started > _STEADY_SECONDS:
+                    pause = _BACK_OFF[0]
+                self._console.warning(f"starting Envoy again; it {end}")
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _BACK_OFF[1])
+
+    async def restart(self, seconds: float) -> None:
+        """Has a new Envoy take over within that time. Raises RestartFailed; cancelling gives up the waiting only."""
+        if self._replacing:
+            raise RestartFailed("a restart of this sidecar is under way already")
+        if not (self._group and self._current and self._lineage and self.live.is_set()):
+            raise RestartFailed("its Envoy is only just starting")
+        if not self._lineage.is_possible:
+            raise RestartFailed("this machine has no /dev/shm to write to, which Envoy needs to hand over to another")
+        self._replacing = self._group.create_task(self._replace(seconds, self._current, self._lineage), name="restart")
+        if problem := await asyncio.shield(self._replacing):
+            raise RestartFailed(problem)
 
     async def active_requests(self) -> int | None:
         """How many requests to the program are in flight; None if Envoy does not answer."""
-        answer = await self._admin(f"/stats?filter={quote(f'^{_ACTIVE}$')}")
-        if answer is None:
-            return None
-        value = answer.rpartition(b":")[2].strip()
-        return int(value) if value.isdigit() else 0
+        counts = [await each.active_requests() for each in self._running]
+        return sum(filter(None, counts)) if any(count is not None for count in counts) else None
 
     def watched_by(self, watcher: Callable[[int], None]) -> None:
-        """From now on `watcher` is told the process id of each Envoy, the present one's at once."""
+        """From now on `watcher` is told the process id of each Envoy, those that run already at once."""
         self._watcher = watcher
-        if self._pid:
-            watcher(self._pid)
+        for each in self._running:
+            watcher(each.pid)
 
     async def _run_once(self, on_live: Callable[[bool], None]) -> str:
-        """One life of Envoy; how it ended."""
+        """One life of Envoy, those that take over included; how it ended."""
         try:
-            process = await self._start()
-        except OSError as error:  # no memory for it, or its file is gone for a moment, as in an upgrade
+            self._lineage = lineage = Lineage(self._folder)
+            self._current, self._number = await self._start(self._binary, lineage, 0), 0
+        except OSError as error:
             return f"can't be run: {error}"
-        self._pid = process.pid
-        self._watcher(self._pid)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read_log(process), name="envoy log")
-                watching = group.create_task(self._watch(on_live), name="envoy readiness")
-                code = await process.wait()
-                watching.cancel()
-            return f"ended with exit code {of_return_code(code)} and said:\n{self._last_words()}"
+            if await unless(self._current.live(), self._current.ended()):
+                self.live.set()
+                on_live(True)
+            while True:
+                current = self._current
+                end = await current.ended()
+                if self._replacing:  # it notices, or another has just taken over
+                    await asyncio.wait([self._replacing])
+                if self._current is current:
+                    return end
         finally:
             on_live(False)
-            self._pid = 0
-            await _stop(process)
+            last, self._current, self._lineage = self._current, None, None
+            await last.stop()
+            lineage.close()
 
-    async def _start(self) -> Process:
-        return await asyncio.create_subprocess_exec(
-            *(self._binary, "--config-path", self._folder.bootstrap.name, *_OPTIONS),
-            cwd=self._folder.path,
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=PIPE,
-            start_new_session=True,
-            preexec_fn=functools.partial(_become, os.getpid(), self._launch),
-        )
+    @property
+    def _running(self) -> list[Epoch]:
+        return [*self._draining, *([self._current] if self._current else [])]
 
-    async def _watch(self, on_live: Callable[[bool], None]) -> None:
-        """Waits until Envoy says that it is live; it stays so until it ends."""
-        while b"LIVE" not in (await self._admin("/ready") or b""):  # noqa: ASYNC110  Envoy can only be asked
-            await asyncio.sleep(_POLL_SECONDS)
-        self.live.set()
-        on_live(True)
+    async def _start(self, binary: str, lineage: Lineage, number: int) -> Epoch:
+        assert self._group
+        options = lineage.options(number, self._drain_seconds)
+        started = await epoch.start(binary, self._folder, options, self._group, self._launch)
+        self._watcher(started.pid)
+        return started
 
-    async def _admin(self, target: str) -> bytes | None:
-        """A GET at Envoy's admin socket; None if it does not answer, or not with 200."""
-        with suppress(OSError):
-            async with asyncio.timeout(_ADMIN_SECONDS), http1.over_unix(self._folder.admin) as connection:
-                await connection.request("GET", target, {})
-                status, body = await connection.response(), await connection.body()
-                return body if status == 200 else None
-        return None
+    async def _replace(self, seconds: float, old: Epoch, lineage: Lineage) -> str:
+        """A new Envoy takes over from `old`; why it did not, or nothing."""
+        new: Epoch | None = None
+        problem = ""
+        try:
+            try:
+                async with asyncio.timeout(seconds):
+                    if self._draining:  # a third one would cut what the first has still to answer
+                        await unless(self._drained(), old.ended())
+                    binary = await asyncio.to_thread(self._look_up)
+                    lineage.forgive()
+                    new = await self._start(binary, lineage, self._number + 1)
+                    if not await unless(new.live(), new.ended(), old.ended()):
+                        problem = f"the new Envoy {await new.ended()}" if new.has_ended else "the old Envoy ended"
+            except TimeoutError:
+                what = "takes no calls" if new else "is not started, as the one before the old has calls to answer,"
+                problem = f"the new Envoy {what} after {seconds:g} s"
+            except (AgentError, OSError) as error:
+                problem = str(error)
+            if old.has_ended:
+                return f"{problem}\nthe sidecar gets a fresh one"
+            if new is None or (problem and not await old.handed_over()):
+                return f"{problem}\nthe old Envoy goes on"
+            await self._handed_over(old)
+            self._take_over(new, old, lineage)
+            successor, new, self._binary = new, None, binary
+            if successor.has_ended:
+                how = await successor.ended()
+                return f"the new Envoy had just taken over when it {how}\nthe sidecar gets a fresh one"
+            return ""
+        finally:
+            self._replacing = None
+            if new:
+                await new.kill()
 
-    async def _read_log(self, process: Process) -> None:
-        assert process.stderr
-        show = os.environ.get("TULLE_DEBUG")
-        while part := await process.stderr.read(4096):
-            self._log = (self._log + part)[-_LOG_BYTES:]
-            if show:
-                sys.stderr.write(part.decode(errors="replace"))
+    def _take_over(self, new: Epoch, old: Epoch, lineage: Lineage) -> None:
+        assert self._group
+        number, self._number, self._current = self._number, self._number + 1, new
+        self._draining[old] = self._group.create_task(self._drain(old, lineage, number), name=f"drain Envoy {old.pid}")
 
-    def _last_words(self) -> str:
-        words, self._log = self._log, b""
-        lines = words.decode(errors="replace").splitlines()[-_LOG_LINES:]
-        return "\n".join(f"  {line}" for line in lines) or "  nothing"
+    async def _handed_over(self, old: Epoch) -> None:
+        """Waits until the old one takes no new connections, which it is told in the moment when the new one is live."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HAND_OVER_SECONDS):
+                while await old.handed_over() is False:  # noqa: ASYNC110  Envoy can only be asked
+                    await asyncio.sleep(_HAND_OVER_POLL_SECONDS)
 
+    async def _drained(self) -> None:
+        await asyncio.wait(list(self._draining.values()))
 
-def _become(agent: int, launch: Callable[[], None] | None) -> None:
-    """In the new process."""
-    die_with_parent(agent)
-    if launch:
-        launch()
-
-
-async def _stop(process: Process) -> None:
-    """Ends Envoy; it exits at once on SIGTERM, whatever is in flight."""
-    for end in (process.terminate, process.kill):
-        if process.returncode is None:
-            with suppress(ProcessLookupError, TimeoutError):
-                end()
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await process.wait()
+    async def _drain(self, old: Epoch, lineage: Lineage, number: int) -> None:
+        """Ends the old one when its last caller has gone, or after a while."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_seconds):
+                    while not old.has_ended and await old.connections() != 0:  # noqa: ASYNC110  the same
+                        await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        finally:
+            await old.stop()
+            del self._draining[old]
+        if self._lineage is lineage:
+            try:
+                lineage.stand_in_for(number)
+            except OSError as error:
+                self._console.warning(f"Envoy may have to be started again soon; can't make a socket for it: {error}")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tulle.agent.exits import AgentError
+from tulle.agent.shared_memory import remove_shared_memory
 
 _STALE_SECONDS = 60.0  # a younger one may just not be locked yet
 
@@ -83,6 +84,7 @@ def writable(place: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
+    remove_shared_memory(str(path))
     if path.exists():
         import shutil  # rarely needed, and large
 

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client on asyncio's streams: one request a connection, over a Unix socket or TCP.
+"""A small HTTP/1.1 client on asyncio's streams, over a Unix socket or TCP.
 
 http.client blocks, and asyncio has none. Enough for the control plane's API, Envoy's admin socket and health checks.
 Whatever goes wrong is an OSError: callers have one thing to catch.
@@ -7,9 +7,11 @@ Whatever goes wrong is an OSError: callers have one thing to catch.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from socket import SO_PEERCRED, SOL_SOCKET
 
 from tulle.aio.unix import short_path
 
@@ -23,10 +25,15 @@ class BadResponse(ConnectionError):
 @asynccontextmanager
 async def over_unix(socket: Path) -> AsyncIterator[Connection]:
     """A connection to a Unix socket, closed after the block."""
+    async with _closing(await unix_connection(socket)) as connection:
+        yield connection
+
+
+async def unix_connection(socket: Path) -> Connection:
+    """A connection to a Unix socket, for the caller to close."""
     with short_path(socket) as path:
         reader, writer = await asyncio.open_unix_connection(path, limit=_LIMIT)
-    async with _closing(Connection(reader, writer)) as connection:
-        yield connection
+    return Connection(reader, writer)
 
 
 @asynccontextmanager
@@ -42,18 +49,33 @@ async def over_tcp(address: str, port: int) -> AsyncIterator[Connection]:
 
 
 class Connection:
-    """One request and its response, in that order; both may also flow at once."""
+    """A request and its response, in that order; both may also flow at once."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._headers: dict[str, str] = {}
 
+    @property
+    def peer(self) -> int:
+        """The process that listens at the other end of a Unix socket (unix(7), SO_PEERCRED)."""
+        credentials = self._writer.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
+        return int.from_bytes(credentials[:4], sys.byteorder)
+
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = b"", host: str = "localhost"
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None = b"",
+        host: str = "localhost",
+        *,
+        keep: bool = False,
     ) -> None:
-        """Sends the request. `body` None: the body follows by `send_chunk`."""
-        framing = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}\r\nConnection: close"
+        """Sends the request. `body` None: the body follows by `send_chunk`. keep: more requests follow."""
+        framing = "Transfer-Encoding: chunked" if body is None else f"Content-Length: {len(body)}"
+        if body is not None and not keep:
+            framing += "\r\nConnection: close"
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", framing, *(f"{k}: {v}" for k, v in headers.items())]
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b""))
         await self._writer.drain()

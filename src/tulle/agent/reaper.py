@@ -8,7 +8,7 @@ It is run by path, `python -I -S reaper.py CONTROL FOLDER MODE PLAN FILE ARGV...
 there as long as the program, so its memory counts. CONTROL is its end of a socket pair with the agent; the end of that
 stream is the end of it all. MODE and PLAN (JSON) choose the launch hook (`capture/launch.py`).
 Lines that come in: `start` (again, once the program has ended), `canary SECONDS`, `clear` (kills what an ended program
-has left), `signal N` (to the program), `signal-group N` (to its process group), `envoy PID`, `keep` (the folder).
+has left), `signal N` (to the program), `signal-group N` (to its process group), `envoy PID` (one more), `keep` (the folder).
 Lines that go out: `started PID`, `failed ERRNO exec` or `failed ERRNO capture`, `stopped N` (by a signal of job
 control), `exited CODE` (as in subprocess), `empty` (nothing of the program is left; if that is so when it exits, both
 lines come at once), `canary ok` or `canary REASON`, and what the launch hook has to tell. Its environment, working
@@ -43,7 +43,7 @@ def main(control: int, folder: str, mode: str, plan: str, file: str, argv: list[
     try:
         reaper.serve()
     finally:
-        reaper.kill_envoy()
+        reaper.kill_envoys()
         if left := kill_children():
             print(f"tulle | can't end the processes {left}", file=sys.stderr)
         reaper.close()
@@ -62,7 +62,7 @@ class _Reaper:
         self._argv = argv
         self._program = 0
         self._canary = _Canary()
-        self._envoy = -1
+        self._envoys: list[int] = []
         self._rest = b""
         self._launch = launch.Launch()
         self._trouble: OSError | None = None
@@ -88,11 +88,11 @@ class _Reaper:
                 elif not self._obey():
                     return
 
-    def kill_envoy(self) -> None:
-        """The kernel sees to that as well, but Envoy might change its parent-death signal."""
-        if self._envoy >= 0:
+    def kill_envoys(self) -> None:
+        """The kernel ends them as well, but by SIGTERM, to which Envoy itself changes its parent-death signal."""
+        for envoy in self._envoys:
             try:
-                signal.pidfd_send_signal(self._envoy, signal.SIGKILL)
+                signal.pidfd_send_signal(envoy, signal.SIGKILL)
             except ProcessLookupError:
                 pass
 
@@ -121,7 +121,7 @@ class _Reaper:
                 self._watch_envoy(int(argument))
             elif word == "keep":
                 self.keeps_folder = True
-                self._forget_envoy()
+                self._forget_envoys()
             elif self._program:
                 self._signal(word, int(argument))
         return bool(data)
@@ -241,16 +241,18 @@ class _Reaper:
             self._tell("\n".join(news))
 
     def _watch_envoy(self, pid: int) -> None:
-        self._forget_envoy()
+        """There may be two, while one takes over from the other."""
+        self._forget_envoys(select.select(self._envoys, [], [], 0)[0])  # those that have ended (pidfd_open(2))
         try:
-            self._envoy = os.pidfd_open(pid)
+            self._envoys.append(os.pidfd_open(pid))
         except ProcessLookupError:
             pass
 
-    def _forget_envoy(self) -> None:
-        if self._envoy >= 0:
-            os.close(self._envoy)
-            self._envoy = -1
+    def _forget_envoys(self, which: list[int] | None = None) -> None:
+        """All, if it is not said which."""
+        for envoy in self._envoys[:] if which is None else which:
+            self._envoys.remove(envoy)
+            os.close(envoy)
 
     def _tell(self, line: str) -> None:
         try:
@@ -313,6 +315,9 @@ def _wake_on_child() -> int:
 def _remove(folder: str) -> None:
     import shutil  # only now: it is large
 
+    from tulle.agent.shared_memory import remove_shared_memory
+
+    remove_shared_memory(folder)
     shutil.rmtree(folder, ignore_errors=True)
     if os.path.exists(folder):
         print(f"tulle | can't remove {folder}", file=sys.stderr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ from tulle.agent import http1
 from tulle.agent.api import ControlPlane, Refused, accepted
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
+from tulle.agent.envoy import RestartFailed
 from tulle.agent.exits import first_of
 from tulle.agent.health import Health
 from tulle.agent.offer import Offer, description
@@ -57,6 +59,7 @@ class Session:
         self._is_leaving = False
         self._over = asyncio.Event()
         self.is_connected = False
+        self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
 
     async def run(self) -> None:
         """Keeps the session open until `bye`."""
@@ -129,7 +132,7 @@ class Session:
             failure: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._listen(connection), name="session listening")
+                    group.create_task(self._listen(connection, group), name="session listening")
                     group.create_task(self._beat(connection), name="session heartbeat")
             except* (OSError, Refused) as errors:
                 failure = first_of(errors)
@@ -164,12 +167,15 @@ class Session:
         await _send(connection, {"bye": True})
         await connection.send_chunk(b"")
 
-    async def _listen(self, connection: http1.Connection) -> None:
+    async def _listen(self, connection: http1.Connection, group: asyncio.TaskGroup) -> None:
         """Ends with an error in any case: the session is over when the other side ends it."""
         async for line in connection.lines():
             try:
                 message = json.loads(line)
                 await self._hear(message)
+                if "restart" in message:
+                    seconds = float(message.get("within", 0))
+                    group.create_task(self._restart(connection, message["restart"], seconds), name="restart of Envoy")
             except (ValueError, AttributeError) as error:
                 raise http1.BadResponse(f"a line that makes no sense: {line[:80]!r}") from error
         raise http1.BadResponse("the control plane has ended the session")
@@ -189,6 +195,21 @@ class Session:
                 asked.set_result(message.get("vip"))
             self._propagated = message.get("propagated", self._propagated)
             self._heard.notify_all()
+
+    async def _restart(self, connection: http1.Connection, number: int, seconds: float) -> None:
+        """Goes on when this session breaks; nobody is told of the outcome then."""
+        problem = "it has none yet"
+        try:
+            if self.restart_envoy:
+                await self.restart_envoy(seconds)
+                problem = ""
+        except RestartFailed as error:
+            problem = str(error)
+        if problem:
+            self._console.warning(f"Envoy is not restarted: {problem}")
+        else:
+            self._console.info("a new Envoy has taken over from the old one")
+        await _send(connection, {"restarted": number, "error": problem})
 
     @property
     def _is_confirmed(self) -> bool:

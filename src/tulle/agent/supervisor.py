@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,10 @@ async def supervise(
                 signals=signals,
                 ports=ports,
                 health=health,
-                envoy=Envoy(envoy_file, folder, console),
+                envoy=Envoy(envoy_file, folder, console, partial(_envoy_file, config.envoy), config.drain_seconds),
                 session=session,
             )
+            session.restart_envoy = sidecar.envoy.restart
             ways = Ways(
                 config=config,
                 settings=_settings(proxy, folder.path, sidecar, serving),

@@ -4,7 +4,8 @@ Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said
 `{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
 an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
-no service is meant), `{"error": "..."}` and the end.
+no service is meant), `{"error": "..."}` and the end. A restart of its Envoy is asked for and answered in between
+(restarts.py).
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
@@ -25,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 from tulle.api.doors import Agents, NotRegistered, RegistrationRefused
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
+from tulle.api.restarts import RestartFailed, Restarts
 from tulle.model.workload import Health, Proxy
 from tulle.store.errors import StoreError
 
@@ -44,6 +46,8 @@ class _Report(Struct):
     bye: bool = False
     proxy: Proxy | None = None
     resolve: str | None = None
+    restarted: int = 0
+    error: str = ""
 
 
 _registration = msgspec.json.Decoder(_Registration)
@@ -85,6 +89,13 @@ class AgentSessions:
                 end = await self._serve(proxy, lines, answer, scope["state"]["closing"])
         await answer.end(end.error)
 
+    async def restart(self, proxy: str, seconds: float) -> None:
+        """Has the proxy's agent replace its Envoy. Raises RestartFailed."""
+        answer = self._newest.get(proxy)
+        if answer is None:
+            raise RestartFailed(f"the agent of {proxy} has no session; is it just starting, or ending?")
+        await answer.restarts.ask(seconds)
+
     async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
         # What sessions of one proxy do is done in turn: a slow write of an older one never follows a newer registration.
         turn = self._turns.setdefault(proxy.id, asyncio.Lock())
@@ -101,6 +112,7 @@ class AgentSessions:
         try:
             end = await _Session(self._agents, proxy, answer, turn).run(lines)
         finally:
+            answer.restarts.end()
             async with turn:
                 if self._newest.get(proxy.id) is answer:
                     del self._newest[proxy.id]
@@ -197,6 +209,9 @@ class _Session:
         if report.bye:
             await self._agents.leave(self._proxy.id)
             return _End()
+        if report.restarted:
+            self._answer.restarts.answered(report.restarted, report.error)
+            return None
         if report.resolve is not None:
             self._resolve(report.resolve)
             return None
@@ -272,6 +287,7 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.has_ended = False
+        self.restarts = Restarts(self.say)
 
     async def start(self) -> None:
         # The request's body may never end, so its connection can't be used for another.

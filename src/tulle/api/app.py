@@ -4,11 +4,15 @@ POST   /v1/enrol                         identity.enrolment
 POST   /v1/agents/{proxy}                api.agents
 GET    /v1/status, /v1/version, /v1/services, /v1/proxies, /v1/proxies/{id}, /v1/proxies/{id}/config    api.views
 DELETE /v1/services/{namespace}/{name}   forgets a service that has no live instance
+POST   /v1/proxies/{id}/restart?within=SECONDS    a new Envoy takes over from the proxy's old one
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -22,12 +26,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tulle.api.agents import AgentSessions
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.restarts import RestartFailed
+from tulle.api.views import RestartView
 from tulle.identity.attestation import Attestation
 from tulle.identity.enrolment import EnrolRefused, EnrolRequest
 from tulle.model.names import ServiceName, label_problem
 from tulle.store.errors import StoreError
 
 MAX_BODY = 1024 * 1024
+MAX_WAIT = 3600.0
 
 _log = logging.getLogger(__name__)
 _WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
@@ -39,7 +46,7 @@ def build_app(doors: Doors) -> Starlette:
     api = _Api(doors)
     routes = [
         Route("/v1/enrol", api.enrol, methods=["POST"]),
-        Route("/v1/agents/{proxy}", AgentSessions(doors.agents), methods=["POST"]),
+        Route("/v1/agents/{proxy}", api.sessions, methods=["POST"]),
         Route("/v1/status", api.status),
         Route("/v1/version", api.version),
         Route("/v1/services", api.services),
@@ -47,6 +54,7 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies", api.proxies),
         Route("/v1/proxies/{name}", api.proxy),
         Route("/v1/proxies/{name}/config", api.config),
+        Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
     ]
     return Starlette(
         routes=routes,
@@ -69,6 +77,7 @@ class _Api:
         self._mesh = doors.mesh
         self._agents = doors.agents
         self._enrolment = doors.enrolment
+        self.sessions = AgentSessions(doors.agents)
 
     async def enrol(self, request: Request) -> Response:
         try:
@@ -110,6 +119,30 @@ class _Api:
 
     async def config(self, request: Request) -> Response:
         return answer(_found(self._mesh.config(request.path_params["name"]), request))
+
+    async def restart(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        _found(self._mesh.proxy(name), request)
+        seconds, started = _seconds(request.query_params.get("within", "60")), time.monotonic()
+        try:
+            await self.sessions.restart(name, seconds)
+        except RestartFailed as error:
+            raise HTTPException(502, str(error)) from error
+        with suppress(TimeoutError):  # it serves already; what it does not hold yet it asks for when it is called for
+            async with asyncio.timeout(max(0.0, started + seconds - time.monotonic())):
+                await self._agents.settled(name)
+        return answer(RestartView(name, round(time.monotonic() - started, 3)))
+
+
+def _seconds(text: str) -> float:
+    """Raises a refusal if that is no length of time, or none that anybody waits."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_WAIT:
+        raise HTTPException(400, f"within must be more than 0 and at most {MAX_WAIT:g} seconds")
+    return seconds
 
 
 def _found(view: object, request: Request) -> object:

@@ -71,6 +71,9 @@ class Agents(Protocol):
         None if no service is meant. name: in lower case, without a port.
         """
 
+    async def settled(self, proxy: str) -> None:
+        """Returns when the newest Envoy of the proxy has acknowledged all that it should hold."""
+
     async def propagated(self, proxy: str, health: workload.Health) -> None:
         """Returns when every sidecar that holds the proxy's services has acknowledged this health."""
 

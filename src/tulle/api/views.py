@@ -115,3 +115,10 @@ class ConfigView(Struct, frozen=True):
     routes: list[ResourceView]
     clusters: list[ResourceView]
     endpoints: list[ResourceView]
+
+
+class RestartView(Struct, frozen=True):
+    """A new Envoy has taken over. seconds: how long that took, with the wait for an earlier restart's last calls."""
+
+    proxy: str
+    seconds: float

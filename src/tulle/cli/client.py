@@ -40,8 +40,12 @@ class ControlPlane:
     def delete(self, path: str, view: type[T]) -> T:
         return self._ask("DELETE", path, view)
 
-    def _ask(self, method: str, path: str, view: type[T]) -> T:
-        connection = _UnixConnection(self._data / API_SOCKET)
+    def post(self, path: str, view: type[T], within: float) -> T:
+        """within: how many seconds it may take until there is an answer."""
+        return self._ask("POST", path, view, within + _ANSWER_WITHIN)
+
+    def _ask(self, method: str, path: str, view: type[T], within: float = _ANSWER_WITHIN) -> T:
+        connection = _UnixConnection(self._data / API_SOCKET, within)
         try:
             connection.connect()
             connection.request(method, path, headers={"Authorization": f"Bearer {self._secret()}"})
@@ -52,7 +56,7 @@ class ControlPlane:
         except PermissionError as error:
             raise Unreachable(f"{error.filename or self._data} belongs to another user; see --data") from error
         except TimeoutError as error:
-            message = f"the control plane on {self._data} has not answered for {_ANSWER_WITHIN:.0f} s; is it stopped?"
+            message = f"the control plane on {self._data} has not answered for {within:.0f} s; is it stopped?"
             raise Unreachable(message) from error
         except (OSError, HTTPException) as error:
             message = f"the control plane on {self._data} broke off ({error or type(error).__name__}); try again"
@@ -79,8 +83,8 @@ class ControlPlane:
 
 
 class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_ANSWER_WITHIN)
+    def __init__(self, path: Path, within: float) -> None:
+        super().__init__("localhost", timeout=within)
         self._path = path
 
     def connect(self) -> None:

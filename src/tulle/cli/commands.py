@@ -16,7 +16,7 @@ COMMANDS = {
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",
-    "proxy": "Show one sidecar and its configuration.",
+    "proxy": "Show one sidecar and its configuration, or restart its Envoy.",
     "forget": "Forget a service that has no live instance.",
     "version": "Show the versions of tulle and of its Envoy.",
 }

@@ -1,4 +1,4 @@
-"""`tulle proxy NAME`: one sidecar, and what its Envoy has been sent."""
+"""`tulle proxy NAME`: one sidecar, what its Envoy has been sent, and how to give it a new Envoy."""
 
 from __future__ import annotations
 
@@ -8,38 +8,53 @@ from typing import Any
 
 import click
 
-from tulle.api.views import ConfigView, ProxyView, ResourceView
+from tulle.api.views import ConfigView, ProxyView, ResourceView, RestartView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
-from tulle.cli.exits import Failed
+from tulle.cli.durations import seconds
+from tulle.cli.exits import Failed, Mistakes
 from tulle.cli.printing import ago, print_facts, print_json, print_table, yes
 from tulle.cli.proxies import print_rejected
 
 PARTS = ("listeners", "routes", "clusters", "endpoints")
+_LONGEST = 3600.0
 
 
 @click.command("proxy")
 @click.argument("name")
-@click.argument("part", required=False, type=click.Choice(["config", *PARTS]))
+@click.argument("part", required=False, type=click.Choice(["config", *PARTS, "restart"]))
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    callback=lambda ctx, param, value: _timeout(value),
+    help="With restart: how long the new Envoy may take to take over.",
+)
 @options.namespace
 @options.output
 @options.data
-def command(name: str, part: str | None, namespace: str | None, output: str, data: Path) -> None:
-    """Show one sidecar and its configuration.
+def command(name: str, part: str | None, timeout: float, namespace: str | None, output: str, data: Path) -> None:
+    """Show one sidecar and its configuration, or restart its Envoy.
 
     NAME is a sidecar's id, or a service that has exactly one. `config` lists all resources; with -o json a resource is
-    shown whole, as Envoy has it.
+    shown whole, as Envoy has it. `restart` has a new Envoy take over from the old one, without a failed call; the program
+    is left alone.
 
     \b
     Examples:
       tulle proxy service-a
       tulle proxy service-b-3fa2c1 endpoints
       tulle proxy service-b-3fa2c1 config -o json
+      tulle proxy service-b-3fa2c1 restart
     """
     control_plane = ControlPlane(data)
     proxy = _find(control_plane.get("/v1/proxies", list[ProxyView]), name, namespace)
     if part is None:
         _show_proxy(proxy, output)
+        return
+    if part == "restart":
+        _restart(control_plane, proxy, timeout, output)
         return
     config = control_plane.get(f"/v1/proxies/{proxy.id}/config", ConfigView)
     if output == "json":
@@ -67,6 +82,26 @@ def _find(proxies: list[ProxyView], name: str, namespace: str | None) -> ProxyVi
     if not found:
         raise Failed(f"there is no sidecar {name}{f' in {namespace}' if namespace else ''}; `tulle proxies` lists them")
     raise Failed(f"{name} has several sidecars; name one of: {', '.join(proxy.id for proxy in found)}")
+
+
+def _timeout(text: str) -> float:
+    try:
+        wanted = seconds(text)
+    except ValueError as error:
+        raise Mistakes([f"--timeout: {error}"]) from error
+    if not 0 < wanted <= _LONGEST:
+        raise Mistakes([f"--timeout {text}: give more than 0 and at most {_LONGEST:g} seconds"])
+    return wanted
+
+
+def _restart(control_plane: ControlPlane, proxy: ProxyView, timeout: float, output: str) -> None:
+    """What happens goes to stderr, so that stdout is for programs."""
+    click.echo(f"a new Envoy is to take over at {proxy.id} ...", err=True)
+    done = control_plane.post(f"/v1/proxies/{proxy.id}/restart?within={timeout:g}", RestartView, timeout)
+    if output == "json":
+        print_json(done)
+    else:
+        click.echo(f"done after {done.seconds:.1f} s; the old one ends after its last call", err=True)
 
 
 def _show_proxy(proxy: ProxyView, output: str) -> None:

@@ -78,6 +78,9 @@ class AgentReports:
             bool(views) and all(view.takes(mesh, workload, service) for view in views)
         )
 
+    async def settled(self, proxy: str) -> None:
+        await self._changes.until(proxy, lambda: any(view.ready for view in self._hub.views.get(proxy, ())[-1:]))
+
     async def propagated(self, proxy: str, health: Health) -> None:
         await self._changes.until(proxy, lambda: self._has(proxy, health))
         registered = self._hub.mesh.proxies.get(proxy)

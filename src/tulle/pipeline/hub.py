@@ -66,6 +66,8 @@ class Hub:
         view = View(proxy_id, self._encoder)
         if proxy := self.mesh.proxies.get(proxy_id):
             view.serve(self.mesh, proxy)
+            for older in self.views.get(proxy_id, ()):
+                view.succeed(self.mesh, older)
         self.views[proxy_id].append(view)
         self._note(view)
         for older in self.views[proxy_id][:-_MOST_STREAMS]:

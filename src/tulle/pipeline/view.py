@@ -60,6 +60,11 @@ class View:
         return len(self._demands)
 
     @property
+    def reached(self) -> Iterable[Demand]:
+        """The demands that a service of the mesh meets."""
+        return tuple(demand for demand in self._demands if demand in self._reached)
+
+    @property
     def ready(self) -> bool:
         """Whether the proxy has acknowledged everything that it should hold."""
         return self.proxy is not None and self.session.in_sync
@@ -88,6 +93,15 @@ class View:
                         self._demand(mesh, Demand(route_config(workload), callee))
             early, self._early = self._early, []
             self.receive(mesh, early)
+
+    def succeed(self, mesh: Mesh, older: View) -> None:
+        """It begins with what the proxy's older stream holds, so that a new Envoy has that before it is called upon.
+
+        Names that are no service's are left out: the mesh does not know what the new one will be asked for.
+        """
+        if self.proxy is not None:
+            for demand in older.reached:
+                self._demand(mesh, demand)
 
     def refresh_doors(self, mesh: Mesh) -> None:
         """The doors of its workloads, which depend on the proxy itself and on the mesh's namespaces."""

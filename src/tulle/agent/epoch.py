@@ -1,0 +1,179 @@
+"""One process of Envoy: started, asked how it is, stopped. `envoy.py` decides when.
+
+It is a direct child, which the kernel ends when the agent ends, and in a session of its own, so that ctrl-C in a
+terminal does not end it before the program. What it logs is kept, the last of it, and shown when it fails;
+TULLE_DEBUG=1 shows all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import quote
+
+from tulle.agent import http1
+from tulle.agent.descendants import die_with_parent
+from tulle.agent.exits import of_return_code
+from tulle.agent.folder import Folder
+
+_OPTIONS = ("--concurrency", "1", "-l", "warning")
+_STOP_SECONDS = 2.0
+_POLL_SECONDS = 0.02
+_ADMIN_SECONDS = 5.0
+_LOG_SECONDS = 1.0
+_LOG_BYTES = 16384
+_LOG_LINES = 12
+_REQUESTS = "http.inbound.downstream_rq_active"
+_STOPPED = "listener_manager.listener_stopped"
+_CONNECTIONS = ("downstream_cx_active", "downstream_pre_cx_active")  # those still in listener filters are the latter
+_FILTER = rf"^({_REQUESTS}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
+
+
+async def start(
+    binary: str, folder: Folder, options: Sequence[str], group: asyncio.TaskGroup, launch: Callable[[], None] | None
+) -> Epoch:
+    """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
+
+    Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(binary, "--config-path", folder.bootstrap.name, *_OPTIONS, *options),
+        cwd=folder.path,
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        start_new_session=True,
+        preexec_fn=functools.partial(_become, os.getpid(), launch),
+    )
+    return Epoch(process, folder, group)
+
+
+def _become(agent: int, launch: Callable[[], None] | None) -> None:
+    """In the new process."""
+    die_with_parent(agent)
+    if launch:
+        launch()
+
+
+class Epoch:
+    """A running Envoy.
+
+    Its admin interface is asked over one connection for as long as it runs: once a successor has started, or only tried
+    to, it takes no new ones.
+    """
+
+    def __init__(self, process: Process, folder: Folder, group: asyncio.TaskGroup) -> None:
+        self._process = process
+        self._folder = folder
+        self._log = b""
+        self._reading = group.create_task(self._read_log(), name=f"log of Envoy {process.pid}")
+        self._admin: http1.Connection | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def ended(self) -> str:
+        """Waits for its end; how that was."""
+        code = await self._process.wait()
+        await asyncio.wait([self._reading], timeout=_LOG_SECONDS)  # a child that it left may hold the stream open
+        lines = self._log.decode(errors="replace").splitlines()[-_LOG_LINES:]
+        words = "\n".join(f"  {line}" for line in lines) or "  nothing"
+        return f"ended with exit code {of_return_code(code)} and said:\n{words}"
+
+    async def live(self) -> bool:
+        """Waits until Envoy says that it is live; it stays so until it ends."""
+        while b"LIVE" not in (await self._ask("/ready") or b""):  # noqa: ASYNC110  Envoy can only be asked
+            await asyncio.sleep(_POLL_SECONDS)
+        return True
+
+    async def active_requests(self) -> int | None:
+        """How many requests to the program are in flight; None if Envoy does not answer."""
+        stats = await self._stats()
+        return None if stats is None else stats.get(_REQUESTS, 0)
+
+    async def connections(self) -> int | None:
+        """How many connections of any callers are open; None if Envoy does not tell."""
+        stats = await self._stats() or {}
+        counts = [value for name, value in stats.items() if name.endswith(_CONNECTIONS)]
+        return sum(counts) if counts else None
+
+    async def handed_over(self) -> bool | None:
+        """Whether a successor has told it to take no new connections; None if Envoy does not tell."""
+        stopped = (await self._stats() or {}).get(_STOPPED)
+        return None if stopped is None else stopped > 0
+
+    async def stop(self) -> None:
+        """Ends Envoy; it exits at once on SIGTERM, whatever is in flight. One that it has taken over from it ends too."""
+        await self._end(self._process.terminate, self._process.kill)
+
+    async def kill(self) -> None:
+        """Ends Envoy, and leaves the one alone from which it was to take over."""
+        await self._end(self._process.kill)
+
+    async def _end(self, *ways: Callable[[], None]) -> None:
+        for end in ways:
+            if not self.has_ended:
+                with suppress(ProcessLookupError, TimeoutError):
+                    end()
+                    async with asyncio.timeout(_STOP_SECONDS):
+                        await self._process.wait()
+        self._reading.cancel()
+        self._disconnect()
+
+    async def _stats(self) -> Mapping[str, int] | None:
+        answer = await self._ask(f"/stats?filter={quote(_FILTER)}")
+        if answer is None:
+            return None
+        lines = (line.rpartition(": ") for line in answer.decode(errors="replace").splitlines())
+        return {
+            name: int(value)
+            for name, _, value in lines
+            if value.isdigit() and not name.startswith("listener.admin.") and ".worker_" not in name
+        }
+
+    async def _ask(self, target: str) -> bytes | None:
+        """A GET at Envoy's admin interface; None if it does not answer, or not with 200."""
+        async with self._turn:
+            status, body = 0, b""
+            try:
+                async with asyncio.timeout(_ADMIN_SECONDS):
+                    connection = self._admin = self._admin or await self._connect()
+                    await connection.request("GET", target, {}, keep=True)
+                    status, body = await connection.response(), await connection.body()
+            except OSError:
+                pass
+            finally:
+                if not status:  # also when cancelled in the middle
+                    self._disconnect()
+        return body if status == 200 else None
+
+    async def _connect(self) -> http1.Connection:
+        connection = await http1.unix_connection(self._folder.admin)
+        if connection.peer != self.pid:
+            connection.close()
+            raise ConnectionRefusedError("another epoch listens there, yet or already")
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._admin:
+            self._admin.close()
+            self._admin = None
+
+    async def _read_log(self) -> None:
+        assert self._process.stderr
+        show = os.environ.get("TULLE_DEBUG")
+        while part := await self._process.stderr.read(4096):
+            self._log = (self._log + part)[-_LOG_BYTES:]
+            if show:
+                sys.stderr.write(part.decode(errors="replace"))
