@@ -88,7 +88,7 @@ class Envoy:
             raise RestartFailed(problem)
 
     async def active_requests(self) -> int | None:
-        """How many requests to the program are in flight; None if Envoy does not answer."""
+        """How many requests and TCP connections to the program are in flight; None if Envoy does not answer."""
         counts = [await each.active_requests() for each in self._running]
         return sum(filter(None, counts)) if any(count is not None for count in counts) else None
 

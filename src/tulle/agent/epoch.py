@@ -28,10 +28,11 @@ _ADMIN_SECONDS = 5.0
 _LOG_SECONDS = 1.0
 _LOG_BYTES = 16384
 _LOG_LINES = 12
-_REQUESTS = "http.inbound.downstream_rq_active"
+# Requests by HTTP, and connections that carry TCP, each of which may be in the middle of something.
+_ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx_active")
 _STOPPED = "listener_manager.listener_stopped"
 _CONNECTIONS = ("downstream_cx_active", "downstream_pre_cx_active")  # those still in listener filters are the latter
-_FILTER = rf"^({_REQUESTS}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
+_FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
 
 
 async def start(
@@ -98,9 +99,9 @@ class Epoch:
         return True
 
     async def active_requests(self) -> int | None:
-        """How many requests to the program are in flight; None if Envoy does not answer."""
+        """How many requests and TCP connections to the program are in flight; None if Envoy does not answer."""
         stats = await self._stats()
-        return None if stats is None else stats.get(_REQUESTS, 0)
+        return None if stats is None else sum(stats.get(name, 0) for name in _ACTIVE)
 
     async def connections(self) -> int | None:
         """How many connections of any callers are open; None if Envoy does not tell."""
