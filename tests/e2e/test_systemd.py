@@ -46,6 +46,7 @@ def test_systemd_is_told_when_the_instance_is_healthy_and_when_it_ends(mesh: Mes
         notify = str(mesh.folder / "notify")
         running = mesh.run("service-b", "server.py", NOTIFY_SOCKET=notify, WATCHDOG_USEC="2000000")
         said = messages(manager)
+        assert any(line.startswith("STATUS=calls of the program are captured by") for line in said)
         assert "READY=1" in said
         wait_for("the mesh knows it as well", lambda: mesh.healthy("service-b"))
         assert "WATCHDOG=1" in said

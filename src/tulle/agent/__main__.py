@@ -20,6 +20,7 @@ def main() -> int:
     proxy = f"{settings.service}-{os.urandom(3).hex()}"
     console = Console(settings.log_format, proxy, log_file=settings.log_file)
     manager = service_manager(os.environ)
+    console.status = manager.status
     open_files = raise_open_files()
     maker = key_making.begin(settings, proxy)
     try:

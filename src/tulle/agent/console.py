@@ -24,7 +24,8 @@ class Console:
     def __init__(
         self, log_format: str, instance: str, stream: TextIO | None = None, *, log_file: str | None = None
     ) -> None:
-        """must_wait: to be set; whether the terminal is the program's at the moment.
+        """must_wait: to be set; whether the terminal is the program's at the moment. status: to be set; is told each
+        message as well, whatever becomes of it.
 
         log_file: is appended to; one that can't be is said on the stream, which is then written to in its place.
         """
@@ -34,6 +35,7 @@ class Console:
         self._file: TextIO | None = None
         self._waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
         self.must_wait: Callable[[], bool] = lambda: False
+        self.status: Callable[[str], None] = lambda _: None
         if log_file is not None:
             try:
                 self._file = open(log_file, "a", encoding="utf-8")  # noqa: PTH123, SIM115  until the process ends
@@ -47,12 +49,14 @@ class Console:
         self._write_in_time("warning", message)
 
     def error(self, message: str) -> None:
+        self.status(message)
         self._write_waiting()
         self._write("error", message)
         if self._file:
             self._write("error", message, self._stream)
 
     def _write_in_time(self, level: str, message: str) -> None:
+        self.status(message)
         if not self._file and self._stream.isatty() and self.must_wait():
             self._waiting.append((level, message))
         else:
