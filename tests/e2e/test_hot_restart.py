@@ -297,10 +297,13 @@ async def test_a_websocket_lasts_as_long_as_the_drain_and_no_longer(mesh: Mesh) 
     mesh.up()
     mesh.run("streams", "streams.py", str(mesh.folder / "next"))
     wait_for("it is healthy", lambda: mesh.healthy("streams") == 1)
-    caller = mesh.caller(options=("--drain", "3s"))
+    caller = mesh.caller(options=("--drain", "10s"))
     proxy = f"http://127.0.0.1:{caller.port}"
     async with aiohttp.ClientSession() as session, session.ws_connect("http://streams/ws", proxy=proxy) as socket:
         restarted(mesh, "service-a")
+        second = restart(mesh, "service-a", "--timeout", "500ms")
+        assert second.returncode == 1
+        assert "one replaced before still has callers after 0.5 s\nthe old Envoy goes on" in second.stderr
         await socket.send_str("after")
         assert await socket.receive_str(timeout=30) == "echo after"
         message = await socket.receive(timeout=30)

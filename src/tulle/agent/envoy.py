@@ -148,8 +148,8 @@ class Envoy:
                     if not await unless(new.live(), new.ended(), old.ended()):
                         problem = f"the new Envoy {await new.ended()}" if new.has_ended else "the old Envoy ended"
             except TimeoutError:
-                what = "takes no calls" if new else "is not started, as the one before the old has calls to answer,"
-                problem = f"the new Envoy {what} after {seconds:g} s"
+                who = "one replaced before still has callers" if self._draining else "the new Envoy takes no calls"
+                problem = f"{who} after {seconds:g} s"
             except (AgentError, OSError) as error:
                 problem = str(error)
             if old.has_ended:
