@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 from running import Mesh, children, envoy_of, kill_program, wait_for
 
@@ -88,3 +92,30 @@ def test_a_host_scan_costs_no_service(mesh: Mesh) -> None:
     assert asked == 0, "what can be no mesh name is not asked for"
     assert caller.call("http://service-b/data").status == 200
     assert children(caller.running.pid)
+
+
+def test_nobody_but_the_program_gets_into_the_door_of_a_captured_one(mesh: Mesh) -> None:
+    """Anybody on the machine can write a PROXY header; the sidecar takes those with the right source alone."""
+    mesh.up()
+    mesh.serve("service-b", "b1")
+    mesh.run("service-a", "sleeper.py", options=("--capture", "seccomp"))
+    proxy = wait_for("it is there", lambda: next((p for p in mesh.proxies() if p["service"] == "service-a"), None))
+    if proxy["capture"] != "seccomp":
+        pytest.skip("this machine does not allow seccomp's user notification")
+    wait_for("its sidecar is in sync", lambda: all(p["in_sync"] for p in mesh.proxies()))
+    service = mesh.service("service-b")
+    assert service
+    request = b"GET /data HTTP/1.1\r\nHost: service-b\r\nConnection: close\r\n\r\n"
+    for source in ("127.0.0.1", "127.1.2.3"):
+        addresses = socket.inet_aton(source) + socket.inet_aton(service["vip"]) + struct.pack(">HH", 4567, 80)
+        header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + addresses
+        with socket.create_connection(("127.0.0.1", proxy["outbound_port"]), timeout=30) as stranger:
+            stranger.sendall(header + request)
+            assert not answer_of(stranger)
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(1000)
+    except ConnectionResetError:
+        return b""

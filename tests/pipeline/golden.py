@@ -64,7 +64,9 @@ class Case:
             picture.append(outbound.virtual_host(mesh, workload, destination, self.proxy.capture))
             if (backend := outbound.backend(mesh, destination)) is not None:
                 picture += [backend, outbound.endpoints(mesh, destination)]
-            if self.proxy.capture.is_transparent and (tcp := outbound.tcp_service(mesh, workload, destination)):
+            if self.proxy.capture.is_transparent and (
+                tcp := outbound.tcp_service(mesh, self.proxy, workload, destination)
+            ):
                 picture.append(tcp)
         return picture
 

@@ -14,11 +14,13 @@ class Offer:
     """ports: the service's, each with the port of this machine on which the program takes it.
 
     capture: how the program's connections come to its sidecar, a `model.workload.Capture`. ipv6: those by IPv6 as well.
+    source: `address:port`, from which those by `seccomp` claim to come; a secret of agent and sidecar.
     """
 
     ports: tuple[Port, ...]
     capture: str
     ipv6: bool = False
+    source: str = ""
 
     @property
     def address(self) -> str:
@@ -60,4 +62,5 @@ def description(config: AgentConfig, proxy: str, ports: Ports, offer: Offer, hea
         "workloads": [workload],
         "capture": offer.capture,
         "ipv6": offer.ipv6,
+        "source": offer.source,
     }

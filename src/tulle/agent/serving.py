@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from tulle.agent.capture.choose import candidates
+from tulle.agent.capture.mode import Prepared
 from tulle.agent.config import AgentConfig, Port
 from tulle.agent.console import Console
 from tulle.agent.exits import AgentError
@@ -27,7 +28,7 @@ class Serving:
         )
         self._found: tuple[Port, ...] | None = None
         self._capture = candidates(config.capture)[0]
-        self._ipv6 = False
+        self._ipv6, self._source = False, ""
         self._console = console
         self._moved: dict[int, int] = {}
         self._changed = asyncio.Event()
@@ -36,11 +37,11 @@ class Serving:
     def offer(self) -> Offer:
         """What was found is where it really is; what was given, where the capture has moved it."""
         ports = self._found or tuple(replace(port, target=self._host_port(port)) for port in self._given)
-        return Offer(ports, self._capture, self._ipv6)
+        return Offer(ports, self._capture, self._ipv6, self._source)
 
-    def captured_by(self, mode: str, *, ipv6: bool) -> None:
-        """From now on. ipv6: connections by IPv6 come to the sidecar as well."""
-        self._capture, self._ipv6 = mode, ipv6
+    def captured_by(self, mode: str, prepared: Prepared) -> None:
+        """From now on."""
+        self._capture, self._ipv6, self._source = mode, prepared.ipv6, prepared.source
 
     def hear(self, word: str, rest: str) -> None:
         """Takes in what the capture says of the program: `moved PORT HOST_PORT`, or a `note` for the user."""

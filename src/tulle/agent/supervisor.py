@@ -152,7 +152,7 @@ class _Life:
 
     def _begin(self, group: asyncio.TaskGroup, way: Way, renewal: Coroutine[Any, Any, None]) -> None:
         sidecar = self._sidecar
-        self._serving.captured_by(way.mode, ipv6=way.prepared.ipv6)
+        self._serving.captured_by(way.mode, way.prepared)
         sidecar.session.offer(self._serving.offer)
         sidecar.envoy.watched_by(way.program.envoy_is)
         if not self._around:

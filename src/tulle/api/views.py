@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tulle.model.workload import Health, Protocol
+from tulle.model.workload import Capture, Health, Protocol
 
 
 class StatusView(Struct, frozen=True):
@@ -54,7 +54,10 @@ class InstanceView(Struct, frozen=True):
 
 
 class ServiceView(Struct, frozen=True):
-    """healthy: how many of the instances are given new requests. A service that the mesh remembers may have none."""
+    """healthy: how many of the instances are given new requests. A service that the mesh remembers may have none.
+
+    vip: the address on loopback by which captured programs know it.
+    """
 
     name: str
     namespace: str
@@ -62,6 +65,7 @@ class ServiceView(Struct, frozen=True):
     ports: list[PortView]
     instances: list[InstanceView]
     healthy: int
+    vip: str = ""
 
 
 class RejectedView(Struct, frozen=True):
@@ -75,6 +79,7 @@ class ProxyView(Struct, frozen=True):
     """One sidecar.
 
     address, inbound_port: where calls of the mesh come in. outbound_port: where its program's own go in, on loopback.
+    capture: in which way.
     connected_since: None while its Envoy has no session.
     since: from when `in_sync` has been as it is; None if not known.
     names: how many hosts it has asked for or been given ahead.
@@ -93,6 +98,7 @@ class ProxyView(Struct, frozen=True):
     since: float | None = None
     names: int = 0
     rejected: list[RejectedView] = []
+    capture: Capture = Capture.PROXY
 
 
 class ResourceView(Struct, frozen=True):

@@ -119,6 +119,7 @@ def _show_proxy(proxy: ProxyView, output: str) -> None:
                 "listens on",
                 f"{proxy.address}:{proxy.inbound_port} for the mesh, port {proxy.outbound_port} for its program",
             ),
+            ("capture", proxy.capture),
             ("connected", f"{yes(proxy.connected)} {connected}"),
             ("in sync", f"{yes(proxy.in_sync)} {in_sync}"),
             ("asked for", f"{proxy.names} names"),

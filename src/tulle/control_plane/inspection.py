@@ -81,6 +81,7 @@ class Inspection:
             ports=[PortView(port.number, port.protocol, port.name) for port in service.ports],
             instances=[self._instance(instance) for instance in service.instances],
             healthy=_healthy(service),
+            vip=service.vip,
         )
 
     def _instance(self, instance: Instance) -> InstanceView:
@@ -112,6 +113,7 @@ class Inspection:
             since=sync.since if sync else None,
             names=view.destinations if view else 0,
             rejected=_rejected(view) if view else [],
+            capture=proxy.capture,
         )
 
     def _newest(self, proxy: str) -> View | None:

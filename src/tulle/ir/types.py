@@ -67,12 +67,16 @@ class VirtualHost(Struct, frozen=True):
 
 
 class Outbound(Struct, frozen=True):
-    """Where a workload's own calls go in, and how they come there; ipv6: at ::1 as well."""
+    """Where a workload's own calls go in, and how they come there.
+
+    ipv6: at ::1 as well. source: that of a connection that is taken, `address:port`; any if it is empty.
+    """
 
     route_config: str
     port: int
     capture: Capture
     ipv6: bool = False
+    source: str = ""
 
 
 class OutboundRoutes(Struct, frozen=True):
@@ -91,11 +95,15 @@ class OutboundRoutes(Struct, frozen=True):
 
 
 class TcpService(Struct, frozen=True):
-    """Where a workload's connections to one TCP port of a service go in: captured ones, for the service's address."""
+    """Where a workload's connections to one TCP port of a service go in: captured ones, for the service's address.
+
+    source: as Outbound's.
+    """
 
     route_config: str
     destination: Destination
     vip: str
+    source: str = ""
 
 
 class InboundPort(Struct, frozen=True, order=True):

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tulle.ir.types import Backend, Endpoints, Inbound, Outbound, OutboundRoutes
 from tulle.model.names import Destination, ServiceName
-from tulle.model.workload import Capture, Proxy, Workload
+from tulle.model.workload import Proxy, Workload
 from tulle.resolve import inbound, outbound
 from tulle.resolve.index import Mesh, Service
 from tulle.translate import resources
@@ -95,22 +95,22 @@ def standing(door: Door) -> tuple[Resource, ...]:
 def reach(
     mesh: Mesh,
     encoder: Encoder,
+    proxy: Proxy,
     workload: Workload,
     destination: Destination,
     asked: tuple[str, ...],
-    capture: Capture,
     rejected: str | None = None,
 ) -> tuple[Resource, ...]:
     """What a workload's sidecar holds for one destination that it asked for: cluster, endpoints and virtual host.
 
-    asked: the names, verbatim. capture: how the workload's connections come. A captured connection to a TCP port has a
-    listener as well. rejected: why the proxy took none of it; its callers are then told that.
+    asked: the names, verbatim. A captured connection to a TCP port has a listener as well. rejected: why the proxy took
+    none of it; its callers are then told that.
     """
-    host = outbound.virtual_host(mesh, workload, destination, capture)
+    host = outbound.virtual_host(mesh, workload, destination, proxy.capture)
     if rejected is not None:
         return (resources.virtual_host(outbound.rejected(host, rejected), asked),)
     backend, assignment = encoder.backend(mesh, destination), encoder.load_assignment(mesh, destination)
     there = [backend, assignment] if backend and assignment else []
-    if there and capture.is_transparent and (tcp := outbound.tcp_service(mesh, workload, destination)):
+    if there and proxy.capture.is_transparent and (tcp := outbound.tcp_service(mesh, proxy, workload, destination)):
         there.append(resources.tcp_service(tcp))
     return (*there, resources.virtual_host(host, asked))

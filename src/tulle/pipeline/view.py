@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName, destination_from, destination_of
-from tulle.model.workload import Capture, Proxy, Workload
+from tulle.model.workload import Proxy, Workload
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
 from tulle.resolve.index import Mesh
@@ -83,7 +83,7 @@ class View:
         before, self.proxy = self.proxy, proxy
         first = before is None
         self.refresh_doors(mesh)
-        if before is not None and before.capture is not proxy.capture:
+        if before is not None and (before.capture, before.source) != (proxy.capture, proxy.source):
             for demand in list(self._demands):
                 self._reach(mesh, demand)
         if first:
@@ -215,13 +215,12 @@ class View:
 
     def _reach(self, mesh: Mesh, demand: Demand) -> None:
         workload = self._workload(demand.route_config)
-        if workload is None:
+        if self.proxy is None or workload is None:
             return
         rejection = self._rejected.get(demand)
         why = rejection.message if rejection else None
-        capture = self.proxy.capture if self.proxy else Capture.PROXY
         asked = self._demands.names(demand)
-        wanted = reach(mesh, self._encoder, workload, demand.destination, asked, capture, why)
+        wanted = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
         for resource in wanted:
             self.session.want(resource)
         if all(resource.type_url != LDS for resource in wanted):

@@ -19,6 +19,8 @@ def _problems(proxy: Proxy) -> Iterator[str]:
     yield from _address_problems(proxy.address)
     yield from _port_problems("the proxy's inbound port", proxy.inbound_port)
     yield from _port_problems("the proxy's outbound port", proxy.outbound_port)
+    if proxy.source and not _is_source(proxy.source):
+        yield f"the source of proxy {proxy.id} is no IPv4 address of loopback and a port"
     if not proxy.workloads:
         yield f"proxy {proxy.id} serves no workload"
     ids = [workload.id for workload in proxy.workloads]
@@ -75,6 +77,13 @@ def _address_problems(text: str) -> Iterator[str]:
         return
     if address.is_unspecified or address.is_multicast:
         yield f"address {text} is not that of one machine: other sidecars can't reach it"
+
+
+def _is_source(text: str) -> bool:
+    address, _, port = text.rpartition(":")
+    return (
+        _is_loopback(address) and "." in address and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
+    )
 
 
 def _is_loopback(text: str) -> bool:

@@ -20,7 +20,7 @@ def route_config(workload: Workload) -> str:
 
 def outbound(proxy: Proxy, workload: Workload) -> Outbound:
     """Where the workload's calls go in."""
-    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6)
+    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6, proxy.source)
 
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
@@ -71,12 +71,12 @@ def backend(mesh: Mesh, destination: Destination) -> Backend | None:
     return Backend(destination, service.identities, is_tcp(service, destination.port))
 
 
-def tcp_service(mesh: Mesh, workload: Workload, destination: Destination) -> TcpService | None:
+def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Destination) -> TcpService | None:
     """Where a workload's captured connections to a destination go in; None if it is no TCP port of a service."""
     service = mesh.services.get(destination.service)
     if service is None or not service.vip or not is_tcp(service, destination.port):
         return None
-    return TcpService(route_config(workload), destination, service.vip)
+    return TcpService(route_config(workload), destination, service.vip, proxy.source)
 
 
 def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:

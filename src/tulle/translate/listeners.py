@@ -58,7 +58,12 @@ def tcp_listener(service: TcpService) -> Any:
         traffic_direction="OUTBOUND",
         bind_to_port={"value": False},
         address={"socket_address": {"address": service.vip, "port_value": service.destination.port}},
-        filter_chains=[{"filters": [tcp_proxy(names.backend(service.destination), "outbound")]}],
+        filter_chains=[
+            {
+                "filter_chain_match": _from(service.source),
+                "filters": [tcp_proxy(names.backend(service.destination), "outbound")],
+            }
+        ],
     )
 
 
@@ -72,7 +77,7 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
     network = {"address_prefix": str(NETWORK.network_address), "prefix_len": {"value": NETWORK.prefixlen}}
     services: dict[str, Any] = {
         "name": "services",
-        "filter_chain_match": {"prefix_ranges": [network]},
+        "filter_chain_match": {"prefix_ranges": [network], **_from(outbound.source)},
         "filters": [_http(outbound)],
     }
     door: dict[str, Any] = {"use_original_dst": {"value": True}, "filter_chains": [services]}
@@ -90,6 +95,17 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
         )
         door["default_filter_chain"] = {"name": "outside", "filters": [tcp_proxy(names.WAY_OUT, "outside")]}
     return door
+
+
+def _from(source: str) -> dict[str, Any]:
+    """What a connection must match to come from there; nothing if that does not matter."""
+    if not source:
+        return {}
+    address, _, port = source.rpartition(":")
+    return {
+        "source_prefix_ranges": [{"address_prefix": address, "prefix_len": {"value": 32}}],
+        "source_ports": [int(port)],
+    }
 
 
 def _http(outbound: Outbound, *, tunnels: bool = False) -> dict[str, Any]:

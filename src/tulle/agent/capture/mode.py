@@ -52,6 +52,7 @@ class Prepared:
     which the agent is to answer beside its own on loopback. retarget: tells where the program listens, once that is known
     or changes. renew_nameservers: tells the machine's resolvers when they change. envoy_launch: called in Envoy's new
     process, right before it becomes Envoy. ipv6: whether connections by IPv6 come to the sidecar, at ::1.
+    source: `address:port`, from which connections claim to come, as nobody else knows it; "" where they can't claim that.
     """
 
     plan: dict[str, Any]
@@ -61,3 +62,4 @@ class Prepared:
     renew_nameservers: Callable[[Sequence[str]], None] = _nothing
     envoy_launch: Callable[[], None] | None = None
     ipv6: bool = False
+    source: str = ""

@@ -36,9 +36,11 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
                 sockets += [bound.enter_context(sock) for sock in _bound(address, settings.dns)]
                 stack.push(bound.pop_all())
                 answers_at.append(address)
+        source = _secret_source()
         yield Prepared(
             {
                 "mode": "seccomp",
+                "source": source,
                 "proxy": settings.proxy,
                 "outbound": settings.outbound,
                 "dns": settings.dns,
@@ -52,7 +54,14 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
                 "RES_OPTIONS": f"{os.environ.get('RES_OPTIONS', '')} use-vc".strip(),
             },
             dns_sockets=tuple(sockets),
+            source=source,
         )
+
+
+def _secret_source() -> str:
+    """Any user of the machine can connect to the sidecar's door and write a PROXY header, but not with this in it."""
+    address = socket.inet_ntoa(b"\x7f" + os.urandom(3))
+    return f"{address}:{1 + int.from_bytes(os.urandom(4), 'big') % 65535}"
 
 
 def _loopback_addresses(nameservers: tuple[str, ...]) -> list[str]:

@@ -22,7 +22,7 @@ import select
 import time
 
 from tulle.agent.capture import seccomp_socket as socket
-from tulle.agent.capture.seccomp_address import LOOPBACK, proxy_header
+from tulle.agent.capture.seccomp_address import proxy_header
 from tulle.agent.capture.timer import Timer
 
 TYPE_CHECKING = False
@@ -68,11 +68,13 @@ class Attempt:
 class Connector:
     """Every connect that is under way. Their descriptors and the timer's are put into `epoll`.
 
-    may_repeat: a call may come twice, because a signal met the first (`signals_wait` in notify.py).
+    may_repeat: a call may come twice, because a signal met the first (`signals_wait` in notify.py). source: address and
+    port that PROXY headers are to name as the source.
     """
 
-    def __init__(self, epoll: select.epoll, *, may_repeat: bool) -> None:
+    def __init__(self, epoll: select.epoll, source: tuple[bytes, int], *, may_repeat: bool) -> None:
         self._epoll = epoll
+        self._source = source
         self._may_repeat = may_repeat
         self._timer = Timer(TICK_SECONDS)
         self._waiting: dict[int, Attempt] = {}
@@ -188,7 +190,7 @@ class Connector:
         attempt.impatient = False
         self._forget(attempt)
         socket.disconnect(attempt.descriptor)
-        header = proxy_header(LOOPBACK, 0, *attempt.header) if attempt.header else b""  # it has no port yet
+        header = proxy_header(*self._source, *attempt.header) if attempt.header else b""
         if socket.send_ahead(attempt.descriptor, header, attempt.to):
             self._finish(attempt, errno.EINPROGRESS)
         else:
@@ -196,8 +198,7 @@ class Connector:
 
     def _connected(self, attempt: Attempt) -> bool:
         if attempt.header:
-            address, port = socket.local_address(attempt.descriptor)
-            _, error = socket.send(attempt.descriptor, proxy_header(address, port, *attempt.header))
+            _, error = socket.send(attempt.descriptor, proxy_header(*self._source, *attempt.header))
             if error:
                 return self._finish(attempt, error)
         if attempt.data is None:

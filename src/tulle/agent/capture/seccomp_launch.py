@@ -58,7 +58,7 @@ class _Seccomp(base.Launch):
         resource.setrlimit(resource.RLIMIT_NOFILE, (self._limit[1], self._limit[1]))
         self._epoll = select.epoll()
         may_repeat = not signals_wait(machine)
-        self._connector = Connector(self._epoll, may_repeat=may_repeat)
+        self._connector = Connector(self._epoll, _source(plan["source"]), may_repeat=may_repeat)
         self._calls = Calls(plan, machine, self._connector, Binds(tell, may_repeat=may_repeat), tell)
         self._listeners: dict[int, Listener] = {}
         self._here, self._childs = _pair()
@@ -121,3 +121,9 @@ class _Seccomp(base.Launch):
 def _pair() -> tuple[_socket.socket, _socket.socket]:
     """Made anew for each child: when it has died, its end is closed."""
     return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+
+
+def _source(text: str) -> tuple[bytes, int]:
+    """`address:port`."""
+    address, _, port = text.rpartition(":")
+    return bytes(map(int, address.split("."))), int(port)

@@ -39,12 +39,15 @@ def possible_here() -> None:
         pytest.skip(str(error))
 
 
+SOURCE = ("127.1.2.3", 4567)
+
+
 class Door:
     """Envoy's outbound door: tells each caller where it wanted to go, and echoes what it says."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
-        self.sources: list[tuple[str, int, bool]] = []  # and whether it is the connection's own
+        self.sources: set[tuple[str, int]] = set()
         self.page = b""  # what is said in place of the destination
         self.open = 0
         self.most_open = 0
@@ -91,9 +94,8 @@ class Door:
             assert header[:16] == _SIGNATURE, header
             source, destination, source_port, port = struct.unpack(">4s4sHH", header[16:])
             call = (socket.inet_ntoa(destination), port)
-            said = (socket.inet_ntoa(source), source_port)
             self.calls.append(call)
-            self.sources.append((*said, said == writer.get_extra_info("peername")))
+            self.sources.add((socket.inet_ntoa(source), source_port))
             writer.write(self.page or f"{call[0]}:{call[1]}\n".encode())
             if self.page:
                 return
@@ -206,6 +208,7 @@ class Ground:
             "mode": "seccomp",
             "proxy": "p",
             "outbound": self.door.port,
+            "source": f"{SOURCE[0]}:{SOURCE[1]}",
             "dns": self.resolver.port,
             "nameservers": [NOWHERE],
             "answers_at": [],

@@ -41,7 +41,7 @@ def test_a_blocking_socket_reaches_the_door_and_stays_blocking(ground: Ground) -
     """)
     assert ran.words == ["127.64.0.1:80", "True", "hello"]
     assert ground.door.calls == [VIP_80]
-    assert ground.door.sources[0][2], "the header tells the connection's own source"
+    assert ground.door.sources == {("127.1.2.3", 4567)}, "by which the door knows that it is no stranger's"
 
 
 def test_a_socket_that_does_not_block_stays_so_and_asyncio_works(ground: Ground) -> None:
