@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from envoy_like import EnvoyLike
 from golden import known_services
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import Snapshot
-from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.model.workload import Capture, Health, Proxy, ServicePort, Workload
 from tulle.pipeline import demands
 from tulle.pipeline.hub import Hub, Learned
 from tulle.xds.requests import Request
@@ -55,6 +57,14 @@ def test_what_the_service_called_before_is_there_before_anybody_asks() -> None:
     assert set(envoy.held[VHDS]) == {"outbound.a1/_init", host("service-b")}
     assert envoy.view.ready
     assert not envoy.learned
+
+
+def test_a_program_whose_calls_are_not_captured_does_not_wait_for_what_the_service_called_before() -> None:
+    uncaptured = structs.replace(instance("a1", A, None), capture=Capture.NONE)
+    hub = hub_of(uncaptured, instance("b1", B), callees={A: (Destination(B, 80),)})
+    envoy = EnvoyLike(hub, "a1").settle()
+    assert envoy.view.ready
+    assert not [name for _, name in envoy.sent if "service-b" in name]
 
 
 def test_a_change_reaches_only_those_who_asked_for_it_and_is_encoded_once() -> None:

@@ -87,10 +87,10 @@ class View:
             for demand in list(self._demands):
                 self._reach(mesh, demand)
         if first:
-            for workload in proxy.workloads:
-                for callee in mesh.callees.get(workload.service, ()):
-                    if callee.service in mesh.services:
-                        self._demand(mesh, Demand(route_config(workload), callee))
+            if (
+                proxy.capture is not Capture.NONE
+            ):  # such an Envoy has no door, and would never ask for what is behind it
+                self._remember(mesh, proxy)
             early, self._early = self._early, []
             self.receive(mesh, early)
 
@@ -176,6 +176,12 @@ class View:
     def acknowledged(self, service: ServiceName) -> bool:
         """Whether it has acknowledged the newest endpoints of a service."""
         return all(self.session.acknowledged(EDS, name) for name in self.holds(service))
+
+    def _remember(self, mesh: Mesh, proxy: Proxy) -> None:
+        for workload in proxy.workloads:
+            for callee in mesh.callees.get(workload.service, ()):
+                if callee.service in mesh.services:
+                    self._demand(mesh, Demand(route_config(workload), callee))
 
     def _ask(self, mesh: Mesh, event: Asked) -> None:
         if event.type_url != VHDS:
