@@ -12,6 +12,7 @@ _REGISTER = 1  # 16 bytes: enough for an IPv6 address
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _META_PRIORITY, _META_IIF, _META_OIF, _META_SKUID, _META_NFPROTO, _META_L4PROTO = 2, 4, 5, 10, 15, 16
 _LOOPBACK = struct.pack("=I", 1)  # LOOPBACK_IFINDEX: lo is the first interface of every network namespace
+_CT_ZONE = 17
 _EQUAL, _DIFFERENT = 0, 1
 _DROP, _ACCEPT, _RETURN = 0, 1, -5
 
@@ -118,6 +119,15 @@ def set_priority(value: int) -> bytes:
     return _immediate(struct.pack("=I", value)) + _expression(
         "meta", attribute(3, big_endian(_REGISTER)), attribute(2, big_endian(_META_PRIORITY))
     )
+
+
+def in_zone(zone: int) -> bytes:
+    """What this packet begins is known to connection tracking apart from all that has another zone, but for the answers.
+
+    For a packet that is not tracked yet: before priority -200. Answers are found by where they come from, as any.
+    """
+    at = attribute(2, big_endian(_CT_ZONE)) + attribute(3, b"\0")  # the direction IP_CT_DIR_ORIGINAL
+    return _immediate(struct.pack("=H", zone)) + _expression("ct", at, attribute(4, big_endian(_REGISTER)))
 
 
 def redirect_to(port: int) -> bytes:

@@ -76,7 +76,7 @@ def _reason(error: OSError) -> str:
     if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT):
         return (
             f"the kernel does not know {what} ({error.strerror}); {_LEAST_KERNEL} does, with the modules "
-            "nf_conntrack, nft_nat, nft_redir, nft_socket and nft_fib_inet"
+            "nf_conntrack, nft_ct, nft_nat, nft_redir, nft_socket and nft_fib_inet"
         )
     return str(error)
 

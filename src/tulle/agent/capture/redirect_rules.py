@@ -1,8 +1,11 @@
 """The rules of the redirect mode, as values. When they are made, and what of the machine they need, is `redirect.py`.
 
-A connection is decided on once, at its first packet, in the kernel's NAT hooks; nothing here is run for other packets.
-Those of a hook come by priority, also between the tables of several sidecars:
+A connection is decided on once, at its first packet, in the kernel's NAT hooks; nothing but `questions` is run for
+other packets. Those of a hook come by priority, also between the tables of several sidecars:
 
+-300  `questions`   sets apart what its own program asks by UDP. To the kernel, all packets of half a minute or more
+                    between the same ports are one connection, and it goes where the first went. The agent's own
+                    questions, and everybody else's, come from ports that the program's next ones may have as well.
 -101  `program`     what its own program sends: calls to the mesh and questions to nameservers are redirected and done
                     with; other calls within the machine are marked as a captured program's.
 -100  `callers`     who calls the program from this machine. Another captured program (by that mark) and other users
@@ -40,6 +43,7 @@ from tulle.agent.capture.nftables_expressions import (
     by_loopback,
     from_elsewhere,
     has_priority,
+    in_zone,
     leave,
     of_cgroup,
     of_user_outside,
@@ -91,6 +95,10 @@ def targets(ports: Iterable[int]) -> Iterator[Change]:
 
 def _program(mine: bytes, outbound: int, dns: int) -> Iterator[Change]:
     mesh = ipaddress.ip_network(VIPS)
+    yield chain("questions", "filter", OUTPUT, -300)
+    for to_nameserver in (to_ipv4_in(_NAMESERVERS4), to_ipv6_in(_NAMESERVERS6)):
+        # No other sidecar of this machine has the port, so nobody else has a zone of that number.
+        yield rule("questions", "apart", udp(), to_port(53), to_nameserver, mine, in_zone(dns))
     yield chain("program", "nat", OUTPUT, -101)
     for protocol in (udp(), tcp()):
         for to_nameserver in (to_ipv4_in(_NAMESERVERS4), to_ipv6_in(_NAMESERVERS6)):

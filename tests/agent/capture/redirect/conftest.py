@@ -38,6 +38,7 @@ import errno, socket, sys
 where = socket.getaddrinfo(sys.argv[1], 53, type=socket.SOCK_DGRAM)[0]
 with socket.socket(*where[:2]) as asking:
     asking.settimeout(5)
+    asking.bind(("", int(sys.argv[2])))
     # Refusals are told to a socket that has not said whom it asks, too (ip(7), IP_RECVERR and IPV6_RECVERR).
     asking.setsockopt(*((socket.IPPROTO_IP, 11) if where[0] == socket.AF_INET else (socket.IPPROTO_IPV6, 25)), 1)
     try:
@@ -110,9 +111,9 @@ class Machine:
         by = [] if user is None else [str(user)]
         return self.run([sys.executable, "-c", _DIAL, host, str(port), *by], **how)
 
-    def ask(self, nameserver: str, **how: Any) -> str:
-        """Who answers on port 53 of UDP, and from which address; or the error."""
-        return self.run([sys.executable, "-c", _ASK, nameserver], **how)
+    def ask(self, nameserver: str, *, port: int = 0, **how: Any) -> str:
+        """Who answers on port 53 of UDP, and from which address; or the error. port: from which it is asked."""
+        return self.run([sys.executable, "-c", _ASK, nameserver, str(port)], **how)
 
 
 @dataclass(frozen=True, slots=True)

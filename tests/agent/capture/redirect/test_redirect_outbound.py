@@ -39,6 +39,16 @@ def test_questions_to_the_nameservers_reach_the_agent_and_seem_to_be_answered_by
         assert captured.ask("192.0.2.99") == "ECONNREFUSED"  # a server of its own choice
 
 
+def test_questions_reach_the_agent_from_ports_that_others_have_just_asked_from(machine: Any) -> None:
+    nameservers = machine.settings.nameservers
+    with machine.captured() as captured, machine.captured(dns=machine.settings.inbound) as other:
+        for nameserver, port in zip(nameservers, (29001, 29002), strict=True):
+            assert machine.ask(nameserver, port=port) == "ECONNREFUSED"
+            assert other.ask(nameserver, port=port) == "ECONNREFUSED"  # nobody answers there by UDP
+            assert captured.ask(nameserver, port=port) == f"dns {nameserver}"
+            assert machine.ask(nameserver, port=port) == "ECONNREFUSED"
+
+
 def test_questions_that_would_leave_the_machine_are_turned_round(machine: Any, other_machine: Any) -> None:
     nameservers = "192.0.2.2", "2001:db8::2"
     with machine.captured(nameservers=nameservers) as captured:
