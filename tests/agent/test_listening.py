@@ -216,6 +216,17 @@ def test_the_kernel_and_its_files_tell_the_same(family: socket.AddressFamily) ->
         assert proc.Listener(*expected) in set(proc._tables("/proc/net"))
 
 
+def test_the_processes_below_one_are_the_same_on_a_kernel_that_lists_no_children(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.do("fork")
+    below = proc.descendants(program.root)
+    assert len(below) == 2
+    monkeypatch.setattr(os.path, "exists", lambda _: False)
+    assert proc.descendants(program.root) == below
+    assert proc.descendants(os.getpid()) >= {program.root, *below}
+
+
 def test_a_program_in_a_network_namespace_of_its_own_is_seen(ports: list[int]) -> None:
     isolated = Program("unshare", *(() if os.geteuid() == 0 else ("-Ur",)), "-n")
     try:

@@ -2,7 +2,7 @@
 
 Only what this user may see: another user's process shows its parent, not its sockets.
 """
-# ruff: noqa: PTH115, PTH123, PTH208
+# ruff: noqa: PTH110, PTH115, PTH123, PTH208
 # Read ten times a second at the start of a program: pathlib would make it twice as slow.
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -65,18 +65,38 @@ def processes() -> list[int]:
 
 
 def descendants(root: int) -> set[int]:
-    """All processes below `root`, without itself. Not by /proc/*/task/*/children, which is not in every kernel."""
+    """All processes below `root`, without itself.
+
+    One that a process has started while another of its children ended may be missing until the next look.
+    """
+    # Not in every kernel (CONFIG_PROC_CHILDREN). Without it every process of the machine has to be looked at.
+    children = _children if os.path.exists(f"/proc/{root}/task/{root}/children") else _children_by_parent()
+    found: set[int] = set()
+    waiting = [root]
+    while waiting:
+        below = [child for child in children(waiting.pop()) if child not in found]
+        found.update(below)
+        waiting.extend(below)
+    return found
+
+
+def _children(process: int) -> list[int]:
+    """None if it has ended."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with suppress(OSError), open(f"/proc/{process}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def _children_by_parent() -> Callable[[int], list[int]]:
+    """The same of each process, as it is now, from what each says of its parent."""
     children: dict[int, list[int]] = {}
     for process in processes():
         with suppress(OSError), open(f"/proc/{process}/stat", "rb") as file:
             children.setdefault(int(file.read().rpartition(b")")[2].split()[1]), []).append(process)
-    found: set[int] = set()
-    waiting = [root]
-    while waiting:
-        below = [child for child in children.get(waiting.pop(), ()) if child not in found]
-        found.update(below)
-        waiting.extend(below)
-    return found
+    return lambda process: children.get(process, [])
 
 
 def sockets_of(process: int) -> set[str]:
