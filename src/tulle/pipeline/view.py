@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName, destination_from, destination_of
-from tulle.model.workload import Proxy, Workload
+from tulle.model.workload import Capture, Proxy, Workload
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
 from tulle.resolve.index import Mesh
