@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +23,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TULLE = Path(sys.executable).parent / "tulle"
 BOLD, DIM, RED, RESET = ("\033[1m", "\033[2m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "", "", "")
+ASK = """
+from urllib.request import Request, urlopen
+print(urlopen(Request("http://service-b/data", headers={"x-tulle-explain": "1"})).headers["x-tulle-peer"])
+"""
+ASKING_SECONDS = 2.0
 STOPPING_SECONDS = 4.0  # what the end may take: instances drain, the control plane closes its store
 
 
@@ -113,7 +117,7 @@ class Demo:
         self._instance("b3")
         self._watch(whole * 0.25)
         self._restart_control_plane()
-        self._watch(whole * 0.35 - 1 if self.deadline else float("inf"))
+        self._watch(whole * 0.35 - ASKING_SECONDS if self.deadline else float("inf"))
 
     def _up(self) -> None:
         before = self._said("ready:")
@@ -161,17 +165,10 @@ class Demo:
         return (self.data / "demo.log").read_text(errors="replace").count(words)
 
     def _peer_identity(self) -> str | None:
-        """Ask once more as service-a does, with the header that makes its sidecar say who proved to have answered."""
-        command = [str(TULLE), "proxies", "-o", "json", "--data", str(self.data)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        port = next((p["outbound_port"] for p in json.loads(done.stdout) if p["service"] == "service-a"), None)
-        if port is None:
-            return None
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": f"http://127.0.0.1:{port}"}))
-        with opener.open(
-            urllib.request.Request("http://service-b/data", headers={"x-tulle-explain": "1"}), timeout=5
-        ) as answer:
-            return str(answer.headers["x-tulle-peer"])
+        """Have one more program of the mesh ask, with the header that makes its sidecar say who proved to have answered."""
+        command = [str(TULLE), "run", "asker", "--data", str(self.data), "--", sys.executable, "-c", ASK]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=self.log, text=True, timeout=30, check=False)
+        return done.stdout.strip() or None
 
     def _start(self, name: str, command: list[str], stdout: int | None = None) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
