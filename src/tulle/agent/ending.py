@@ -65,7 +65,20 @@ async def drain(workload: Workload) -> None:
     workload.manager.stopping()
     workload.console.info(f"{signal.Signals(signals.first).name}: ending after the calls in flight; once more to hurry")
     await unless(_last_call(workload), signals.stop(), program.ended())
-    program.signal(signals.first)
+    await _end_program(workload, signals.first)
+
+
+async def give_up(workload: Workload) -> None:
+    """Ends the program because of a mistake, for which nobody should wait: without the calls in flight."""
+    workload.health.leave(UNHEALTHY)
+    workload.manager.stopping()
+    await workload.session.propagated(UNHEALTHY, _CRASH_PROPAGATION_SECONDS)
+    await _end_program(workload, signal.SIGTERM)
+
+
+async def _end_program(workload: Workload, number: int) -> None:
+    program, signals = workload.program, workload.signals
+    program.signal(number)
     if not await unless(_all_gone(workload), signals.stop()):
         program.signal(signal.SIGKILL)
         try:

@@ -11,7 +11,6 @@ from tulle.agent.capture.choose import candidates
 from tulle.agent.capture.mode import Prepared
 from tulle.agent.config import AgentConfig, Port
 from tulle.agent.console import Console
-from tulle.agent.exits import AgentError
 from tulle.agent.listening import Several, changes, service_ports
 from tulle.agent.offer import Offer
 from tulle.agent.ports import Ports
@@ -52,8 +51,8 @@ class Serving:
             self._moved[port] = host_port
             self._changed.set()
 
-    async def follow(self, reaper: int, tell: Callable[[Offer], None]) -> None:
-        """Tells of each new offer, for ever. Raises AgentError when nobody can know which of several ports is meant.
+    async def follow(self, reaper: int, tell: Callable[[Offer], None]) -> str:
+        """Tells of each new offer. Its end is a mistake, in words for the user: nobody can know which port is meant.
 
         reaper: the process below which the program is.
         """
@@ -65,12 +64,13 @@ class Serving:
         async with aclosing(changes(reaper, self._expected_at, self._moved)) as found:
             async for where in found:
                 if isinstance(where, Several):
-                    raise AgentError(str(where))
+                    return str(where)
                 if where is not None:
                     if where.beside:
                         self._console.warning(str(where))
                     self._found = service_ports(where.open, self._expected_at)
                     tell(self.offer)
+        raise AssertionError("the program is looked at as long as it runs")
 
     def _host_port(self, port: Port) -> int | None:
         return None if port.target is None else self._moved.get(port.target, port.target)

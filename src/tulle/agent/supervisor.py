@@ -22,7 +22,7 @@ from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.credentials import Credentials, write_secrets
 from tulle.agent.dns.resolv_conf import Nameservers
-from tulle.agent.ending import after_end, drain
+from tulle.agent.ending import after_end, drain, give_up
 from tulle.agent.envoy import Envoy
 from tulle.agent.exits import AgentError, of_signal
 from tulle.agent.folder import agent_folder
@@ -116,7 +116,7 @@ class _Life:
     def __init__(self, sidecar: Sidecar, serving: Serving) -> None:
         self._sidecar = sidecar
         self._serving = serving
-        self._around: list[asyncio.Task[None]] = []
+        self._around: list[asyncio.Task[Any]] = []
 
     async def run(self, ways: Ways, renewal: Coroutine[Any, Any, None]) -> int:
         """Keeps the parts around the program running as long as the program does; the exit code."""
@@ -136,19 +136,28 @@ class _Life:
                             code = of_signal(self._sidecar.signals.first)
                         else:
                             self._say_captured(mode, reasons)
-                            code = await self._in_the_mesh(group, way)
+                            code = await self._known_as_gone(self._in_the_mesh(group, way))
                         await self._sidecar.session.bye(_BYE_SECONDS)
                         await self._end()
                         break
                 except Unavailable as unavailable:
                     reasons.append((mode, str(unavailable)))
             if self._around:
+                await self._sidecar.session.bye(_BYE_SECONDS)
                 await self._end()
             else:
                 renewal.close()
         if code is None:
             raise failure(self._sidecar.config.capture, reasons)
         return code
+
+    async def _known_as_gone(self, life: Coroutine[Any, Any, int]) -> int:
+        """The same, but that the control plane hears of its end also when that is a mistake of the user's."""
+        try:
+            return await life
+        except AgentError:
+            await self._sidecar.session.bye(_BYE_SECONDS)
+            raise
 
     def _begin(self, group: asyncio.TaskGroup, way: Way, renewal: Coroutine[Any, Any, None]) -> None:
         sidecar = self._sidecar
@@ -198,14 +207,18 @@ class _Life:
         workload.ports.release_programs()
         await workload.program.start()
         workload.signals.receiver = workload.program.signal
+        following = group.create_task(self._serving.follow(way.program.reaper, tell), name="where the program serves")
         self._around += [
             group.create_task(checks.run(), name="health checks"),
-            group.create_task(self._serving.follow(way.program.reaper, tell), name="where the program serves"),
             group.create_task(workload.manager.heartbeat(), name="service manager"),
+            following,
         ]
         restarts: Restarts | None = Restarts(workload.config.restart)
         while restarts:
-            if await unless(workload.program.ended(), workload.signals.stop()) is None:
+            if await unless(workload.program.ended(), workload.signals.stop(), _done(following)) is None:
+                if following.done() and not workload.signals.first:
+                    await give_up(workload)
+                    raise AgentError(following.result())
                 await drain(workload)
                 break
             checks.look()
@@ -242,3 +255,7 @@ class _Life:
         self._sidecar.console.warning(
             f"the sidecar is not ready after {_READY_SECONDS:g} s ({why}); the program is started when it is"
         )
+
+
+async def _done(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait([task])
