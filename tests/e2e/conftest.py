@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from modes import MODES, why_not
 from running import Mesh
 
 
@@ -17,3 +18,12 @@ def mesh(tmp_path: Path) -> Iterator[Mesh]:
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """A mode of capture that this machine allows."""
+    name = str(request.param)
+    if reason := why_not(name):
+        pytest.skip(f"--capture {name} is not possible here: {reason}")
+    return name

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,20 @@ class Mesh:
         }
         self.env |= {"PYTHONUNBUFFERED": "1", "TULLE_DATA": str(self.data)}
         self.running: list[Running] = []
+        self.prefix: tuple[str, ...] = ()
+        self._at_end: list[Callable[[], None]] = []
+
+    @contextmanager
+    def behind(self, *prefix: str) -> Iterator[None]:
+        """What is started within is started by this command, as by `nice`."""
+        before, self.prefix = self.prefix, (*self.prefix, *prefix)
+        try:
+            yield
+        finally:
+            self.prefix = before
 
     def start(self, name: str, *words: str, **env: str) -> Running:
-        command = [*TULLE, *words]
+        command = [*self.prefix, *TULLE, *words]
         running = Running(name, command, self.folder / f"{name}-{len(self.running)}.log", {**self.env, **env})
         self.running.append(running)
         return running
@@ -134,7 +146,7 @@ class Mesh:
         return True
 
     def tulle(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*TULLE, *words], env=self.env, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.prefix, *TULLE, *words], env=self.env, capture_output=True, text=True, timeout=60)
 
     def json(self, *words: str) -> Any:
         """What a command says in JSON; None if it fails."""
@@ -151,6 +163,10 @@ class Mesh:
         service = self.service(name)
         return int(service["healthy"]) if service else 0
 
+    def at_end(self, clear: Callable[[], None]) -> None:
+        """To be called when all has ended."""
+        self._at_end.append(clear)
+
     def close(self) -> None:
         for running in reversed(self.running):
             if running.process.poll() is None:
@@ -161,6 +177,8 @@ class Mesh:
                 running.process.wait(15)
             except subprocess.TimeoutExpired:
                 running.kill()
+        for clear in reversed(self._at_end):
+            clear()
 
 
 class Answer:

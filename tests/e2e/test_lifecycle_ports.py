@@ -1,0 +1,119 @@
+"""Where a program serves, found by itself in every mode: calls reach it there, and follow it when it moves."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import sys
+from functools import partial
+
+import pytest
+
+from puppets import Puppet, puppet, puppets
+from running import Caller, Mesh, wait_for
+
+NODE = "require('http').createServer((q, a) => a.end('by node')).listen(Number(process.argv[1]), '::1')"
+APP = """
+import os
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [])
+    return [b"by gunicorn"]
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"by uvicorn"})
+"""
+
+
+def free_ports(number: int) -> list[int]:
+    """Below those that the kernel gives away, as a server's usually is."""
+    found: list[int] = []
+    while len(found) < number:
+        port = random.SystemRandom().randrange(5000, 9999)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
+
+
+def answer(caller: Caller, url: str) -> str:
+    """Its body once it is answered with 200: a change of ports takes a moment."""
+    return str(wait_for(f"{url} is answered", lambda: _body(caller, url)))
+
+
+def _body(caller: Caller, url: str) -> str:
+    got = caller.call(url)
+    return got.body.decode() if got.status == 200 else ""
+
+
+def _says(caller: Caller, url: str, text: str) -> bool:
+    return _body(caller, url) == text
+
+
+def _gets(program: Puppet, url: str, wanted: tuple[int, str]) -> bool:
+    return program.get(url) == wanted
+
+
+def test_a_program_is_called_where_it_listens_and_where_it_moves_to(mesh: Mesh, mode: str) -> None:
+    mesh.up()
+    program = puppet(mesh, "service-b", "--capture", mode)
+    caller = mesh.caller()
+    first, second = free_ports(2)
+    program.do(f"server = serve('127.0.0.1', {first})")
+    for port in (80, first):
+        assert answer(caller, f"http://service-b:{port}/") == str(first)
+    program.do(f"close_server(server); server = serve('127.0.0.1', {second})")
+    for port in (second, 80):
+        wait_for("calls follow it", partial(_says, caller, f"http://service-b:{port}/", str(second)))
+    program.do("close_server(server); server = serve('127.0.0.1', int(os.environ['PORT']))")
+    wait_for("calls follow it", partial(_says, caller, "http://service-b/", str(program.port)))
+
+
+def test_several_ports_are_an_error_that_names_them(mesh: Mesh, mode: str) -> None:
+    mesh.up()
+    program = puppet(mesh, "service-b", "--capture", mode)
+    ports = free_ports(2)
+    program.do(f"servers = [serve('127.0.0.1', port) for port in {ports}]")
+    assert program.running.wait() == 125
+    for port in ports:
+        assert f"--port {port}" in program.running.output
+    assert "puppet.py" in program.running.output
+    assert "told to end" in program.running.output
+    assert not mesh.proxies()
+
+
+@pytest.mark.parametrize("mode", ["seccomp", "netns"], indirect=True)
+def test_two_programs_bind_the_same_port(mesh: Mesh, mode: str) -> None:
+    mesh.up()
+    (port,) = free_ports(1)
+    both = puppets(mesh, ("service-b", "--capture", mode), ("service-c", "--capture", mode))
+    for program in both:
+        program.do(f"server = serve('127.0.0.1', {port})")
+    for one, other in (both, reversed(both)):
+        name = other.running.name
+        url = f"http://{name}:{port}/"
+        wait_for(f"{name} is called by the other", partial(_gets, one, url, (200, str(port))))
+
+
+def test_servers_with_workers_and_one_that_listens_on_ipv6_loopback_alone(mesh: Mesh, mode: str) -> None:
+    mesh.up()
+    (mesh.folder / "app.py").write_text(APP)
+    own, nodes = free_ports(2)
+    gunicorn = f"cd {mesh.folder} && exec {sys.executable} -m gunicorn -w 2 -b 127.0.0.1:$PORT app:wsgi"
+    uvicorn = ["--workers", "2", "--port", str(own), "--app-dir", str(mesh.folder), "app:asgi"]
+    options = ("--capture", mode)
+    mesh.run("by-gunicorn", "sh", "-c", gunicorn, options=options)
+    mesh.run("by-uvicorn", sys.executable, "-m", "uvicorn", *uvicorn, options=options)
+    names = ["gunicorn", "uvicorn"]
+    if shutil.which("node") and socket.has_ipv6:
+        mesh.run("by-node", "node", "-e", NODE, str(nodes), options=options)
+        names.append("node")
+    caller = mesh.caller()
+    for name in names:
+        assert answer(caller, f"http://by-{name}/") == f"by {name}"
