@@ -74,9 +74,9 @@ def envoy(folder: Path, name: str, listener: Json, *clusters: Json) -> Iterator[
         yield started.pid
 
 
-def program(port: int) -> Json:
+def program(port: int, *, address: str = "127.0.0.1") -> Json:
     """A program that answers everything with 1 kB at once."""
-    return _listener(port, _http([_answer()]))
+    return _listener(port, _http([_answer()]), address=address)
 
 
 def serving_sidecar(port: int, own: Credentials, *addresses: str) -> Json:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.asking import Asked
 from bench.processes import Failed, children, clean_environment, command_line, process, wait_for
 
 TULLE = (sys.executable, "-m", "tulle")
@@ -30,9 +31,11 @@ class Sidecar:
 class Mesh:
     """What it starts ends with the stack that it is given, or by `stop`."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, around: tuple[str, ...] = (), data: Path | None = None) -> None:
+        """folder: for its logs, and for its state if that is not at `data`. around: a command that runs those of `tulle`."""
         self.folder = folder
-        self.data = folder / "state"
+        self.around = around
+        self.data = data or folder / "state"
         self.env = {**clean_environment(), "PYTHONUNBUFFERED": "1", "TULLE_DATA": str(self.data)}
         self._stack = stack.enter_context(ExitStack())
         self._started = 0
@@ -45,18 +48,29 @@ class Mesh:
 
     def run(self, service: str, *program: str, options: tuple[str, ...] = ()) -> Sidecar:
         """An instance of the service, once its sidecar holds all that it should."""
-        running, log = self.start("run", service, *options, "--", *program)
+        return self._sidecar(service, *self.start("run", service, *options, "--", *program))
+
+    def run_asked(
+        self, service: str, module: str, *arguments: str, options: tuple[str, ...] = ()
+    ) -> tuple[Sidecar, Asked]:
+        """The same with a program that is a Python module and is asked; its sidecar has proved the way by then."""
+        words = ("run", service, *options, "--", sys.executable, "-m", module, *arguments)
+        running, log = self.start(*words, pipes=True)
+        return self._sidecar(service, running, log), Asked(running, log)
+
+    def start(self, *words: str, pipes: bool = False) -> tuple[subprocess.Popen[bytes], Path]:
+        """A `tulle` command, just started, and where its output goes."""
+        self._started += 1
+        log = self.folder / f"{words[0]}-{self._started}.log"
+        command = (*self.around, *TULLE, *words)
+        return self._stack.enter_context(process(command, log, env=self.env, pipes=pipes)), log
+
+    def _sidecar(self, service: str, running: subprocess.Popen[bytes], log: Path) -> Sidecar:
         wait_for(f"{service} is in the mesh", lambda: _said(running, log, "is in the mesh"))
         proxy = wait_for(f"{service} is registered", lambda: self._proxy_of(log))
         [envoy] = [p for p in children(running.pid) if "bootstrap.json" in command_line(p)]
         folder = self.data / "proxies" / proxy["id"]
         return Sidecar(proxy["id"], running.pid, envoy, proxy["outbound_port"], folder)
-
-    def start(self, *words: str) -> tuple[subprocess.Popen[bytes], Path]:
-        """A `tulle` command, just started, and where its output goes."""
-        self._started += 1
-        log = self.folder / f"{words[0]}-{self._started}.log"
-        return self._stack.enter_context(process((*TULLE, *words), log, env=self.env)), log
 
     def ask(self, *words: str) -> Any:
         """What a command of `tulle` says in JSON."""
@@ -72,6 +86,10 @@ class Mesh:
             return any(s["name"] == service and s["healthy"] >= instances for s in self.ask("services"))
 
         wait_for(f"{service} is served", healthy, pause=0.2)
+
+    def said(self) -> str:
+        """All that it has started has said so far."""
+        return "".join(log.read_text(errors="replace") for log in sorted(self.folder.glob("*.log")))
 
     def stop(self) -> None:
         """Ends everything, the newest first."""

@@ -24,20 +24,35 @@ class Failed(Exception):
 
 @contextmanager
 def process(
-    command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pipes: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs it within the block, with its output in `log`; then ends it, by SIGTERM if it can be.
 
     In a session of its own, as an agent starts its Envoy: Linux shares the CPU out among sessions (sched(7), autogroup).
+    pipes: its standard input and output are pipes, as `asking.py` needs them.
     """
     with log.open("ab") as out:
         started = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=cwd, start_new_session=True
+            command,
+            stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if pipes else out,
+            stderr=out,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
         )
     try:
         yield started
     finally:
         stop(started)
+        for pipe in (started.stdin, started.stdout):
+            if pipe:
+                pipe.close()
 
 
 def stop(started: subprocess.Popen[bytes]) -> None:
@@ -79,9 +94,14 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass(frozen=True)
 class Memory:
-    """In MB of 1,000,000 bytes. rss: all pages in memory; private: those that it has written and shares with nobody."""
+    """In MB of 1,000,000 bytes.
+
+    rss: all pages in memory; pss: the same, a page that several share being divided among them; private: those that it
+    has written and shares with nobody.
+    """
 
     rss: float
+    pss: float
     private: float
 
 
@@ -91,7 +111,7 @@ def memory(pid: int) -> Memory:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, _, amount = line.partition(":")
         fields[name] = int(amount.split()[0]) * 1024 / 1e6
-    return Memory(fields["Rss"], fields["Private_Dirty"])
+    return Memory(fields["Rss"], fields["Pss"], fields["Private_Dirty"])
 
 
 def children(pid: int) -> list[int]:

@@ -55,13 +55,14 @@ def _program(folder: Path, times: int) -> Iterator[Figure]:
         mesh.up()
         for number in range(times):
             with ExitStack() as one:
-                values.append(_seconds_to_program(Mesh(folder, one), folder / f"started-{number}"))
+                values.append(seconds_to_program(Mesh(folder, one), folder / f"started-{number}"))
     yield Figure("run", "`tulle run` to program started", median(values), "s", reach=1, note=_spread(values))
 
 
-def _seconds_to_program(mesh: Mesh, says: Path) -> float:
+def seconds_to_program(mesh: Mesh, says: Path, options: tuple[str, ...] = ()) -> float:
+    """From `tulle run` until a program has said so in the file `says`; it runs on."""
     started = time.time_ns()
-    mesh.start("run", "service-a", "--", *_PROGRAM, str(says))
+    mesh.start("run", "service-a", *options, "--", *_PROGRAM, str(says))
     wait_for("the program is started", says.exists)
     return (int(says.read_text()) - started) / 1e9
 
