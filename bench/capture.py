@@ -37,7 +37,7 @@ def run(quick: bool) -> list[Figure]:
             _storm(client, 20 if quick else 100)
         for client in captured.shuffled_rounds([c for c in bench.clients if c.mode != NONE], starts):
             client.values["start"].append(_start(bench, client))
-        time.sleep(settle)
+        _rest(bench.clients, settle)
         return list(_figures(bench.clients))
 
 
@@ -59,6 +59,15 @@ def _measure(client: Client) -> None:
     values["cpu_tulle"].append(sum(used.get(part, 0) for part in _TULLES))
     for part, microseconds in used.items():
         values[f"cpu of {part}"].append(microseconds)
+
+
+def _rest(clients: list[Client], seconds: float) -> None:
+    """Nobody calls; what is used all the same."""
+    before = [_cpu(client) for client in clients]
+    time.sleep(seconds)
+    for client, then in zip(clients, before, strict=True):
+        now = _cpu(client)
+        client.values["idle"].append(sum(now[part] - then[part] for part in _TULLES if part in now) / seconds * 1e3)
 
 
 def _cpu(client: Client) -> dict[str, float]:
@@ -110,6 +119,8 @@ def _figures(clients: list[Client]) -> Iterator[Figure]:
         what = f"`tulle run` to program started, {client.mode}"
         yield Figure(f"start_{client.mode}", what, median(start), "s", reach=1, note=_spread(start, 2))
         yield _memory(client)
+        what = f"CPU of agent and reaper per second when nobody calls, {client.mode}"
+        yield Figure(f"idle_{client.mode}", what, client.values["idle"][-1], "ms")
 
 
 def _over(name: str, what: str, values: list[float], base: list[float]) -> Iterator[Figure]:
