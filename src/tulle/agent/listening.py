@@ -67,30 +67,29 @@ class Several:
 
 
 class Tree:
-    """The ports on which the processes below `root` listen."""
+    """The ports on which the processes below `root` listen, in this network namespace.
+
+    What listens in another one can't be reached by the sidecar; an isolated program's sockets are moved to this one.
+    """
 
     def __init__(self, root: int) -> None:
         self._root = root
         self._seen: frozenset[proc.Listener] = frozenset()
         self._walked = float("-inf")
-        self._networks: list[int] = []
         self._holders: dict[str, int] = {}
 
     def listening(self, now: float) -> dict[proc.Listener, int]:
         """With a process that holds it each. The tree is walked only if a socket has come or gone, or after a while."""
-        there = proc.listeners(self._networks)
+        there = proc.listeners()
         if there != self._seen or now - self._walked >= _WALK_SECONDS:
             self._walk()
-            there = proc.listeners(self._networks)
+            there = proc.listeners()
             self._seen, self._walked = there, now
         return {each: self._holders[each.inode] for each in there if each.inode in self._holders}
 
     def _walk(self) -> None:
         tree = sorted(proc.descendants(self._root))
         self._holders = {inode: process for process in reversed(tree) for inode in proc.sockets_of(process)}
-        networks = {proc.network_of(process): process for process in reversed(tree)}
-        own = proc.network_of(self._root)
-        self._networks = [process for name, process in networks.items() if name and name != own]
 
 
 def opened(listening: Mapping[proc.Listener, int], moved: Mapping[int, int]) -> list[Open]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,22 +28,20 @@ class Listener:
     port: int
 
 
-def listeners(namespaces: Iterable[int] = ()) -> frozenset[Listener]:
-    """All that listen in this network namespace, and in those of the processes `namespaces`."""
+def listeners() -> frozenset[Listener]:
+    """All that listen in this network namespace."""
     found: set[Listener] = set()
     try:
         for family in (socket.AF_INET, socket.AF_INET6):
             found.update(Listener(str(inode), address, port) for inode, address, port in sock_diag.listening(family))
     except OSError:  # a kernel without it
-        found.update(_tables("/proc/net"))
-    for process in namespaces:
-        found.update(_tables(f"/proc/{process}/net"))
+        found.update(_tables())
     return frozenset(found)
 
 
-def _tables(folder: str) -> Iterator[Listener]:
+def _tables() -> Iterator[Listener]:
     for table in ("tcp", "tcp6"):
-        with suppress(OSError), open(f"{folder}/{table}", buffering=4096) as rows:  # no IPv6, or the process has ended
+        with suppress(OSError), open(f"/proc/net/{table}", buffering=4096) as rows:  # no IPv6
             next(rows, "")
             for row in rows:
                 fields = row.split(maxsplit=10)
@@ -110,14 +108,6 @@ def sockets_of(process: int) -> set[str]:
                 if link.startswith("socket:["):
                     found.add(link[8:-1])
     return found
-
-
-def network_of(process: int) -> str:
-    """Names the network namespace of a process; "" if it can't be seen."""
-    try:
-        return os.readlink(f"/proc/{process}/ns/net")
-    except OSError:
-        return ""
 
 
 def described(process: int) -> str:
