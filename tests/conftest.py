@@ -9,3 +9,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write tests/golden anew, and remove what no case needs"
     )
+    parser.addoption(
+        "--update-capture-table",
+        action="store_true",
+        help="write into docs/reference/capture.md what tests/capture have found",
+    )
