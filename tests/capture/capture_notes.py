@@ -15,6 +15,8 @@ SECTIONS = {
 _UNHEEDED = "It does not heed the proxy variables."
 _OWN_LOCALHOST = "Its loopback addresses are those of its own network namespace."
 
+_UNCONNECTED = "Its questions go out over a socket that is not connected, which this mode does not see."
+
 NOTES = {
     ("requests with `trust_env = False`", "proxy"): "It is told not to heed the proxy variables. Leave that out.",
     ("aiohttp with `trust_env=False`", "proxy"): "It is told not to heed the proxy variables. Leave that out.",
@@ -30,6 +32,8 @@ NOTES = {
     ("tcp_clients", "proxy"): "What is not HTTP is not sent to a proxy, and the name is not resolved.",
     ("celery with Redis", "proxy"): "What is not HTTP is not sent to a proxy, and the name is not resolved.",
     ("other_programs", "proxy"): _UNHEEDED,
+    ("a static musl binary", "seccomp"): _UNCONNECTED,
+    ("a resolver of its own that does not connect its socket (dnspython)", "seccomp"): _UNCONNECTED,
     ("a command with an empty environment", "proxy"): "The variables are gone.",
     ("sockets", "proxy"): "The program's own connections are left alone, and services' names are not resolved.",
     ("names", "proxy"): "The program's own connections are left alone, and services' names are not resolved.",

@@ -10,7 +10,7 @@ from capture_notes import NOTES, SECTIONS
 from matrix_mesh import MODES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "capture.md"
-_BEGIN = "<!-- written by `scripts/test tests/capture --update-capture-table` -->\n"
+_BEGIN = "<!-- written by scripts/test tests/capture --update-capture-table -->\n"
 _END = "<!-- end of what the tests have written -->\n"
 _WORDS = {"ok": "yes", "failed": "no", "pointless": "–"}
 UNTRIED = "not tested"

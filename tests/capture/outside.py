@@ -16,6 +16,7 @@ DOMAIN = "corp.test"
 _A, _AAAA, _NOT_THERE = 1, 28, 3
 _NAMES = {
     ("intranet.corp.test", _A): socket.inet_aton(ADDRESS),
+    ("streams.corp.test", _A): socket.inet_aton(ADDRESS),
     ("six.outside.test", _AAAA): socket.inet_pton(socket.AF_INET6, "::1"),
 }
 

@@ -9,10 +9,8 @@ import pytest
 
 import capture_table
 from capture_table import PAGE, UNTRIED, Outcomes
-from matrix_mesh import MODES, matrix_mesh
+from matrix_mesh import MODES, NOT_POSSIBLE, matrix_mesh
 from running import Running
-
-_NOT_POSSIBLE = "is not possible: "
 
 
 def test_every_client_gets_as_far_in_each_mode_as_the_table_says(
@@ -21,7 +19,7 @@ def test_every_client_gets_as_far_in_each_mode_as_the_table_says(
     with matrix_mesh(tmp_path) as mesh:
         callers = {mode: mesh.call_everything(mode) for mode in MODES}
         codes = {mode: running.wait(400) for mode, running in callers.items()}
-    impossible = {mode: _reason(running) for mode, running in callers.items() if _NOT_POSSIBLE in running.output}
+    impossible = {mode: _reason(running) for mode, running in callers.items() if NOT_POSSIBLE in running.output}
     outcomes = {mode: _outcomes(running) for mode, running in callers.items() if mode not in impossible}
     assert all(codes[mode] == 0 for mode in outcomes), "\n".join(running.output for running in callers.values())
     if request.config.getoption("--update-capture-table"):
@@ -59,4 +57,4 @@ def _outcomes(running: Running) -> Outcomes:
 
 
 def _reason(running: Running) -> str:
-    return running.output.partition(_NOT_POSSIBLE)[2].splitlines()[0]
+    return running.output.partition(NOT_POSSIBLE)[2].splitlines()[0]

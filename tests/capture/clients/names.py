@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import struct
 import subprocess
 import sys
 
@@ -42,6 +43,22 @@ def by_tcp():
     words = f"import socket; print(socket.gethostbyname('{HOST}'))"
     found = command(sys.executable, "-c", words, RES_OPTIONS="ndots:0 use-vc").decode().strip()
     in_the_mesh({found})
+
+
+def by_a_resolver_of_its_own():
+    """A question by sendto(2) to the nameserver of resolv.conf, as dnspython and musl ask."""
+    with open("/etc/resolv.conf") as file:
+        [nameserver, *_] = [line.split()[1] for line in file if line.startswith("nameserver")]
+    name = b"".join(bytes([len(label)]) + label.encode() for label in f"{HOST}.default".split("."))
+    with socket.socket(type=socket.SOCK_DGRAM) as asking:
+        asking.settimeout(10)
+        asking.sendto(
+            struct.pack("!6H", 4711, 0x0100, 1, 0, 0, 0) + name + b"\0" + struct.pack("!2H", 1, 1), (nameserver, 53)
+        )
+        answer, asked = asking.recvfrom(512)
+    same(asked, (nameserver, 53))
+    same(answer[6:8], b"\0\1")
+    in_the_mesh({socket.inet_ntoa(answer[-4:])})
 
 
 def curl_by_ipv6():
@@ -93,6 +110,11 @@ def by_search_domain():
     same(addresses("intranet"), {SETTINGS["outside"]})
 
 
+def before_a_search_domain():
+    same(addresses("streams.corp.test"), {SETTINGS["outside"]})
+    in_the_mesh(addresses("streams"))
+
+
 def by_http():
     url = f"http://outside.test:{SETTINGS['outside_port']}/"
     same(requests.get(url, timeout=30).content, b"outside")
@@ -141,10 +163,12 @@ run(
         "all names of a service": every_name,
         "`getaddrinfo` for A and AAAA": without_ipv6,
         "DNS by TCP (`RES_OPTIONS=use-vc`)": by_tcp,
+        "a resolver of its own that does not connect its socket (dnspython)": by_a_resolver_of_its_own,
         "`curl -6` fails cleanly": curl_by_ipv6,
         "the right one of a service's ports": port_by_port,
         "`/etc/hosts` comes first": lambda: private(by_hosts),
         "search domains": lambda: private(by_search_domain),
+        "a service before a host of a search domain": lambda: private(before_a_search_domain),
         "names outside of the mesh": lambda: private(outside_name),
         "HTTP to a name outside of the mesh": lambda: private(by_http),
         "a name that nobody knows is not found": lambda: private(unknown_name),

@@ -26,6 +26,12 @@ def with_a_static_binary():
     from_b(command(*binary))
 
 
+def with_a_binary_of_musl():
+    if (binary := SETTINGS["musl"]) is None:
+        raise Untried("there is no musl-gcc")
+    from_b(command(*binary))
+
+
 def with_a_pipeline():
     script = f"set -o pipefail; curl -fsS {URL} | tr ',' '\\n' | sort"
     if b'"instance": "b-80"' not in command("bash", "-c", script).strip():
@@ -46,6 +52,7 @@ run(
         "Node `http.get`": lambda: from_b(command("node", "-e", HTTP)),
         "Node `dns.resolve4` (c-ares) and a socket": lambda: from_b(command("node", "-e", RESOLVE)),
         "a static glibc binary": with_a_static_binary,
+        "a static musl binary": with_a_binary_of_musl,
         "a shell pipeline": with_a_pipeline,
         "a command with an empty environment": with_an_empty_environment,
     }

@@ -82,7 +82,7 @@ def with_celery():
 run(
     {
         "gunicorn's workers": lambda: called_by_workers("pool_apps", "gunicorn"),
-        "uvicorn's `--workers`": lambda: called_by_workers("uvicorn", "pool_apps:asgi", "--workers", "2", "--uds"),
+        "uvicorn's workers": lambda: called_by_workers("uvicorn", "pool_apps:asgi", "--workers", "2", "--uds"),
         "celery with Redis": with_celery,
     }
 )
