@@ -43,6 +43,15 @@ def differences(cells: Mapping[tuple[str, str], str], outcomes: Mapping[str, Out
                     yield f"{mode}: {client}: the page says {told}; it is {outcome}"
 
 
+def unexplained(outcomes: Mapping[str, Outcomes]) -> Iterator[str]:
+    """What has failed without a note that says why it must."""
+    for mode, found in outcomes.items():
+        for section, clients in found.items():
+            for client, outcome in clients.items():
+                if cell(outcome) == "no" and not {(client, mode), (section, mode)} & NOTES.keys():
+                    yield f"{mode}: {client}: {outcome}, and capture_notes.py does not say why"
+
+
 def updated(text: str, outcomes: Mapping[str, Outcomes]) -> str:
     """The page with these outcomes. What could not be tried stays as it is written."""
     before = written(text)
