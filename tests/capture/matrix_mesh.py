@@ -16,7 +16,7 @@ from typing import Any
 
 import outside
 from matrix_servers import Server, cache, database, http_and_greeters, musl_client, static_client
-from running import TULLE, Mesh, Running, wait_for
+from running import Mesh, Running, wait_for
 
 HERE = Path(__file__).parent
 NOT_POSSIBLE = "is not possible: "
@@ -29,14 +29,7 @@ class MatrixMesh(Mesh):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.prefix: list[str] = []
         self.settings: dict[str, Any] = {}
-
-    def start(self, name: str, *words: str, **env: str) -> Running:
-        log = self.folder / f"{name}-{len(self.running)}.log"
-        running = Running(name, [*self.prefix, *TULLE, *words], log, {**self.env, **env})
-        self.running.append(running)
-        return running
 
     def wait_healthy(self, server: Server) -> None:
         """Takes the other way to start it if this machine does not allow its mode of capture."""
@@ -66,7 +59,7 @@ def matrix_mesh(folder: Path) -> Iterator[MatrixMesh]:
         mesh = MatrixMesh(folder)
         stack.callback(mesh.close)
         there = stack.enter_context(outside.server())
-        mesh.prefix = stack.enter_context(_private_names(folder, there.own_address or outside.ADDRESS))
+        mesh.prefix = tuple(stack.enter_context(_private_names(folder, there.own_address or outside.ADDRESS)))
         mesh.up()
         servers = [*http_and_greeters(mesh), *database(mesh, stack), *cache(mesh)]
         mesh.settings = {

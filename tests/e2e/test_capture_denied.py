@@ -39,7 +39,11 @@ def neighbour() -> Iterator[None]:
         (WITHOUT_CGROUP_V2, {"redirect": "no cgroup v2 is mounted"}, "seccomp"),
         (WITHOUT_SECCOMP + WITHOUT_CAPABILITIES, {"redirect": "CAP_NET_ADMIN", "seccomp": "seccomp"}, "proxy"),
         (WITHOUT_NAMESPACES + WITHOUT_CAPABILITIES, {"netns": "namespace"}, "seccomp"),
-        (WITHOUT_USER_NAMESPACES + WITHOUT_CAPABILITIES, {"redirect": "CAP_NET_ADMIN", "netns": "namespace"}, "seccomp"),
+        (
+            WITHOUT_USER_NAMESPACES + WITHOUT_CAPABILITIES,
+            {"redirect": "CAP_NET_ADMIN", "netns": "namespace"},
+            "seccomp",
+        ),
         (WITHOUT_CAPABILITIES + WITHOUT_NEW_PRIVILEGES, {}, "seccomp"),
         (WITHOUT_NEW_PRIVILEGES, {}, "redirect"),
     ],
