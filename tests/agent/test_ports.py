@@ -12,7 +12,8 @@ import pytest
 
 from tulle.agent.config import Port
 from tulle.agent.exits import AgentError
-from tulle.agent.ports import LOOPBACK, reserve
+from tulle.agent.ports import reserve
+from tulle.model.addresses import LOOPBACK
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from contextlib import aclosing
 from ipaddress import IPv4Address
 from itertools import islice
 
+from tulle.model.addresses import CANARY_VIP
 from tulle.model.names import ServiceName
-from tulle.model.vips import CANARY, NETWORK, candidates
+from tulle.model.vips import NETWORK, candidates
 from tulle.model.workload import Proxy
 from tulle.registry.keys import vip_holder, vip_key
 from tulle.registry.registry import Registry
@@ -57,5 +58,5 @@ def test_no_service_has_an_address_that_is_tulles_own() -> None:
     assert len(set(addresses)) == 10_000
     assert all(address in NETWORK for address in addresses)
     last = max(IPv4Address(vip) for vip in candidates(SERVICE_B))
-    assert last < IPv4Address(CANARY)
+    assert last < IPv4Address(CANARY_VIP)
     assert str(last) == "127.127.254.255"

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tulle.model.addresses import LOOPBACK
+
 DEFAULT_SERVICE_PORT = 80
 
 
@@ -23,7 +25,7 @@ class Port:
     target: int | None = None
     protocol: str = "http"
     name: str = ""
-    address: str = "127.0.0.1"
+    address: str = LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tulle.agent import http1
 from tulle.agent.console import Console
-from tulle.agent.ports import LOOPBACK
+from tulle.model.addresses import LOOPBACK
 
 STARTING, HEALTHY, UNHEALTHY, DRAINING = "starting", "healthy", "unhealthy", "draining"
 

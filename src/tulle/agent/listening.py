@@ -15,7 +15,8 @@ from functools import partial
 
 from tulle.agent import proc
 from tulle.agent.config import DEFAULT_SERVICE_PORT, Port
-from tulle.agent.ports import LOOPBACK, ephemeral_range
+from tulle.agent.ports import ephemeral_range
+from tulle.model.addresses import LOOPBACK
 from tulle.model.well_known import TCP_PORTS
 
 _OFTEN_SECONDS = 0.1  # between looks, until something is found or it takes longer than _LATE_SECONDS

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.agent.config import AgentConfig, Port
-from tulle.agent.ports import LOOPBACK, Ports
+from tulle.agent.ports import Ports
+from tulle.model.addresses import LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from pathlib import Path
 from tulle.agent.config import Port
 from tulle.agent.exits import AgentError
 from tulle.agent.port_holder import holder_of
+from tulle.model.addresses import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 10000, 65535
 _BLOCK = 4  # outbound, inbound, program, dns
 _MIN_RANGE = 1000

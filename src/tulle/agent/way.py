@@ -22,9 +22,10 @@ from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
-from tulle.agent.ports import LOOPBACK, Ports
+from tulle.agent.ports import Ports
 from tulle.agent.program import Program, under_reaper
 from tulle.agent.session import Session
+from tulle.model.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from tulle.agent.dns.resolv_conf import Nameservers

@@ -6,7 +6,8 @@ import random
 import socket
 from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
+from tulle.model.addresses import LOOPBACK
+
 _LOWEST = 10000
 _TRIES = 200
 

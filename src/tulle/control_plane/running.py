@@ -33,6 +33,7 @@ from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.private import StateUnusable
 from tulle.identity.secret import open_secret
+from tulle.model.addresses import LOOPBACK
 from tulle.model.spiffe import CONTROL_PLANE_ID
 from tulle.registry.registry import Registry
 from tulle.store.errors import StoreError
@@ -96,7 +97,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         own = OwnCertificate(authority, settings.cert_ttl, clock)
         remembered = settings.data / "xds-port"
         xds_port = port.choose(remembered, settings.xds_port)
-        await stack.enter_async_context(xds_server.serve(Envoys(mesh), own.identity, port.LOOPBACK, xds_port))
+        await stack.enter_async_context(xds_server.serve(Envoys(mesh), own.identity, LOOPBACK, xds_port))
         port.remember(remembered, xds_port)
 
         doors = Doors(
@@ -125,13 +126,13 @@ async def _tasks() -> AsyncIterator[Callable[[str, Coroutine[Any, Any, None]], N
 
 
 def _bootstrap(xds_port: int, proxy: str) -> Mapping[str, Any]:
-    return bootstrap(proxy, port.LOOPBACK, xds_port, CONTROL_PLANE_ID)
+    return bootstrap(proxy, LOOPBACK, xds_port, CONTROL_PLANE_ID)
 
 
 def _say_ready(settings: Settings, mesh: LiveMesh, xds_port: int) -> None:
     count = len(mesh.hub.mesh.services)
     services = "no service yet" if not count else f"{count} service{'s' if count > 1 else ''} known"
-    _log.info("ready: %s, state in %s, xDS on %s:%d", services, settings.data, port.LOOPBACK, xds_port)
+    _log.info("ready: %s, state in %s, xDS on %s:%d", services, settings.data, LOOPBACK, xds_port)
     if settings.log_format == "text" and not count:
         sys.stderr.write(
             "\nnext, in another terminal:  tulle run NAME -- COMMAND\n"

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
 
+from tulle.model.addresses import VIPS
 from tulle.model.names import ServiceName
 
-NETWORK = IPv4Network("127.64.0.0/10")
-# The last 256 are tulle's own; the canary lies there, with which an agent proves that its program is captured.
-CANARY = "127.127.255.254"
-_FIRST, _COUNT = int(NETWORK[1]), NETWORK.num_addresses - 257
+NETWORK = IPv4Network(VIPS)
+_OWN = 256  # the last of them are tulle's own
+_FIRST, _COUNT = int(NETWORK[1]), NETWORK.num_addresses - 1 - _OWN
 
 
 def candidates(service: ServiceName) -> Iterator[str]:

@@ -10,10 +10,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tulle.model.addresses import LOOPBACK
 from tulle.model.names import ServiceName
 from tulle.model.spiffe import workload_id
-
-LOOPBACK = "127.0.0.1"
 
 
 class Protocol(StrEnum):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from tulle.model.names import Destination, destination_from
 
 PASSTHROUGH = "passthrough"
-# Where Envoy answers itself, with its proxy's id: so an agent proves that its program's calls arrive here.
-CANARY_HOST = "canary.tulle.internal"
 # To wherever a captured connection was going, outside the mesh.
 WAY_OUT = "way-out"
 # All connections to programs that carry TCP, in Envoy's stats.

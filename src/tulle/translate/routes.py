@@ -8,6 +8,7 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Answer, OutboundRoutes, VirtualHost
+from tulle.model.addresses import CANARY_HOST
 from tulle.translate import names
 from tulle.translate.sources import ADS
 
@@ -43,7 +44,7 @@ def route_configuration(outbound: OutboundRoutes) -> Any:
         name=outbound.route_config,
         vhds={"config_source": ADS},
         virtual_hosts=[
-            {"name": "canary", "domains": [names.CANARY_HOST], "routes": [canary]},
+            {"name": "canary", "domains": [CANARY_HOST], "routes": [canary]},
             {"name": "outside", "domains": ["*"], **elsewhere},
         ],
     )

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from tulle.agent import program as program_module
-from tulle.agent.capture.mode import CANARY_HOST, CANARY_VIP
 from tulle.agent.folder import agent_folder
 from tulle.agent.program import under_reaper
+from tulle.model.addresses import CANARY_HOST, CANARY_VIP
 
 SOURCES = str(Path(__file__).parents[3] / "src")
 PROXY = "service-b-00c0de"

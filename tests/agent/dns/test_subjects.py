@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tulle.agent.dns.subjects import CANARY_VIP, Ours, Reverse, Service, subject
+from tulle.agent.dns.subjects import Ours, Reverse, Service, subject
+from tulle.model.addresses import CANARY_VIP
 from tulle.model.names import destination_of
 
 HOST = "a.shop.svc.cluster.local"

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tulle.agent.capture.mode import CANARY_HOST, CANARY_VIP
+from tulle.model.addresses import CANARY_HOST, CANARY_VIP, LOOPBACK
 
 _PORT = 80
 _ENOUGH = 65536
@@ -58,7 +58,7 @@ def _captured(plan: dict[str, Any], say: Callable[[str], None]) -> str:
 
 
 def _through_proxy(plan: dict[str, Any], say: Callable[[str], None]) -> str:
-    return _get(("127.0.0.1", plan["outbound"]), f"http://{CANARY_HOST}/", plan["proxy"], say)
+    return _get((LOOPBACK, plan["outbound"]), f"http://{CANARY_HOST}/", plan["proxy"], say)
 
 
 def _get(address: tuple[str, int], target: str, expected: str, say: Callable[[str], None]) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tulle.agent.config import AgentConfig
-from tulle.agent.ports import LOOPBACK, Ports
+from tulle.agent.ports import Ports
+from tulle.model.addresses import LOOPBACK
 
 _SHIM = str(Path(__file__).parents[1] / "shim")
 _PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")

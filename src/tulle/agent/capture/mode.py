@@ -12,11 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-VIPS = "127.64.0.0/10"
-# Nobody's service: Envoy itself answers there, which proves the way from the program's resolver to its sidecar.
-CANARY_HOST = "canary.tulle.internal"
-CANARY_VIP = "127.127.255.254"
-
 
 class Unavailable(Exception):
     """This machine does not allow the mode; `str` says why, in the user's words."""

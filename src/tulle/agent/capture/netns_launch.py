@@ -25,6 +25,7 @@ from tulle.agent.capture import linux, notify
 from tulle.agent.capture.launch import Launch
 from tulle.agent.capture.netns_binds import Bind, serve
 from tulle.agent.capture.netns_options import copy_options
+from tulle.model.addresses import LOOPBACK, PLACEHOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 _BACKLOG = 128
 _NETNS_COOKIE = 71  # asm-generic/socket.h, SO_NETNS_COOKIE
-# tulle's own address. A socket that is bound there keeps the kernel from giving the port to outgoing connections, which
-# get none that anybody has bound on any address.
-_RESERVED = "127.127.255.253"
 
 
 def launch(plan: dict[str, Any], tell: Callable[[str], None]) -> Launch:
@@ -156,10 +154,11 @@ class _Moved:
         self._self_calls.sendmsg([to], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor)])
 
     def _reserve(self, port: int) -> None:
+        """Has the kernel not give the port to outgoing connections, which get none that anybody has bound on any address."""
         reservation = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
         self._reservations.append(reservation)
         try:
-            reservation.bind((_RESERVED, port))
+            reservation.bind((PLACEHOLDER, port))
         except OSError:  # someone has it there already, which does as well
             pass
 
@@ -170,7 +169,7 @@ def _free_port(host: str) -> int:
         return 0
     probe = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     try:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
     finally:
         probe.close()
@@ -183,6 +182,6 @@ def _cookie(of: _socket.socket) -> int:
 def _host(own: _socket.socket) -> str:
     """Envoy's way to it: 127.0.0.1 whenever the socket can be reached by IPv4."""
     if own.family == _socket.AF_INET:
-        return "127.0.0.1"
+        return LOOPBACK
     only = own.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY)
     return "::1" if only else "::ffff:127.0.0.1"

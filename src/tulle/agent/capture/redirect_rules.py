@@ -24,7 +24,6 @@ import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
 
-from tulle.agent.capture.mode import VIPS
 from tulle.agent.capture.nftables import (
     IPV4_ADDRESS,
     IPV6_ADDRESS,
@@ -58,6 +57,7 @@ from tulle.agent.capture.nftables_expressions import (
     to_this_machine,
     udp,
 )
+from tulle.model.addresses import VIPS
 
 _CAPTURED = 0x7475_6C65  # "tule"; as a traffic class it would be 7475:6c65
 _NAMESERVERS4, _NAMESERVERS6, _TARGETS, _TRUSTED = "nameservers4", "nameservers6", "targets", "trusted"

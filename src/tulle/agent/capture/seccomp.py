@@ -17,9 +17,9 @@ from ipaddress import IPv4Address, ip_address
 
 from tulle.agent.capture.mode import Prepared, Settings
 from tulle.agent.capture.seccomp_probe import probe
+from tulle.model.addresses import LOOPBACK
 
 RESOLV_CONF = "/etc/resolv.conf"
-_LOOPBACK = "127.0.0.1"
 # glibc asks these before DNS, and they ask in processes of their own: nscd(8), nss-resolve(8).
 REFUSED_SOCKETS = ("/var/run/nscd/socket", "/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve")
 
@@ -70,7 +70,7 @@ def _loopback_addresses(nameservers: tuple[str, ...]) -> list[str]:
     for text in nameservers:
         with suppress(ValueError):
             address = ip_address(text)
-            if isinstance(address, IPv4Address) and address.is_loopback and text != _LOOPBACK:
+            if isinstance(address, IPv4Address) and address.is_loopback and text != LOOPBACK:
                 found.append(text)
     return found
 

@@ -13,8 +13,9 @@ from tulle.agent.dns import codec
 from tulle.agent.dns.codec import Malformed, Query
 from tulle.agent.dns.forwarding import Forwarder
 from tulle.agent.dns.mesh_names import ABSENT_SECONDS, FRESH_SECONDS, MeshNames, Said, Spawn
-from tulle.agent.dns.subjects import CANARY_HOST, CANARY_VIP, Ours, Reverse, Service, subject
+from tulle.agent.dns.subjects import Ours, Reverse, Service, subject
 from tulle.agent.dns.troubles import Troubles
+from tulle.model.addresses import CANARY_HOST, CANARY_VIP
 
 Respond = Callable[[bytes], None]
 

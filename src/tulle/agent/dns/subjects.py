@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tulle.model.addresses import CANARY_HOST, CANARY_VIP
 from tulle.model.domain import MESH_DOMAIN
-
-CANARY_HOST, CANARY_VIP = "canary.tulle.internal", "127.127.255.254"
 
 _CANARY = tuple(CANARY_HOST.encode().split(b"."))
 _SERVICES = (b"svc", *MESH_DOMAIN.encode().split(b"."))

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from tulle.agent.capture.mode import CANARY_HOST, CANARY_VIP, Prepared, Settings, Unavailable
+from tulle.agent.capture.mode import Prepared, Settings, Unavailable
 from tulle.agent.capture.netns import prepared
 from tulle.agent.folder import Folder, agent_folder
 from tulle.agent.program import Program, under_reaper
+from tulle.model.addresses import CANARY_HOST, CANARY_VIP
 
 PROXY = "a-000001"
 

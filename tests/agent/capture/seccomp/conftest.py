@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from tulle.agent.capture.mode import CANARY_HOST, CANARY_VIP, Unavailable
+from tulle.agent.capture.mode import Unavailable
 from tulle.agent.capture.seccomp_probe import probe
+from tulle.model.addresses import CANARY_HOST, CANARY_VIP
 
 SOURCES = Path(__file__).parents[4] / "src"
 REAPER = str(SOURCES / "tulle/agent/reaper.py")
