@@ -8,24 +8,24 @@ For the agent, its reaper and their new children; the reaper is to stay small, s
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
 
+from tulle.agent.libc import prctl
+
 KILL_SECONDS = 5.0
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def become_subreaper() -> None:
     """From now on orphaned descendants of this process become its children."""
-    _prctl(_SET_CHILD_SUBREAPER, 1)
+    prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> None:
     """To be called in a new child of `parent`: has the kernel kill it when the parent's thread that forked it ends."""
-    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the call
         os._exit(1)
 
@@ -63,9 +63,3 @@ def _children() -> list[int]:
             if fields[1] == own:
                 found.append(int(name))
     return found
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))

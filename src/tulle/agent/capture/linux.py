@@ -1,7 +1,7 @@
-"""Calls of the Linux kernel that Python lacks, by ctypes: no compiler, no package.
+"""Calls of the Linux kernel that Python lacks. What they are for is their callers'.
 
 Also for the reaper, which is there as long as the program: importing this costs next to nothing. That is why the
-numbers stand here and `_socket`, not `socket` (560 KB more), passes descriptors. What they are for is their callers'.
+numbers stand here and `_socket`, not `socket` (560 KB more), passes descriptors.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import _socket
 import ctypes
 import os
-import signal
 import sys
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
-_SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
+from tulle.agent.libc import checked, libc, prctl
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SO_NETNS_COOKIE = 71  # asm-generic/socket.h
+_SET_NO_NEW_PRIVS = 38
 _PIDFD_OPEN, _PIDFD_GETFD = 434, 438  # the same on every machine type: numbered after 5.1
 _PIDFD_THREAD = os.O_EXCL  # pidfd_open(2), since 6.9
 _SOL_SOCKET, _SCM_RIGHTS = _socket.SOL_SOCKET, _socket.SCM_RIGHTS
 
-libc = ctypes.CDLL(None, use_errno=True)
 _syscall = libc.syscall
 _syscall.restype = ctypes.c_long
 
@@ -40,24 +41,9 @@ _here, _there = _Span(ctypes.addressof(_room), 0), _Span(0, 0)
 _SPANS = (ctypes.addressof(_here), 1, ctypes.addressof(_there), 1, 0)
 
 
-def checked(result: int) -> int:
-    """The result of a call of `libc`. Raises OSError if it is negative."""
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return result
-
-
 def system_call(number: int, *arguments: int) -> int:
     """Makes a system call by its number."""
     return checked(_syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
-
-
-def die_with_parent(parent: int) -> None:
-    """To be called in a new child of `parent`: has the kernel kill it when the parent's thread that forked it ends."""
-    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call
-        os._exit(1)
 
 
 def set_no_new_privileges() -> None:
@@ -65,7 +51,7 @@ def set_no_new_privileges() -> None:
 
     The price of a filter without CAP_SYS_ADMIN, see seccomp(2).
     """
-    _prctl(_SET_NO_NEW_PRIVS, 1)
+    prctl(_SET_NO_NEW_PRIVS, 1)
 
 
 def unshare(flags: int) -> None:
@@ -117,6 +103,13 @@ def duplicate_of(thread: int, descriptor: int) -> int:
         os.close(process)
 
 
+def is_kept_on_exec(thread: int, descriptor: int) -> bool:
+    """Whether another process's descriptor stays open when it becomes another program (proc(5), fdinfo)."""
+    with open(f"/proc/{thread}/fdinfo/{descriptor}", "rb") as file:  # noqa: PTH123 (pathlib costs memory)
+        flags = next(int(line[6:], 8) for line in file if line.startswith(b"flags:"))
+    return not flags & os.O_CLOEXEC
+
+
 def leader_of(thread: int) -> int:
     """The process that a thread belongs to. Raises ProcessLookupError."""
     try:
@@ -142,10 +135,6 @@ def _threads_have_pidfds() -> bool:
     except OSError:
         return False
     return True
-
-
-def _prctl(option: int, value: int) -> None:
-    checked(libc.prctl(ctypes.c_int(option), *map(ctypes.c_ulong, (value, 0, 0, 0))))
 
 
 _THREADS_HAVE_PIDFDS = _threads_have_pidfds()

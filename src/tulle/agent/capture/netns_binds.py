@@ -16,7 +16,7 @@ import os
 import select
 import sys
 
-from tulle.agent.capture.linux import duplicate_of, read_memory
+from tulle.agent.capture.linux import duplicate_of, is_kept_on_exec, read_memory
 from tulle.agent.capture.notify import Listener, Notification
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ class Bind:
 
     def put(self, other: _socket.socket) -> None:
         """Puts the other socket in the place of the caller's. Raises OSError: ENOENT if the caller is gone."""
-        kept = not _flags(self._call.thread, self.number) & os.O_CLOEXEC
+        kept = is_kept_on_exec(self._call.thread, self.number)
         self._listener.put_descriptor(self._call.id, other.fileno(), self.number, on_exec=kept)
 
 
@@ -104,9 +104,3 @@ def _as_socket(descriptor: int) -> _socket.socket:
     except OSError:
         os.close(descriptor)
         raise
-
-
-def _flags(thread: int, number: int) -> int:
-    """With which a descriptor of another process was opened."""
-    with open(f"/proc/{thread}/fdinfo/{number}", "rb") as file:  # noqa: PTH123 (pathlib costs memory)
-        return next(int(line[6:], 8) for line in file if line.startswith(b"flags:"))

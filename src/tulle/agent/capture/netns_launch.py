@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BACKLOG = 128
-_NETNS_COOKIE = 71  # asm-generic/socket.h, SO_NETNS_COOKIE
 
 
 def launch(plan: dict[str, Any], tell: Callable[[str], None]) -> Launch:
@@ -176,7 +175,7 @@ def _free_port(host: str) -> int:
 
 
 def _cookie(of: _socket.socket) -> int:
-    return int.from_bytes(of.getsockopt(_socket.SOL_SOCKET, _NETNS_COOKIE, 8), sys.byteorder)
+    return int.from_bytes(of.getsockopt(_socket.SOL_SOCKET, linux.SO_NETNS_COOKIE, 8), sys.byteorder)
 
 
 def _host(own: _socket.socket) -> str:

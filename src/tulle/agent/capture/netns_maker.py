@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OWN = (b"\x7f\0\0\0", 16)  # 127.0.0.0/16; the services' own addresses are from 127.64.0.0/10
-_NETNS_COOKIE = 71  # asm-generic/socket.h, SO_NETNS_COOKIE
 _LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
@@ -151,7 +150,7 @@ def _bound(family: socket.AddressFamily, kind: int, port: int) -> socket.socket:
 def _cookie(inside: socket.socket) -> int | None:
     """The kernel's number for this namespace; None before 5.14."""
     try:
-        return int.from_bytes(inside.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8), sys.byteorder)
+        return int.from_bytes(inside.getsockopt(socket.SOL_SOCKET, linux.SO_NETNS_COOKIE, 8), sys.byteorder)
     except OSError:
         return None
 

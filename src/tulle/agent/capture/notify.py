@@ -2,7 +2,7 @@
 
 A child installs a filter on itself and hands the listener to its parent; from then on a call that the filter names
 stands still, in the child and all its descendants, until the parent has answered it. What the answers are is their
-users' (seccomp_launch.py, netns). Cheap to import, see linux.py: `typing` alone would be 1.4 MB.
+users' (seccomp_calls.py, netns_binds.py). Cheap to import, see linux.py: `typing` alone would be 1.4 MB.
 
 What is read of the caller may be another's: a process that was killed leaves its number, which is given out anew. So
 `still_waits` is to be asked after the last thing was read and before something is done. As long as it says yes, the
@@ -15,18 +15,19 @@ wants one of its own (a container engine) can't have it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import struct
 from collections.abc import Iterable, Mapping
 
-from tulle.agent.capture.linux import checked, libc, set_no_new_privileges, system_call
+from tulle.agent.capture.linux import set_no_new_privileges, system_call
+from tulle.agent.libc import checked, libc
 
 _SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE_RECV = 1, 8, 32
-_CONTINUE, _SETFD, _SEND = 1, 1, 2
+_CONTINUE, _SETFD = 1, 1
 _ALLOW, _NOTIFY, _ERROR = 0x7FFF0000, 0x7FC00000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # linux/bpf_common.h
-_ENOSYS = 38
 _SYS_CONNECT = 3  # linux/net.h
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data
 _X32 = 0x40000000  # a bit in the number of a call of the x32 ABI, which has the architecture of x86_64
@@ -98,7 +99,7 @@ def build_filter(
     """
     own = [_step(_LOAD, _NUMBER_AT)]
     if machine is MACHINES["x86_64"]:
-        own += [_step(_AT_LEAST, _X32, no=1), _step(_RETURN, _ERROR | _ENOSYS)]
+        own += [_step(_AT_LEAST, _X32, no=1), _step(_RETURN, _ERROR | errno.ENOSYS)]
     own += _returns(machine.calls, notify, _NOTIFY)
     for name, error in (errors or {}).items():
         own += _returns(machine.calls, (name,), _ERROR | error)
@@ -126,7 +127,7 @@ def install_filter(machine: Machine, program: bytes) -> int:
             *(machine.seccomp, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE_RECV, ctypes.addressof(head))
         )
     except OSError as error:
-        if error.errno != 22:  # EINVAL: a flag that the kernel does not know
+        if error.errno != errno.EINVAL:  # it does not know the flag
             raise
         return system_call(machine.seccomp, _SET_MODE_FILTER, _NEW_LISTENER, ctypes.addressof(head))
 
@@ -140,7 +141,7 @@ def signals_wait(machine: Machine) -> bool:
     try:
         system_call(machine.seccomp, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE_RECV, 0)
     except OSError as error:
-        return error.errno == 14  # EFAULT: so the flags are known (seccomp(2), NOTES)
+        return error.errno == errno.EFAULT  # so the flags are known (seccomp(2), NOTES)
     return True
 
 
@@ -163,7 +164,7 @@ class Listener:
         try:
             fcntl.ioctl(self._descriptor, _RECEIVE_REQUEST, self._room)
         except OSError as error:
-            if error.errno in (2, 4):  # ENOENT; EINTR: poll says it again
+            if error.errno in (errno.ENOENT, errno.EINTR):  # at a signal poll says it again
                 return None
             raise
         id_, thread, _, call, architecture, _, *arguments = _NOTIFICATION.unpack(self._room)
@@ -186,7 +187,7 @@ class Listener:
         return self._send(id_, 0, -error, 0)
 
     def let_run(self, id_: int) -> bool:
-        """Has the kernel do the call as if nobody had looked. It reads the arguments once more: see seccomp_launch.py."""
+        """Has the kernel do the call as if nobody had looked. It reads the arguments once more: see seccomp_calls.py."""
         return self._send(id_, 0, 0, _CONTINUE)
 
     def put_descriptor(self, id_: int, descriptor: int, replaces: int | None = None, *, on_exec: bool = False) -> int:
@@ -202,7 +203,7 @@ class Listener:
         try:
             fcntl.ioctl(self._descriptor, _SEND_REQUEST, bytearray(_ANSWER.pack(id_, value, error, flags)))
         except OSError as failure:
-            if failure.errno == 2:  # ENOENT: it was killed, or a signal has ended its call
+            if failure.errno == errno.ENOENT:  # it was killed, or a signal has ended its call
                 return False
             raise
         return True

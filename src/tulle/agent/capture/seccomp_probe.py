@@ -14,9 +14,10 @@ import select
 import signal
 from pathlib import Path
 
-from tulle.agent.capture.linux import die_with_parent, duplicate_of, read_memory, receive_descriptor, send_descriptor
+from tulle.agent.capture.linux import duplicate_of, read_memory, receive_descriptor, send_descriptor
 from tulle.agent.capture.mode import Unavailable
 from tulle.agent.capture.notify import Listener, Machine, Notification, build_filter, install_filter, machine
+from tulle.agent.descendants import die_with_parent
 
 _SECONDS = 5
 _NOBODY = ("127.64.0.1", 9)

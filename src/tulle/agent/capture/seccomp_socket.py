@@ -12,8 +12,8 @@ import ctypes
 import fcntl
 import os
 
-from tulle.agent.capture.linux import libc
 from tulle.agent.capture.seccomp_address import parsed
+from tulle.agent.libc import libc
 
 TCP, MPTCP = 6, 262
 _SOL_IPV6, _V6ONLY = 41, 26
@@ -72,10 +72,6 @@ def local_address(descriptor: int) -> tuple[bytes, int]:
 def speaks_tcp(descriptor: int) -> bool:
     """Or MPTCP, which is TCP to its user. False for a descriptor that is no socket."""
     return _option(descriptor, _socket.SOL_SOCKET, _socket.SO_PROTOCOL) in (TCP, MPTCP)
-
-
-def is_udp(descriptor: int) -> bool:
-    return _option(descriptor, _socket.SOL_SOCKET, _socket.SO_PROTOCOL) == _socket.IPPROTO_UDP
 
 
 def is_ipv6_only(descriptor: int) -> bool:

@@ -13,6 +13,7 @@ import fcntl
 import os
 
 from tulle.agent.capture import seccomp_socket as socket
+from tulle.agent.capture.linux import is_kept_on_exec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def unbind(listener: Listener, call: Notification, descriptor: int, original: by
             return  # it can't be had any more: the call fails as the kernel says
         fcntl.fcntl(new.fileno(), fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL))
         number = call.arguments[0] & 0xFFFFFFFF
-        listener.put_descriptor(call.id, new.fileno(), number, on_exec=_is_kept_on_exec(call.thread, number))
+        listener.put_descriptor(call.id, new.fileno(), number, on_exec=is_kept_on_exec(call.thread, number))
     finally:
         old.close()
         new.close()
@@ -52,9 +53,3 @@ def _copy(old: _socket.socket, new: _socket.socket, level: int, name: int) -> No
         new.setsockopt(level, name, old.getsockopt(level, name, _TIME_OR_LINGER))
     except OSError:
         pass  # not an option of this kind of socket
-
-
-def _is_kept_on_exec(thread: int, descriptor: int) -> bool:
-    with open(f"/proc/{thread}/fdinfo/{descriptor}") as lines:  # noqa: PTH123 (pathlib costs memory)
-        flags = next(int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
-    return not flags & os.O_CLOEXEC

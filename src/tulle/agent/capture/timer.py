@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from tulle.agent.capture.linux import checked, libc
+from tulle.agent.libc import checked, libc
 
 _MONOTONIC = 1
 

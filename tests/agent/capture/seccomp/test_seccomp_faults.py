@@ -334,7 +334,8 @@ _OLDER_KERNEL = """
 import ctypes, errno, os, sys
 sys.path.insert(0, "SOURCES")
 from tulle.agent.capture.notify import _ANY_BIT, _ERROR, _EQUAL, _LOAD, _RETURN, _Program, _step, machine
-from tulle.agent.capture.linux import libc, set_no_new_privileges
+from tulle.agent.capture.linux import set_no_new_privileges
+from tulle.agent.libc import libc
 steps = []
 for number, bit in ((machine().seccomp, 32), (434, os.O_EXCL)):
     steps += [_step(_LOAD, 0), _step(_EQUAL, number, no=3), _step(_LOAD, 24), _step(_ANY_BIT, bit, no=1),

@@ -17,7 +17,8 @@ SOURCES = str(Path(__file__).parents[4] / "src")
 _FORBIDDING = """
 import ctypes, errno
 from tulle.agent.capture import notify
-from tulle.agent.capture.linux import libc, set_no_new_privileges
+from tulle.agent.capture.linux import set_no_new_privileges
+from tulle.agent.libc import libc
 from tulle.agent.capture.mode import Unavailable
 from tulle.agent.capture.seccomp_probe import probe
 
