@@ -11,7 +11,7 @@ from tulle.agent import config, key_making
 from tulle.agent.console import Console
 from tulle.agent.exits import AGENT_FAILED, AgentError, of_signal
 from tulle.agent.limits import raise_open_files
-from tulle.agent.notify_systemd import service_manager
+from tulle.agent.service_manager import service_manager
 
 
 def main() -> int:

@@ -28,12 +28,12 @@ from tulle.agent.exits import AgentError, of_signal
 from tulle.agent.folder import agent_folder
 from tulle.agent.health import Checks, Health
 from tulle.agent.key_making import KeyMaker, Keys
-from tulle.agent.notify_systemd import ServiceManager
 from tulle.agent.offer import Offer
 from tulle.agent.ports import reserve
 from tulle.agent.program import locate
 from tulle.agent.race import unless
 from tulle.agent.restarts import Restarts
+from tulle.agent.service_manager import ServiceManager
 from tulle.agent.serving import Serving
 from tulle.agent.session import Session
 from tulle.agent.signals import handled_signals

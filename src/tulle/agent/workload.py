@@ -8,9 +8,9 @@ from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.envoy import Envoy
 from tulle.agent.health import Health
-from tulle.agent.notify_systemd import ServiceManager
 from tulle.agent.ports import Ports
 from tulle.agent.program import Program
+from tulle.agent.service_manager import ServiceManager
 from tulle.agent.session import Session
 from tulle.agent.signals import Signals
 

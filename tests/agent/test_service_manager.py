@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tulle.agent.notify_systemd import ServiceManager, service_manager
+from tulle.agent.service_manager import ServiceManager, service_manager
 
 
 @pytest.fixture(params=["path", "abstract"])
