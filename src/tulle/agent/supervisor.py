@@ -240,7 +240,7 @@ class _Life:
         console = self._sidecar.console
         for other, reason in reasons:
             console.info(f"capture by {other} is not possible here: {reason}")
-        console.info(f"calls of the program are captured by {mode}: {choose.DESCRIPTIONS[mode]}")
+        console.info(choose.told(mode))
         console.info(
             f"{self._sidecar.session.proxy} is in the mesh; starting the program with PORT={self._sidecar.ports.program}"
         )

@@ -67,12 +67,7 @@ class Ways:
             )
             for note in notes:
                 self.console.warning(note)
-            plan = {
-                **prepared.plan,
-                "proxy": self.settings.proxy,
-                "outbound": self.settings.outbound,
-                "open_files": self.open_files,
-            }
+            plan = {**prepared.plan, "open_files": self.open_files}
             program = await stack.enter_async_context(
                 under_reaper(self.file, self.config.command, environment, self.folder, plan, self.hear)
             )

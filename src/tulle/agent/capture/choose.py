@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 
-from tulle.agent.capture.launch import UNTOUCHED
+from tulle.agent.capture.launch import HOOKED, UNTOUCHED
 from tulle.agent.capture.mode import Prepared, Settings
 
 AUTO = "auto"
-MODES = ("redirect", "seccomp", "netns", "proxy", "none")
+MODES = (*HOOKED, *UNTOUCHED)
 # The best first. A namespace of its own changes what a program finds, so that one has to be asked for.
 _LADDER = ("redirect", "seccomp", "proxy")
 
-DESCRIPTIONS = {
+_HOW = {
     "redirect": "the kernel redirects its connections to services (cgroup and nftables)",
     "seccomp": "its connections to services are handed over (seccomp)",
     "netns": "its only way out of its own network namespace is the sidecar",
-    "proxy": "by proxy variables: only clients that heed them reach the mesh",
-    "none": "its own calls are not captured",
+    "proxy": "only clients that heed the proxy variables reach the mesh",
 }
 
 
@@ -31,12 +30,18 @@ def candidates(wanted: str) -> tuple[str, ...]:
 def prepared(mode: str, settings: Settings) -> AbstractContextManager[Prepared]:
     """Makes a mode ready within the block. Raises Unavailable."""
     if mode in UNTOUCHED:
-        return _untouched(mode)
+        return _untouched(mode, settings)
     module = import_module(f"tulle.agent.capture.{mode}")
     context: AbstractContextManager[Prepared] = module.prepared(settings)
     return context
 
 
+def told(mode: str) -> str:
+    """What the user is told of the mode that is used."""
+    how = _HOW.get(mode)
+    return f"calls of the program are captured by {mode}: {how}" if how else "calls of the program are not captured"
+
+
 @contextmanager
-def _untouched(mode: str) -> Iterator[Prepared]:
-    yield Prepared({"mode": mode})
+def _untouched(mode: str, settings: Settings) -> Iterator[Prepared]:
+    yield Prepared({"mode": mode, "proxy": settings.proxy, "outbound": settings.outbound})

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-UNTOUCHED = ("proxy", "none")
-"""The modes that do nothing around fork and exec."""
-_HOOKED = ("redirect", "seccomp", "netns")
+HOOKED = ("redirect", "seccomp", "netns")
+UNTOUCHED = ("proxy", "none")  # modes that do nothing around fork and exec
 
 
 def of(plan: dict[str, Any], tell: Callable[[str], None]) -> Launch:
@@ -25,7 +24,7 @@ def of(plan: dict[str, Any], tell: Callable[[str], None]) -> Launch:
     mode = plan["mode"]
     if mode in UNTOUCHED:
         return Launch()
-    if mode not in _HOOKED:
+    if mode not in HOOKED:
         raise ValueError(f"no mode of capture: {mode}")
     hook: Launch = __import__(f"tulle.agent.capture.{mode}_launch", fromlist=["launch"]).launch(plan, tell)
     return hook

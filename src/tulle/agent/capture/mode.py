@@ -43,10 +43,11 @@ def _nothing(_: object) -> None:
 class Prepared:
     """A mode that is ready for the program to start.
 
-    plan: JSON values for the reaper, "mode" among them. environment: what the program needs beside. dns_sockets: bound, on
-    which the agent is to answer beside its own on loopback. retarget: tells where the program listens, once that is known
-    or changes. renew_nameservers: tells the machine's resolvers when they change. envoy_launch: called in Envoy's new
-    process, right before it becomes Envoy. ipv6: whether connections by IPv6 come to the sidecar, at ::1.
+    plan: JSON values for the reaper, "mode" among them, and "proxy" for the canary. environment: what the program needs
+    beside. dns_sockets: bound, on which the agent is to answer beside its own on loopback. retarget: tells where the
+    program listens, once that is known or changes. renew_nameservers: tells the machine's resolvers when they change.
+    envoy_launch: called in Envoy's new process, right before it becomes Envoy. ipv6: whether connections by IPv6 come to
+    the sidecar, at ::1.
     source: `address:port`, from which connections claim to come, as nobody else knows it; "" where they can't claim that.
     """
 
