@@ -32,7 +32,7 @@ class Port:
 class AgentConfig:
     """One workload to run; all values are checked already.
 
-    ports: empty means port 80, served on $PORT.
+    ports: empty means that they follow from where the program listens, and port 80 served on $PORT until that is known.
     health_path: the path that answers 2xx when the program is healthy; None: it is when it accepts connections.
     data: the state folder, absolute. envoy: an Envoy to use instead of the installed one.
     drain_seconds: how long requests in flight may take once it ends; grace_seconds: how long the program may take

@@ -17,9 +17,9 @@ from ipaddress import IPv4Address, ip_address
 
 from tulle.agent.capture.mode import Prepared, Settings
 from tulle.agent.capture.seccomp_probe import probe
+from tulle.agent.dns import resolv_conf
 from tulle.model.addresses import LOOPBACK
 
-RESOLV_CONF = "/etc/resolv.conf"
 # glibc asks these before DNS, and they ask in processes of their own: nscd(8), nss-resolve(8).
 REFUSED_SOCKETS = ("/var/run/nscd/socket", "/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve")
 
@@ -46,7 +46,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
                 "dns": settings.dns,
                 "nameservers": list(settings.nameservers),
                 "answers_at": answers_at,
-                "resolv_conf": RESOLV_CONF,
+                "resolv_conf": str(resolv_conf.PATH),
                 "refused_sockets": list(REFUSED_SOCKETS),
             },
             environment={

@@ -15,7 +15,7 @@ _DEFAULT = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class ResolvConf:
-    """nameservers: addresses in the order in which they are asked, IPv6 ones perhaps with a scope (`fe80::1%eth0`)."""
+    """nameservers: at least one, in the order in which they are asked; IPv6 ones perhaps with a scope (`fe80::1%eth0`)."""
 
     nameservers: tuple[str, ...] = (_DEFAULT,)
     search: tuple[str, ...] = ()
