@@ -11,7 +11,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tulle.cli.development import run_options
 from tulle.cli.development.dotenv import read_dotenv
 from tulle.cli.development.plan import Plan, Service, cycles
 from tulle.cli.development.procfile import read_procfile
@@ -86,7 +85,6 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
     assert "*.txt" in b.ignore and "*.log" in b.ignore
 
 
-@pytest.mark.skipif(not run_options.known("--capture"), reason="`tulle run` has no choice of captures yet")
 def test_capture_is_passed_on_only_when_given() -> None:
     assert one("services: {b: {command: x, capture: none}}").options == ("--capture", "none")
     assert "services.b.capture: 'psychic' is not one of" in mistakes("services: {b: {command: x, capture: psychic}}")[0]

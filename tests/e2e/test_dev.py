@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from running import PROGRAMS, TULLE, Mesh, Running, command_line, wait_for
-from tulle.cli.development import run_options
 
 PYTHON = sys.executable
 POLITE = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (print('bye'), sys.exit(0))); "
@@ -305,7 +304,6 @@ def test_a_change_of_the_file_itself_is_told_to_need_a_new_start(folder: Folder)
     assert dev.stop() == 0
 
 
-@pytest.mark.skipif(not run_options.known("--restart"), reason="`tulle run` starts no program again yet")
 def test_a_program_that_fails_is_started_again_unless_its_files_are_watched(folder: Folder) -> None:
     folder.program("once.py", "import os; os.path.exists('there') or (open('there', 'w'), os._exit(3))")
     folder.file("services: {b: {command: sh -c 'PYTHON once.py && exec PYTHON server.py'}}")

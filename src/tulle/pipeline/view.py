@@ -81,18 +81,17 @@ class View:
     def serve(self, mesh: Mesh, proxy: Proxy) -> None:
         """The proxy is registered, or registered otherwise than before."""
         before, self.proxy = self.proxy, proxy
-        first = before is None
         self.refresh_doors(mesh)
-        if before is not None and (before.capture, before.source) != (proxy.capture, proxy.source):
-            for demand in list(self._demands):
-                self._reach(mesh, demand)
-        if first:
+        if before is None:
             if (
                 proxy.capture is not Capture.NONE
             ):  # such an Envoy has no door, and would never ask for what is behind it
                 self._remember(mesh, proxy)
             early, self._early = self._early, []
             self.receive(mesh, early)
+        elif (before.capture, before.source) != (proxy.capture, proxy.source):
+            for demand in list(self._demands):
+                self._reach(mesh, demand)
 
     def succeed(self, mesh: Mesh, older: View) -> None:
         """It begins with what the proxy's older stream holds, so that a new Envoy has that before it is called upon.

@@ -7,8 +7,9 @@ import signal
 import time
 from pathlib import Path
 
+from tulle.agent.exits import of_return_code
 from tulle.aio.changes import Changes
-from tulle.cli.development import process, run_options
+from tulle.cli.development import process
 from tulle.cli.development.plan import Service
 from tulle.cli.development.screen import Screen, told_apart
 from tulle.cli.exits import FAILED
@@ -77,7 +78,7 @@ class Instance:
         self.code, self.was_told, self.was_healthy = None, False, False
         service = self.service
         options = [*service.options, "--data", str(self._data), "--log-format", "json"]
-        if service.restart is not None and run_options.known("--restart"):
+        if service.restart is not None:
             options += ["--restart", service.restart]
         try:
             self._process = await process.start(
@@ -123,7 +124,7 @@ class Instance:
 
     async def _follow(self, running: asyncio.subprocess.Process) -> None:
         code = await process.follow(running, self._hear)
-        self.code = code if code >= 0 else 128 - code
+        self.code = of_return_code(code)
         self.health = ""
         self._changes.touch(STATE)
 

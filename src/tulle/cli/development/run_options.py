@@ -24,11 +24,6 @@ def mistakes_in(options: Sequence[str], name: str = "it") -> list[str]:
     return []
 
 
-def known(option: str) -> bool:
-    """Whether `tulle run` has this option."""
-    return any(option in parameter.opts for parameter in run.command.params)
-
-
 def _without_option(message: str, options: Sequence[str]) -> str:
     for option in options[::2]:
         message = message.removeprefix(f"{option}: ").removeprefix(f"{option} ")

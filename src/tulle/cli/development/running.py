@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from tulle.agent.restarts import NO, ON_FAILURE
 from tulle.aio.changes import Changes
 from tulle.cli.development.control_plane import MeshControlPlane
 from tulle.cli.development.instance import STATE
@@ -50,7 +51,7 @@ class _Loop:
         self._asked = 0
         self._control_plane = MeshControlPlane(wishes.data, screen)
         # Where files are watched, it is the next change that is waited for: the same program would fail again.
-        restart = "no" if wishes.watch or wishes.exit_on_failure else "on-failure"
+        restart = NO if wishes.watch or wishes.exit_on_failure else ON_FAILURE
         self._services = {
             service.name: RunningService(
                 structs.replace(service, restart=service.restart or restart),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tulle.agent.restarts import POLICIES
 from tulle.cli.development.dotenv import read_dotenv
 from tulle.cli.development.plan import DEFAULT_IGNORE, Plan, Service, cycles, in_order
 from tulle.cli.development.run_options import mistakes_in
@@ -102,8 +103,8 @@ class _Reader:
 
     def restart(self, value: Value) -> str | None:
         text = value.text()
-        if text is not None and text not in ("no", "on-failure", "always"):
-            value.wrong(f"write no, on-failure or always, not {text}")
+        if text is not None and text not in POLICIES:
+            value.wrong(f"write {', '.join(POLICIES[:-1])} or {POLICIES[-1]}, not {text}")
             return None
         return text
 
