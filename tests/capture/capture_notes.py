@@ -17,6 +17,8 @@ _OWN_LOCALHOST = "Its loopback addresses are those of its own network namespace.
 
 _UNCONNECTED = "Its questions go out over a socket that is not connected, which this mode does not see."
 
+_NO_NEW_PRIVS = "The filter that it runs under goes with `no_new_privs`."
+
 NOTES = {
     ("requests with `trust_env = False`", "proxy"): "It is told not to heed the proxy variables. Leave that out.",
     ("aiohttp with `trust_env=False`", "proxy"): "It is told not to heed the proxy variables. Leave that out.",
@@ -32,6 +34,8 @@ NOTES = {
     ("tcp_clients", "proxy"): "What is not HTTP is not sent to a proxy, and the name is not resolved.",
     ("celery with Redis", "proxy"): "What is not HTTP is not sent to a proxy, and the name is not resolved.",
     ("other_programs", "proxy"): _UNHEEDED,
+    ("set-user-id programs have their rights (sudo)", "seccomp"): _NO_NEW_PRIVS,
+    ("set-user-id programs have their rights (sudo)", "netns"): _NO_NEW_PRIVS,
     ("a static musl binary", "seccomp"): _UNCONNECTED,
     ("a resolver of its own that does not connect its socket (dnspython)", "seccomp"): _UNCONNECTED,
     ("a command with an empty environment", "proxy"): "The variables are gone.",

@@ -70,6 +70,7 @@ def matrix_mesh(folder: Path) -> Iterator[MatrixMesh]:
             "outside_port6": there.port6,
             "outside_test": there.own_address or outside.ADDRESS,
             "own_address": there.own_address,
+            "no_new_privs": "NoNewPrivs:\t1\n" in Path("/proc/self/status").read_text(),
             "static": static_client(folder),
             "musl": musl_client(folder),
         }

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import requests
 
-from trying import URL, Untried, command, from_b, run, same
+from trying import SETTINGS, URL, Untried, command, from_b, no_new_privs, run, same
 
 
 def call(_=None):
@@ -64,6 +64,13 @@ def as_another_user():
     in_a_fork(change)
 
 
+def with_more_rights():
+    """As sudo has them: only a process without no_new_privs gets more by exec (prctl(2))."""
+    if SETTINGS["no_new_privs"]:
+        raise Untried("nobody gets more rights here")
+    same(no_new_privs(), False)
+
+
 def by_exec():
     """The call before exec is this process's own; the one after it the new program's."""
     call()
@@ -82,6 +89,7 @@ if __name__ == "__main__":
             "`os.exec`": by_exec,
             "a daemon (forked twice, its own session)": lambda: in_a_fork(daemonised),
             "a process that changes its user": as_another_user,
+            "set-user-id programs have their rights (sudo)": with_more_rights,
             "`multiprocessing`, fork": lambda: in_a_pool_of("fork"),
             "`multiprocessing`, spawn": lambda: in_a_pool_of("spawn"),
         }

@@ -63,6 +63,12 @@ def command(*words, **environment):
     return done.stdout
 
 
+def no_new_privs():
+    """Whether this process has the flag of that name."""
+    with open("/proc/self/status") as file:
+        return "NoNewPrivs:\t1\n" in file.read()
+
+
 def exchange(connection, host=HOST):
     """An HTTP request by hand, on a blocking socket; the body."""
     with connection:
