@@ -75,7 +75,7 @@ def _cpu(client: Client) -> dict[str, float]:
 
 
 def _storm(client: Client, each: int) -> None:
-    """Connections only, and then calls by name: what comes of a program with many processes and threads."""
+    """Connections only, and then calls, by name where the mode has names: a program with many processes and threads."""
     place = client.service
     for what, address, target in (
         ("connects_at_once", place.address, ""),
@@ -156,9 +156,14 @@ def _storm_figures(client: Client) -> Iterator[Figure]:
         note="while in connect(2)",
     )
     for name, what in (("connects_at_once", "connects/s"), ("calls_at_once", "calls/s on connections of their own")):
+        by_name = " with a look-up each" if name == "calls_at_once" and client.service.name else ""
         rates = client.values[name]
         yield Figure(
-            f"{name}_{client.mode}", f"{what}, {at_once}, {client.mode}", median(rates), "/s", note=_spread(rates)
+            f"{name}_{client.mode}",
+            f"{what}{by_name}, {at_once}, {client.mode}",
+            median(rates),
+            "/s",
+            note=_spread(rates),
         )
     number = f"of {sum(client.values['stormed']):,.0f} connections"
     told = "; ".join([number, *sorted(set(client.failures))[:3]])

@@ -20,9 +20,11 @@ from bench.asking import Asked
 from bench.deployment import Deployment, Instance, retries
 from bench.figure import Figure
 from bench.meshes import Mesh, Sidecar
+from bench.processes import Failed
 
 _SERVER = "bench.programs.server"
 _LOAD = "bench.programs.load"
+_MODES = ("redirect", "seccomp", "netns")
 _CHAIN = ("front", "middle", "back")
 _STEADY_SECONDS = 0.5
 
@@ -47,21 +49,30 @@ def run(quick: bool) -> list[Figure]:
         mesh = Mesh(Path(folder), stack)
         deployment = Deployment(mesh, stack)
         deployment.control_plane()
-        loading, load = mesh.run_asked("load", _LOAD)
-        for story in _stories(deployment, loading):
+        loads = list(_loads(mesh))
+        for story in _stories(deployment, [sidecar for sidecar, _ in loads]):
             story.steps, story.calls = max(2, story.steps // share), story.calls // share
-            figures += _told(story, deployment, loading, load)
+            figures += _told(story, deployment, loads)
     return figures
 
 
-def _stories(deployment: Deployment, loading: Sidecar) -> Iterator[Story]:
+def _loads(mesh: Mesh) -> Iterator[tuple[Sidecar, Asked]]:
+    """A client in each mode that captures any client and that this machine allows."""
+    for mode in _MODES:
+        try:
+            yield mesh.run_asked(f"load-{mode}", _LOAD, options=("--capture", mode))
+        except Failed as failed:
+            print(f"restarts: no load: {mode}: {str(failed).strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+
+
+def _stories(deployment: Deployment, callers: list[Sidecar]) -> Iterator[Story]:
     pair = [deployment.started("service-b", _SERVER) for _ in range(2)]
     retried: list[int] = []
     yield Story("rolling", "rolling restarts", "service-b", _rolling(deployment, pair, retried), 50, 50_000, retried)
     what = "restarts of the control plane"
     yield Story("upgrade", what, "service-b", lambda _: deployment.control_plane(), 10, 0)
     what = "restarts of sidecars (`tulle proxy NAME restart`)"
-    yield Story("sidecars", what, "service-b", _sidecars(deployment, pair, loading), 20, 0)
+    yield Story("sidecars", what, "service-b", _sidecars(deployment, pair, callers), 20, 0)
     chain = {
         name: deployment.started(name, _SERVER, *after)
         for name, after in reversed(list(zip(_CHAIN, (["middle"], ["back"], []), strict=True)))
@@ -96,43 +107,38 @@ def _redeploy(deployment: Deployment, chain: dict[str, Instance], retried: list[
     return step
 
 
-def _sidecars(deployment: Deployment, pair: list[Instance], loading: Sidecar) -> Callable[[int], None]:
-    """The caller's, and those of the called, in turn."""
+def _sidecars(deployment: Deployment, pair: list[Instance], callers: list[Sidecar]) -> Callable[[int], None]:
+    """Those of the callers, and those of the called, in turn."""
 
     def step(number: int) -> None:
-        each = [loading.id, *(instance.sidecar.id for instance in pair)]
-        deployment.mesh.ask("proxy", each[number % len(each)], "restart")
+        each = [*callers, *(instance.sidecar for instance in pair)]
+        deployment.mesh.ask("proxy", each[number % len(each)].id, "restart")
 
     return step
 
 
-def _told(story: Story, deployment: Deployment, loading: Sidecar, load: Asked) -> Iterator[Figure]:
-    before = retries(loading)
-    load.ask("start", service=story.service, threads=2)
+def _told(story: Story, deployment: Deployment, loads: list[tuple[Sidecar, Asked]]) -> Iterator[Figure]:
+    before = sum(retries(sidecar) for sidecar, _ in loads)
+    for _, load in loads:
+        load.ask("start", service=story.service, threads=1)
     time.sleep(_STEADY_SECONDS)
     steps = 0
-    while steps < story.steps or load.ask("done") < story.calls:
+    while steps < story.steps or sum(load.ask("done") for _, load in loads) < story.calls:
         story.step(steps)
         steps += 1
         print(f"restarts: {story.name} {steps} of {story.steps}", file=sys.stderr, flush=True)
     time.sleep(_STEADY_SECONDS)
-    said = load.ask("stop")
-    times = [each for kind in said["times"].values() for each in kind]
-    calls = len(times) + said["failed"]
-    for failure in said["failures"]:
-        print(f"restarts: {story.name}: failed: {failure}", file=sys.stderr, flush=True)
-    of = f"{calls:,} calls, {steps} {story.what}"
+    said = [load.ask("stop") for _, load in loads]
+    times = [taken for one in said for kind in one["times"].values() for taken in kind]
+    for (sidecar, _), one in zip(loads, said, strict=True):
+        for failure in one["failures"]:
+            print(f"restarts: {story.name}: {sidecar.id}: failed: {failure}", file=sys.stderr, flush=True)
+    failed = sum(one["failed"] for one in said)
     slowest = f"p50 {median(times):.0f} ms, p99 {quantiles(times, n=100)[-1]:.0f}, slowest {max(times):,.0f}"
+    note = f"{len(times) + failed:,} calls by {len(loads)} clients, {steps} {story.what}; {slowest}"
     load_average = f"load average {os.getloadavg()[0]:.1f}"
-    yield Figure(
-        f"failed_{story.name}",
-        f"failed calls in {story.what}",
-        said["failed"],
-        "",
-        1,
-        f"{of}; {slowest}; {load_average}",
-    )
-    mine = retries(loading) - before
-    theirs = sum(story.retried) + sum(retries(instance.sidecar) for instance in deployment.running)
-    note = f"{mine} by the sidecar of the load, {theirs} by those of the services"
-    yield Figure(f"retries_{story.name}", f"calls retried by sidecars in {story.what}", mine + theirs, "", 1, note)
+    yield Figure(f"failed_{story.name}", f"failed calls in {story.what}", failed, "", 1, f"{note}; {load_average}")
+    callers = sum(retries(sidecar) for sidecar, _ in loads) - before
+    services = sum(story.retried) + sum(retries(instance.sidecar) for instance in deployment.running)
+    note = f"{callers} by the sidecars of the clients, {services} by those of the services"
+    yield Figure(f"retries_{story.name}", f"calls retried by sidecars in {story.what}", callers + services, "", 1, note)
