@@ -58,6 +58,17 @@ def test_no_bytes_upset_it_and_no_reply_is_replied_to(serving_dns: Any, wire: An
     asyncio.run(send_all())
 
 
+async def test_a_burst_while_the_agent_is_busy_is_answered_to_the_last(serving_dns: Any, wire: Any) -> None:
+    async with serving_dns() as dns:
+        with dns.udp() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            for i in range(500):
+                client.send(wire.query("service-b", id_=i))  # meanwhile the server can't even run
+            replies = [wire.decode(await received(client)) for _ in range(500)]
+    assert {message.id for message in replies} == set(range(500))
+    assert all(message.addresses == ["127.64.0.7"] for message in replies)
+
+
 async def test_dead_nameservers_delay_no_name_of_the_mesh(serving_dns: Any, wire: Any) -> None:
     async with serving_dns(patience=60) as dns:
         dns.nameserver.answer = lambda *_: None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +15,9 @@ from tulle.agent.dns.forwarding import NAMESERVER_PORT, PATIENCE_SECONDS, Forwar
 from tulle.agent.dns.mesh_names import MeshNames, Names
 from tulle.agent.dns.resolver import Resolver
 from tulle.agent.dns.troubles import Troubles
+
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+_HELD_BYTES = 1 << 20  # the kernel's own use counts: 768 bytes for a short query, and it doubles what it is told
 
 
 @asynccontextmanager
@@ -52,6 +55,7 @@ async def serve(
         try:
             for bound in sockets:
                 if bound.type == socket.SOCK_DGRAM:
+                    _hold_many(bound)
                     transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(resolver), sock=bound)
                     doors.append(transport)
                 else:
@@ -63,6 +67,14 @@ async def serve(
             connections.close()
             for task in tasks:
                 task.cancel()
+
+
+def _hold_many(bound: socket.socket) -> None:
+    """Some hundred packets, which is what the kernel holds by itself, are less than a program may send in a moment."""
+    for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):  # for root; for others, as much as they may have
+        with suppress(PermissionError):
+            bound.setsockopt(socket.SOL_SOCKET, option, _HELD_BYTES)
+            return
 
 
 class _Datagrams(asyncio.DatagramProtocol):
