@@ -75,6 +75,25 @@ async def test_the_exit_code_is_the_programs(under: Start) -> None:
         assert program.exit_code() == 7
 
 
+async def test_the_program_has_no_descriptor_but_its_own(under: Start, tmp_path: Path) -> None:
+    async with under(
+        "import os, sys; open(sys.argv[1], 'w').write(' '.join(os.listdir('/proc/self/fd')))", str(tmp_path / "held")
+    ) as program:
+        assert await program.ended() == 0
+    # Three streams, the file that is written, and the folder that is listed.
+    assert set(map(int, (tmp_path / "held").read_text().split())) == {0, 1, 2, 3, 4}
+
+
+async def test_no_plan_stands_on_a_command_line_that_everybody_can_read(tmp_path: Path) -> None:
+    plan = {"mode": "none", "source": "127.1.2.3:4567"}
+    with agent_folder(tmp_path, "a-000001") as folder:
+        async with under_reaper("/bin/true", ("true",), dict(os.environ), folder, plan) as program:
+            assert b"127.1.2.3" not in Path(f"/proc/{program.reaper}/cmdline").read_bytes()
+            assert "127.1.2.3" not in Path(f"/proc/{program.reaper}/environ").read_text()
+            await program.start()
+            assert await program.ended() == 0
+
+
 async def test_a_signals_death_is_told_as_a_shell_does(under: Start) -> None:
     async with under("import os; os.abort()") as program:
         assert await program.ended() == -signal.SIGABRT

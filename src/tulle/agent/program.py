@@ -56,8 +56,10 @@ async def under_reaper(
     with shared_terminal() as terminal:
         with theirs:
             control = str(theirs.fileno())
+            # Not on its command line, which every user of the machine can read.
+            ours.sendall(json.dumps(plan).encode() + b"\n")
             reaper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", _REAPER, control, str(folder.path), plan["mode"], json.dumps(plan)),
+                *(sys.executable, "-I", "-S", _REAPER, control, str(folder.path), plan["mode"]),
                 *(file, *argv),
                 env=environment,
                 pass_fds=(theirs.fileno(), folder.lock),

@@ -4,10 +4,11 @@ A parent-death signal reaches direct children only; a daemon that has forked twi
 is the "subreaper" (prctl(2), PR_SET_CHILD_SUBREAPER) to which every orphan below it is given: it kills its children
 until it has none.
 
-It is run by path, `python -I -S reaper.py CONTROL FOLDER MODE PLAN FILE ARGV...`, and imports next to nothing: it is
-there as long as the program, so its memory counts. CONTROL is its end of a socket pair with the agent; the end of that
-stream is the end of it all. MODE and PLAN (JSON) choose the launch hook (`capture/launch.py`).
-Lines that come in: `start` (again, once the program has ended), `canary SECONDS`, `clear` (kills what an ended program
+It is run by path, `python -I -S reaper.py CONTROL FOLDER MODE FILE ARGV...`, and imports next to nothing: it is there as
+long as the program, so its memory counts. CONTROL is its end of a socket pair with the agent; the end of that stream is
+the end of it all. The first line that comes in is the plan (JSON), which with MODE chooses the launch hook
+(`capture/launch.py`); it may hold a secret, and everybody can read a command line.
+Further lines that come in: `start` (again, once the program has ended), `canary SECONDS`, `clear` (kills what an ended program
 has left), `signal N` (to the program), `signal-group N` (to its process group), `envoy PID` (one more), `keep` (the folder).
 Lines that go out: `started PID`, `failed ERRNO exec` or `failed ERRNO capture`, `stopped N` (by a signal of job
 control), `exited CODE` (as in subprocess), `empty` (nothing of the program is left; if that is so when it exits, both
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def main(control: int, folder: str, mode: str, plan: str, file: str, argv: list[str]) -> None:
+def main(control: int, folder: str, mode: str, file: str, argv: list[str]) -> None:
     """Serves the agent until it is gone, then clears up."""
     become_subreaper()
-    reaper = _Reaper(control, mode, plan, file, argv)
+    reaper = _Reaper(control, mode, file, argv)
     try:
         reaper.serve()
     finally:
@@ -52,12 +53,12 @@ def main(control: int, folder: str, mode: str, plan: str, file: str, argv: list[
 
 
 class _Reaper:
-    def __init__(self, control: int, mode: str, plan: str, file: str, argv: list[str]) -> None:
-        os.set_inheritable(control, False)
+    def __init__(self, control: int, mode: str, file: str, argv: list[str]) -> None:
+        _hand_nothing_down()
         self.keeps_folder = False
         self._own = os.getpid()
         self._control = control
-        self._plan = plan
+        self._plan = _first_line(control)
         self._file = file
         self._argv = argv
         self._program = 0
@@ -67,7 +68,7 @@ class _Reaper:
         self._launch = launch.Launch()
         self._trouble: OSError | None = None
         try:
-            self._launch = _launch(mode, plan, self._tell)
+            self._launch = _launch(mode, self._plan, self._tell)
         except OSError as error:  # told when something is to be launched
             self._trouble = error
 
@@ -282,6 +283,24 @@ class _Canary:
         return last if code == 0 else f"{last} ended with {code}"
 
 
+def _hand_nothing_down() -> None:
+    """What this process was given, the agent's folder with its lock too, is not the program's."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:  # the one by which the list was read
+                pass
+
+
+def _first_line(control: int) -> str:
+    """The agent has written it before it started this process. Byte by byte: what is behind it is to stay there."""
+    line = bytearray()
+    while (byte := os.read(control, 1)) not in (b"\n", b""):
+        line += byte
+    return line.decode()
+
+
 def _launch(mode: str, plan: str, tell: Callable[[str], None]) -> launch.Launch:
     if mode in launch.UNTOUCHED:
         return launch.Launch()
@@ -324,4 +343,4 @@ def _remove(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])

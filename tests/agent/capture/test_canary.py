@@ -71,7 +71,7 @@ class Mode(launch.Launch):
                     client.close()
 
 launch.of = Mode
-reaper.main(int(sys.argv[1]), *sys.argv[2:6], sys.argv[6:])
+reaper.main(int(sys.argv[1]), *sys.argv[2:5], sys.argv[5:])
 """
 
 

@@ -59,7 +59,7 @@ class Noting(launch.Launch):
         self.note("close")
 
 launch.of = Noting
-reaper.main(int(sys.argv[1]), *sys.argv[2:6], sys.argv[6:])
+reaper.main(int(sys.argv[1]), *sys.argv[2:5], sys.argv[5:])
 """
 
 

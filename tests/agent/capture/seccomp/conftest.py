@@ -228,10 +228,11 @@ class Ground:
         private = self.folder / f"agent-{ours.fileno()}"
         private.mkdir()
         with ours, theirs:
+            ours.sendall(json.dumps(self.plan).encode() + b"\n")
             reaper = subprocess.Popen(
                 [
                     *(*self.prefix, sys.executable, "-I", "-S", REAPER, str(theirs.fileno()), str(private)),
-                    *("seccomp", json.dumps(self.plan), argv[0], *argv),
+                    *("seccomp", argv[0], *argv),
                 ],
                 env={**os.environ, **(environment or {})},
                 pass_fds=(theirs.fileno(),),
