@@ -182,8 +182,8 @@ class _Reaper:
         """In the child: becomes the program."""
         step = "capture"
         try:
-            self._limit_open_files()
             self._enter()
+            self._limit_open_files()  # last, for a mode may raise it for itself
             # Python ignores these, the agent the last, and exec would hand that on.
             for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
                 signal.signal(number, signal.SIG_DFL)

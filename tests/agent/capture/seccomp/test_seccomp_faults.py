@@ -201,6 +201,12 @@ def test_a_reaper_without_descriptors_loses_no_call(ground: Ground) -> None:
             assert captured.read_line() == "30"
 
 
+def test_the_program_may_open_as_many_files_as_its_user_could(ground: Ground) -> None:
+    ground.plan["open_files"] = 333  # the agent has raised its own, and so the reaper's
+    ran = ground.python("import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
+    assert ran.words == ["333"]
+
+
 def test_only_the_reaper_may_have_more_descriptors(ground: Ground) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ran = ground.python("import resource; print(*resource.getrlimit(resource.RLIMIT_NOFILE))")
