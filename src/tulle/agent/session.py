@@ -96,14 +96,17 @@ class Session:
         """
         if not self.is_connected or self._connection is None:
             raise ConnectionError("the control plane can't be asked now")
-        if name not in self._asked:
-            self._asked[name] = asyncio.get_running_loop().create_future()
-            await _send(self._connection, {"resolve": name})
+        answer = self._asked.get(name)
         try:
             async with asyncio.timeout(_ADDRESS_SECONDS):
-                return await asyncio.shield(self._asked[name])
+                if answer is None:
+                    answer = self._asked[name] = asyncio.get_running_loop().create_future()
+                    # The session may break meanwhile, and then nobody is asked any more.
+                    await _send(self._connection, {"resolve": name})
+                return await asyncio.shield(answer)
         except TimeoutError:
-            self._asked.pop(name, None)
+            if self._asked.get(name) is answer:
+                del self._asked[name]
             raise
 
     async def propagated(self, health: str, seconds: float) -> bool:

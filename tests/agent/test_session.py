@@ -1,0 +1,41 @@
+"""The agent's session while the control plane is no longer what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from tulle.agent import http1
+from tulle.agent.api import ControlPlane
+from tulle.agent.config import AgentConfig, Port
+from tulle.agent.console import Console
+from tulle.agent.health import Health
+from tulle.agent.offer import Offer
+from tulle.agent.ports import reserve
+from tulle.agent.session import Session
+
+
+async def test_a_question_that_can_not_even_be_sent_is_left_unanswered_when_the_session_breaks(tmp_path: Path) -> None:
+    config = AgentConfig(service="a", data=str(tmp_path), command=("true",), service_account="a")
+    # Who hangs there takes nothing in, so a question waits to be sent.
+    server = await asyncio.start_unix_server(lambda _reader, _writer: None, tmp_path / "hanging.sock")
+    with reserve(config.service_ports) as ports:
+        session = Session(
+            *(config, "a-000001", ports, Offer((Port(80),), "seccomp"), Health(), ControlPlane(tmp_path)),
+            Console("text", "a-000001", sys.stderr),
+        )
+        async with server:
+            connection = await http1.unix_connection(tmp_path / "hanging.sock")
+            session._connection, session.is_connected = connection, True
+            full = asyncio.create_task(connection.send_chunk(bytes(1 << 22)))
+            asked = asyncio.create_task(session.address_of("db.default.svc.cluster.local"))
+            await asyncio.sleep(0.01)
+            assert not full.done()
+            session._leave_unanswered()
+            connection._writer.transport.abort()
+            with pytest.raises(ConnectionError):
+                await asked
+            await full
