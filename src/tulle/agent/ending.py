@@ -33,29 +33,23 @@ async def after_end(workload: Workload, restarts: Restarts) -> Restarts | None:
     workload.console.info(epitaph(code, lifetime, again[0] if again else None))
     if workload.program.left_processes:
         workload.console.warning("it left processes behind, which are ended now; let it stay in the foreground")
-    if again:
+    while again:
         pause, restarts = again
-        if await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
-            return await _another_life(workload, restarts)
+        if not await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
+            break
+        try:
+            await workload.program.restart()
+            return restarts
+        except (
+            AgentError
+        ) as error:  # it can't be executed now, as in the middle of a deployment: it has failed once more
+            if not (again := restarts.after(error.code, 0)):
+                raise
+            workload.console.warning(f"{error}; trying again in {again[0]:g} s")
     # Its Envoy still answers for it.
     workload.health.leave(UNHEALTHY)
     await workload.session.propagated(UNHEALTHY, _CRASH_PROPAGATION_SECONDS)
     return None
-
-
-async def _another_life(workload: Workload, restarts: Restarts) -> Restarts | None:
-    """Starts the program again; one that can't be executed now, as in the middle of a deployment, has failed once more."""
-    try:
-        await workload.program.restart()
-    except AgentError as error:
-        if not (again := restarts.after(error.code, 0)):
-            raise
-        pause, restarts = again
-        workload.console.warning(f"{error}; trying again in {pause:g} s")
-        if not await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
-            return None
-        return await _another_life(workload, restarts)
-    return restarts
 
 
 async def drain(workload: Workload) -> None:

@@ -137,9 +137,10 @@ class Program:
     async def start(self) -> None:
         """Returns when the program runs; if it has run before, it must have ended. Raises AgentError if it can't."""
         self._running = asyncio.get_running_loop().create_future()
-        self._exited = asyncio.get_running_loop().create_future()
+        last, self._exited = self._exited, asyncio.get_running_loop().create_future()
         self._tell("start")
         if error := await asyncio.shield(self._running):
+            self._exited = last  # what never lived has no end
             number, _, step = error.partition(" ")
             if step == "capture":
                 raise AgentError(f"can't run {self._file} with its traffic captured: {os.strerror(int(number))}")
