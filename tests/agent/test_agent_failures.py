@@ -183,3 +183,34 @@ async def test_garbage_from_the_control_plane_ends_the_session_only(
     control_plane.says_garbage()
     await until(lambda: len(control_plane.proxies) == 2)
     assert agent.process.poll() is None
+
+
+async def test_it_can_be_stopped_while_the_program_can_not_be_started_again(
+    control_plane: Any, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\nrm "$0"; exit 7\n')
+    program.chmod(0o755)
+    agent = start_agent(str(program), restart="always")
+    await agent.says("trying again")
+    agent.send(signal.SIGTERM)
+    assert await agent.exit_code() == 7
+    assert "Traceback" not in agent.text
+    assert control_plane.healths[-1] == "unhealthy"
+
+
+async def test_a_mode_that_gets_no_port_for_names_gives_way_to_the_next(
+    control_plane: Any, start_agent: StartAgent
+) -> None:
+    before = """import socket, tulle.agent.ports as ports
+block = ports._block
+def taken(*stacks):
+    first = block(*stacks)
+    ports.other = socket.create_server(("127.0.0.1", first + 3))  # the last of the block is for names
+    return first
+ports._block = taken"""
+    agent = start_agent("echo", "the program", capture="auto", before=before)
+    assert await agent.exit_code() == 0
+    assert "the program" in agent.text.splitlines()
+    assert "captured by proxy" in agent.text
+    assert "Traceback" not in agent.text

@@ -201,7 +201,10 @@ class _Life:
 
         def tell(offer: Offer) -> None:
             workload.session.offer(offer)
-            way.prepared.retarget(offer.targets)
+            try:
+                way.prepared.retarget(offer.targets)
+            except OSError as error:  # whoever is on this machine could call it past its sidecar
+                raise AgentError(f"can't lead calls of the program to its sidecar first: {error}") from error
             checks.retarget(offer.targets, offer.address)
 
         workload.ports.release_programs()

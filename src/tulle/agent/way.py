@@ -61,7 +61,12 @@ class Ways:
     async def tried(self, mode: str) -> AsyncIterator[Way]:
         """One mode within the block; nothing of it is left after that. Raises Unavailable."""
         async with AsyncExitStack() as stack:
-            prepared = stack.enter_context(choose.prepared(mode, self.settings))
+            try:
+                prepared = stack.enter_context(choose.prepared(mode, self.settings))
+            except OSError as error:  # no descriptor, process, room left
+                raise Unavailable(f"it can't be made ready: {error}") from error
+            # Before there is a reaper: Unavailable would come out of its task group as another error.
+            sockets = () if mode in UNTOUCHED else stack.enter_context(_loopback(self.settings.dns))
             environment, notes = program_environment(
                 os.environ, self.config, self.settings.proxy, self.ports, mode, prepared.environment
             )
@@ -73,8 +78,7 @@ class Ways:
             )
             self.console.must_wait = program.has_terminal
             if mode not in UNTOUCHED:
-                sockets = (*stack.enter_context(_loopback(self.settings.dns)), *prepared.dns_sockets)
-                await stack.enter_async_context(self._resolver(prepared, sockets))
+                await stack.enter_async_context(self._resolver(prepared, (*sockets, *prepared.dns_sockets)))
             yield Way(mode, prepared, program)
 
     @asynccontextmanager
@@ -84,10 +88,24 @@ class Ways:
 
         reader = Nameservers()
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(_follow(reader, prepared), name="nameservers")
+            following = group.create_task(self._follow(reader, prepared), name="nameservers")
             async with serve(sockets, self.session, reader, self.console, namespace=self.config.namespace):
                 yield
             following.cancel()
+
+    async def _follow(self, reader: Nameservers, prepared: Prepared) -> None:
+        known = self.settings.nameservers
+        failed = False
+        while True:
+            if (now := reader()) != known:
+                try:
+                    prepared.renew_nameservers(now)
+                    known, failed = now, False
+                except OSError as error:  # questions to the new ones are not captured; tried again
+                    if not failed:
+                        self.console.warning(f"can't capture questions to {', '.join(now)}: {error}")
+                    failed = True
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def proved(way: Way) -> str | None:
@@ -121,12 +139,3 @@ def _loopback(port: int) -> Iterator[tuple[socket.socket, ...]]:
                     raise Unavailable(f"port {port} of {address} can't be used for DNS: {error.strerror}") from error
                 sockets.append(bound)
         yield tuple(sockets)
-
-
-async def _follow(reader: Nameservers, prepared: Prepared) -> None:
-    known = tuple(reader())
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        if (now := tuple(reader())) != known:
-            known = now
-            prepared.renew_nameservers(known)
