@@ -14,6 +14,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from subprocess import SubprocessError
 from urllib.parse import quote
 
 from tulle.agent import http1
@@ -42,15 +43,18 @@ async def start(
 
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(binary, "--config-path", folder.bootstrap.name, *_OPTIONS, *options),
-        cwd=folder.path,
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-        start_new_session=True,
-        preexec_fn=functools.partial(_become, os.getpid(), launch),
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(binary, "--config-path", folder.bootstrap.name, *_OPTIONS, *options),
+            cwd=folder.path,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=PIPE,
+            start_new_session=True,
+            preexec_fn=functools.partial(_become, os.getpid(), launch),
+        )
+    except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
+        raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
     return Epoch(process, folder, group)
 
 
