@@ -113,6 +113,19 @@ async def test_an_envoy_that_can_not_even_be_run_is_given_up_with_the_reason(
     assert "the program" not in agent.text.splitlines()
 
 
+async def test_an_envoy_that_can_not_be_given_its_door_is_given_up_with_the_reason(
+    control_plane: Any, start_agent: StartAgent
+) -> None:
+    before = """import tulle.agent.epoch
+def die_with_parent(_):
+    raise BlockingIOError
+tulle.agent.epoch.die_with_parent = die_with_parent"""
+    agent = start_agent("echo", "the program", before=before)
+    assert await agent.exit_code() == 125
+    assert "Envoy does not start; it can't be run: it could not be prepared" in agent.text
+    assert "Traceback" not in agent.text
+
+
 async def test_an_unwritable_state_folder_is_a_clear_error(control_plane: Any, start_agent: StartAgent) -> None:
     (control_plane.data / "proxies").write_text("not a folder")
     agent = start_agent("true")
@@ -214,3 +227,16 @@ ports._block = taken"""
     assert "the program" in agent.text.splitlines()
     assert "captured by proxy" in agent.text
     assert "Traceback" not in agent.text
+
+
+async def test_a_program_that_can_not_be_executed_is_the_only_thing_that_is_said_to_go_wrong(
+    control_plane: Any, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("neither\n")
+    program.chmod(0o755)
+    agent = start_agent(str(program))
+    assert await agent.exit_code() == 126
+    assert "neither a binary nor a script" in agent.text
+    assert "starting Envoy again" not in agent.text
+    assert control_plane.heard[-1] == {"bye": True}

@@ -63,6 +63,12 @@ class Session:
 
     async def run(self) -> None:
         """Keeps the session open until `bye`."""
+        try:
+            await self._keep_open()
+        finally:
+            self._over.set()
+
+    async def _keep_open(self) -> None:
         pause = _BACK_OFF[0]
         while not self._over.is_set():
             try:
@@ -76,7 +82,6 @@ class Session:
                 self._tell_trouble(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _BACK_OFF[1])
-        self._over.set()
 
     def offer(self, offer: Offer) -> None:
         """From now on the instance offers this; it is not ready until the control plane says so again."""

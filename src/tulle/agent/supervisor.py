@@ -132,13 +132,15 @@ class _Life:
                             reasons.append((mode, problem))
                             way.program.keep_folder()
                             continue
-                        if problem is None:
-                            code = of_signal(self._sidecar.signals.first)
-                        else:
-                            self._say_captured(mode, reasons)
-                            code = await self._known_as_gone(self._in_the_mesh(group, way))
-                        await self._sidecar.session.bye(_BYE_SECONDS)
-                        await self._end()
+                        try:
+                            if problem is None:
+                                code = of_signal(self._sidecar.signals.first)
+                            else:
+                                self._say_captured(mode, reasons)
+                                code = await self._in_the_mesh(group, way)
+                        finally:  # also when it ends by a mistake of the user's
+                            await self._sidecar.session.bye(_BYE_SECONDS)
+                            await self._end()
                         break
                 except Unavailable as unavailable:
                     reasons.append((mode, str(unavailable)))
@@ -150,14 +152,6 @@ class _Life:
         if code is None:
             raise failure(self._sidecar.config.capture, reasons)
         return code
-
-    async def _known_as_gone(self, life: Coroutine[Any, Any, int]) -> int:
-        """The same, but that the control plane hears of its end also when that is a mistake of the user's."""
-        try:
-            return await life
-        except AgentError:
-            await self._sidecar.session.bye(_BYE_SECONDS)
-            raise
 
     def _begin(self, group: asyncio.TaskGroup, way: Way, renewal: Coroutine[Any, Any, None]) -> None:
         sidecar = self._sidecar
