@@ -63,12 +63,15 @@ class Mode(launch.Launch):
         parent = os.getpid()
         if os.fork() == 0:
             die_with_parent(parent)
+            kept = []
             while True:
                 client = listener.accept()[0]
                 client.recv(4096)
                 if self.plan["answer"]:
                     client.sendall(self.plan["answer"].encode())
-                    client.close()
+                    kept.append(client)
+                    if not self.plan.get("stays_open"):
+                        kept.pop().close()
 
 launch.of = Mode
 reaper.main(int(sys.argv[1]), *sys.argv[2:5], sys.argv[5:])
@@ -101,6 +104,10 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awa
 
 async def test_the_whole_way_is_right(canary: Any) -> None:
     assert await canary(answer=answer("200 OK", f"{PROXY}\n")) is None
+
+
+async def test_a_sidecar_that_answers_need_not_close_the_connection(canary: Any) -> None:
+    assert await canary(answer=answer("200 OK", f"{PROXY}\n"), stays_open=True) is None
 
 
 async def test_the_canary_can_be_asked_again_before_the_program_starts(tmp_path: Path) -> None:

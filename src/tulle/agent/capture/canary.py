@@ -71,7 +71,8 @@ def _get(address: tuple[str, int], target: str, expected: str, say: Callable[[st
             request = f"GET {target} HTTP/1.1\r\nHost: {CANARY_HOST}\r\nUser-Agent: tulle\r\nConnection: close\r\n\r\n"
             connection.sendall(request.encode())
             answer = b""
-            while len(answer) < _ENOUGH and (part := connection.recv(4096)):
+            # Not until it is closed: for that Envoy waits a second for us (delayed_close_timeout).
+            while len(answer) < _ENOUGH and not _is_whole(answer) and (part := connection.recv(4096)):
                 answer += part
     except OSError as error:
         return f"{place} does not answer: {error.strerror or error}"
@@ -82,3 +83,9 @@ def _get(address: tuple[str, int], target: str, expected: str, say: Callable[[st
     if body.strip() != expected.encode():
         return f"{place} is answered by {body[:80].decode(errors='replace').strip()!r}, not by {expected}"
     return "ok"
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0].strip()
+    return bool(end) and length.isdigit() and len(body) >= int(length)
