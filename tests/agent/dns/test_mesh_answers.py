@@ -121,3 +121,15 @@ async def test_the_mesh_is_served_over_ipv6_too(serving_dns: Any) -> None:
                 assert (await dns.ask("www.example.com", by=by)).addresses == ["192.0.2.1"]
     except OSError as error:
         pytest.skip(f"no IPv6: {error}")
+
+
+async def test_while_the_control_plane_is_away_nobody_says_that_a_service_does_not_exist(dns: Any) -> None:
+    """Programs remember that; a failure they try again."""
+    no_name, servfail = 3, 2
+    dns.nameserver.answer = lambda packet, _: dns.nameserver.reply(packet, 0x8180 | no_name)
+    dns.names.is_away = True
+    assert (await dns.ask("service-new")).flags & 15 == servfail
+    assert (await dns.ask("www.example.com")).flags & 15 == no_name
+    dns.names.is_away = False
+    dns.now[0] += 60
+    assert (await dns.ask("service-new")).flags & 15 == no_name

@@ -127,6 +127,11 @@ def is_failure(reply: bytes) -> bool:
     return reply[3] & _RCODE in (SERVFAIL, NOTIMP, REFUSED)
 
 
+def is_no_name(reply: bytes) -> bool:
+    """Whether it says that there is no such name."""
+    return reply[3] & _RCODE == NXDOMAIN
+
+
 def is_truncated(reply: bytes) -> bool:
     """Whether there is more than fits into a packet (TC)."""
     return bool(reply[2] & _TC)

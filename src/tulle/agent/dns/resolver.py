@@ -77,7 +77,7 @@ class Resolver:
         if said and said.address:
             respond(_of_address(query, said.address))
         elif not service.is_certain:  # as it was without the mesh
-            self._forward(packet, query, respond, by_tcp)
+            self._forward(packet, query, respond, by_tcp, may_be_ours=said is None)
         elif said:
             respond(_of_address(query, None))
         else:
@@ -91,18 +91,23 @@ class Resolver:
             return codec.answer(query, codec.PTR, codec.encoded(host), FRESH_SECONDS)
         return codec.no_data(query, FRESH_SECONDS)
 
-    def _forward(self, packet: bytes, query: Query, respond: Respond, by_tcp: bool) -> None:
+    def _forward(
+        self, packet: bytes, query: Query, respond: Respond, by_tcp: bool, *, may_be_ours: bool = False
+    ) -> None:
         if self._forwarding >= _MOST_WAITING:
             respond(self._too_much(query, "the nameservers of resolv.conf"))
         else:
             self._forwarding += 1
-            self._spawn(self._forwarded(packet, query, respond, by_tcp), "dns: query for nameservers")
+            self._spawn(self._forwarded(packet, query, respond, by_tcp, may_be_ours), "dns: query for nameservers")
 
-    async def _forwarded(self, packet: bytes, query: Query, respond: Respond, by_tcp: bool) -> None:
+    async def _forwarded(self, packet: bytes, query: Query, respond: Respond, by_tcp: bool, may_be_ours: bool) -> None:
+        """may_be_ours: the mesh could not be asked, so that nobody may say, and remember, that there is no such name."""
         try:
             reply = await self._forwarder.ask(packet, query, by_tcp=by_tcp)
         finally:
             self._forwarding -= 1
+        if reply and may_be_ours and codec.is_no_name(reply):
+            reply = None
         respond(reply or codec.failure(query))
 
     def _too_much(self, query: Query, whom: str) -> bytes:
