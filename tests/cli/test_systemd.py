@@ -39,7 +39,7 @@ def shared() -> Iterator[Path]:
 
 
 def place(folder: str = "/srv/app", *, is_root: bool = True, **environment: str) -> Place:
-    return Place(Path(folder), environment, "root" if is_root else "ann", is_root)
+    return Place(Path(folder), environment, "root" if is_root else "ann", is_root, "/usr/bin/python3")
 
 
 def unit(*program: str, at: Place | None = None, **changes: Any) -> str:

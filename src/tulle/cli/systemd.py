@@ -36,12 +36,13 @@ _SHARED = ("/tmp", "/var/tmp")  # noqa: S108  compared with
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and as whom the command was typed. folder: absolute."""
+    """Where and as whom the command was typed. folder: absolute. python: that of tulle."""
 
     folder: Path
     environment: Mapping[str, str]
     user: str
     is_root: bool
+    python: str = sys.executable
 
 
 def unit(config: AgentConfig, options: Sequence[str], place: Place) -> str:
@@ -169,7 +170,7 @@ def _rights(capture: str, place: Place) -> Iterator[str]:
 
 def _files(config: AgentConfig, place: Place) -> Iterator[str]:
     folders = [path for path in dict.fromkeys((config.data, str(place.folder))) if path != "/"]
-    used = [*folders, sys.executable, *_program(config, place.folder), *place.environment.get("PATH", "").split(":")]
+    used = [*folders, place.python, *_program(config, place.folder), *place.environment.get("PATH", "").split(":")]
     is_private = not any(Path(text).is_relative_to(shared) for text in used for shared in _SHARED)
     yield "# Add here what else the program writes to; all but the API file systems is read-only for it."
     yield "ProtectSystem=strict"

@@ -14,6 +14,7 @@ NAME = sys.argv[1] if len(sys.argv) > 1 else f"pid-{os.getpid()}"
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = -1  # an answer goes out whole: who is killed has answered, or not begun to
 
     def do_GET(self):
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
