@@ -211,8 +211,8 @@ def test_a_quiet_look_does_not_walk_the_tree(program: Program, ports: list[int])
 def test_the_kernel_and_its_files_tell_the_same(family: socket.AddressFamily) -> None:
     with suppress(OSError), socket.create_server(("", 0), family=family) as listener:
         inode, port = str(os.fstat(listener.fileno()).st_ino), listener.getsockname()[1]
-        expected = (inode, "0.0.0.0" if family == socket.AF_INET else "::", port)
-        assert expected in {(str(i), address, number) for i, address, number in sock_diag.listening(family)}
+        expected = (inode, "0.0.0.0" if family == socket.AF_INET else "::", port, os.geteuid())
+        assert expected in {(str(i), *where) for i, *where in sock_diag.listening(family)}
         assert proc.Listener(*expected) in set(proc._tables())
 
 
@@ -291,10 +291,10 @@ def test_the_offered_port_wins_and_ports_of_the_kernels_own_choice_count_only_al
 
 def test_workers_that_share_a_port_are_one_and_loopback_is_preferred() -> None:
     listening = {
-        proc.Listener("1", "192.0.2.1", 8080): 11,
-        proc.Listener("2", "0.0.0.0", 8080): 12,
-        proc.Listener("3", "0.0.0.0", 8080): 13,
-        proc.Listener("4", "::", 34567): 14,
+        proc.Listener("1", "192.0.2.1", 8080, 1000): 11,
+        proc.Listener("2", "0.0.0.0", 8080, 1000): 12,
+        proc.Listener("3", "0.0.0.0", 8080, 1000): 13,
+        proc.Listener("4", "::", 34567, 1000): 14,
     }
     [moved, plain] = opened(listening, {53: 34567})
     assert (plain.port, plain.target, plain.address) == (8080, 8080, "127.0.0.1")

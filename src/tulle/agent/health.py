@@ -84,15 +84,18 @@ class Checks:
         *,
         expected: bool,
         settled: Callable[[], None] = lambda: None,
+        stranger: Callable[[str, int], str] = lambda _address, _port: "",
     ) -> None:
         """targets: where the program should listen; none: that is not known yet. expected: whether the user has named
         them, so that it must. settled: called once, when the program is healthy or may be one that never listens.
+        stranger: what is wrong with who listens there, "" if it is the program (`ownership.py`).
         """
         self._path = path
         self._health = health
         self._console = console
         self._expected = expected
         self._settled = settled
+        self._stranger = stranger
         self._address = LOOPBACK
         self._targets: tuple[int, ...] = ()
         self._moved = asyncio.Event()
@@ -143,6 +146,8 @@ class Checks:
         for target in self._targets:
             try:
                 async with asyncio.timeout(_TIMEOUT_SECONDS), http1.over_tcp(address, target) as connection:
+                    if problem := self._stranger(address, target):
+                        return problem, True
                     if self._path and target == self._targets[0]:
                         await connection.request(
                             "GET", self._path, {"User-Agent": "tulle"}, host=_authority(address, target)

@@ -21,11 +21,12 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A TCP socket that listens: its inode, and where. Several may share an address and a port (SO_REUSEPORT)."""
+    """A TCP socket that listens: its inode, where, and whose it is. Several may share an address and a port (SO_REUSEPORT)."""
 
     inode: str
     address: str
     port: int
+    user: int
 
 
 def listeners() -> frozenset[Listener]:
@@ -33,7 +34,9 @@ def listeners() -> frozenset[Listener]:
     found: set[Listener] = set()
     try:
         for family in (socket.AF_INET, socket.AF_INET6):
-            found.update(Listener(str(inode), address, port) for inode, address, port in sock_diag.listening(family))
+            found.update(
+                Listener(str(inode), address, port, user) for inode, address, port, user in sock_diag.listening(family)
+            )
     except OSError:  # a kernel without it
         found.update(_tables())
     return frozenset(found)
@@ -48,7 +51,7 @@ def _tables() -> Iterator[Listener]:
                 if fields[3] != _LISTEN:  # the kernel writes those that listen first
                     break
                 address, _, port = fields[1].rpartition(":")
-                yield Listener(fields[9], _address(address), int(port, 16))
+                yield Listener(fields[9], _address(address), int(port, 16), int(fields[7]))
 
 
 def _address(text: str) -> str:
@@ -108,6 +111,15 @@ def sockets_of(process: int) -> set[str]:
                 if link.startswith("socket:["):
                     found.add(link[8:-1])
     return found
+
+
+def users_of(process: int) -> set[int]:
+    """The users as which a process runs, those among them that it has put off; none if they can't be seen."""
+    with suppress(OSError), open(f"/proc/{process}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"Uid:"):
+                return set(map(int, line.split()[1:]))
+    return set()
 
 
 def described(process: int) -> str:

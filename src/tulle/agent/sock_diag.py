@@ -16,13 +16,13 @@ _REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _TCP_LISTEN = 10
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2, with no socket in particular
-_MESSAGE = struct.Struct("!4xH2x16s36x")  # struct inet_diag_msg up to its last field, from there on:
-_INODE = struct.Struct("=I")
+_MESSAGE = struct.Struct("!4xH2x16s36x")  # struct inet_diag_msg up to its last two fields, from there on:
+_USER_AND_INODE = struct.Struct("=II")
 _BUFFER = 65536
 
 
-def listening(family: int) -> Iterator[tuple[int, str, int]]:
-    """Inode, address and port of each in this network namespace. Raises OSError where the kernel can't be asked."""
+def listening(family: int) -> Iterator[tuple[int, str, int, int]]:
+    """Inode, address, port and user of each in this network namespace. Raises OSError where the kernel can't be asked."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as asked:
         question = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 1 << _TCP_LISTEN)
         asked.send(_HEADER.pack(_HEADER.size + len(question), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + question)
@@ -38,7 +38,7 @@ def listening(family: int) -> Iterator[tuple[int, str, int]]:
                 answer = answer[(length + 3) & ~3 :]
 
 
-def _socket(family: int, message: memoryview) -> tuple[int, str, int]:
+def _socket(family: int, message: memoryview) -> tuple[int, str, int, int]:
     port, address = _MESSAGE.unpack_from(message)
-    [inode] = _INODE.unpack_from(message, 68)
-    return inode, socket.inet_ntop(family, address[: 4 if family == socket.AF_INET else 16]), port
+    user, inode = _USER_AND_INODE.unpack_from(message, 64)
+    return inode, socket.inet_ntop(family, address[: 4 if family == socket.AF_INET else 16]), port, user

@@ -29,6 +29,7 @@ from tulle.agent.folder import agent_folder
 from tulle.agent.health import Checks, Health
 from tulle.agent.key_making import KeyMaker, Keys
 from tulle.agent.offer import Offer
+from tulle.agent.ownership import Ownership
 from tulle.agent.ports import reserve
 from tulle.agent.program import locate
 from tulle.agent.race import unless
@@ -191,7 +192,8 @@ class _Life:
     async def _in_the_mesh(self, group: asyncio.TaskGroup, way: Way) -> int:
         """From the program's start to its end; the exit code."""
         workload = Workload.of(self._sidecar, way.program)
-        checks = self._checks()
+        ownership = Ownership(way.program.reaper, self._sidecar.console)
+        checks = self._checks(ownership)
 
         def tell(offer: Offer) -> None:
             workload.session.offer(offer)
@@ -222,7 +224,7 @@ class _Life:
             restarts = await after_end(workload, restarts)
         return workload.program.exit_code()
 
-    def _checks(self) -> Checks:
+    def _checks(self, ownership: Ownership) -> Checks:
         config = self._sidecar.config
         return Checks(
             self._serving.offer.targets,
@@ -231,6 +233,7 @@ class _Life:
             self._sidecar.console,
             expected=bool(config.ports),
             settled=self._sidecar.manager.ready,
+            stranger=ownership.stranger,
         )
 
     def _say_captured(self, mode: str, reasons: list[tuple[str, str]]) -> None:
