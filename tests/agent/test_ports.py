@@ -98,3 +98,29 @@ def test_a_port_that_was_used_a_moment_ago_is_free() -> None:
         client.close()
     with reserve([Port(80, number)]) as ports:
         assert ports.program == number
+
+
+def test_a_held_port_is_nobody_elses_whatever_options_they_set() -> None:
+    with reserve([Port(80)]) as free:
+        number = free.program
+    for port in (Port(80, number), Port(80)):
+        with reserve([port]) as ports:
+            for _ in range(3):
+                for address in (LOOPBACK, "0.0.0.0"):
+                    with pytest.raises(OSError) as failure:
+                        listen(ports.program, address)  # with SO_REUSEADDR
+                    assert failure.value.errno == errno.EADDRINUSE
+                ports.release_programs()
+                with listen(ports.program) as listener, socket.create_connection((LOOPBACK, ports.program)):
+                    listener.accept()[0].close()  # lingers, but does not matter
+                ports.hold_programs()
+
+
+def test_a_port_that_somebody_has_when_it_is_to_be_held_again_is_left_to_them() -> None:
+    with reserve([Port(80)]) as ports:
+        ports.release_programs()
+        with listen(ports.program):
+            ports.hold_programs()
+        ports.hold_programs()
+        with pytest.raises(OSError):
+            listen(ports.program)

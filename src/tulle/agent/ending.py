@@ -35,8 +35,11 @@ async def after_end(workload: Workload, restarts: Restarts) -> Restarts | None:
         workload.console.warning("it left processes behind, which are ended now; let it stay in the foreground")
     while again:
         pause, restarts = again
+        await workload.program.clear()
+        workload.ports.hold_programs()
         if not await unless(asyncio.sleep(pause, result=True), workload.signals.stop()):
             break
+        workload.ports.release_programs()
         try:
             await workload.program.restart()
             return restarts

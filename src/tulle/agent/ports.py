@@ -6,7 +6,7 @@ the block.
 
 A port is held by a socket that is bound and never listens. Bound alone, and only then opened to others with
 SO_REUSEPORT (socket(7)): Envoy, whose listeners have that option too, can bind it; another user's process, or one
-without the option, can't.
+without the option, can't. The program's ports are held until it is started, and again until it is started again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _LOWEST, _HIGHEST = 10000, 65535
 _BLOCK = 4  # outbound, inbound, program, dns
 _MIN_RANGE = 1000
 _TRIES = 500
+_ELSEWHERE = "127.127.255.252"  # of the part of loopback that is tulle's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ class Ports:
     program: int
     dns: int
     _programs: ExitStack
+    _targets: tuple[int, ...] = ()
+
+    def hold_programs(self) -> None:
+        """Takes the program's ports again, while nothing of it runs. Those that somebody has by now are left to them."""
+        for target in self._targets:
+            with suppress(OSError):
+                self._programs.enter_context(_held(target))
 
     def release_programs(self) -> None:
         """Lets go of the program's ports. To be called right before the program is started."""
@@ -54,7 +62,8 @@ def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
         for target in dict.fromkeys(targets):
             programs.enter_context(_named(target))
         first = _block(stack, programs)
-        yield Ports(first, first + 1, first + 2 if chosen else targets[0], first + 3, programs)
+        program = first + 2 if chosen else targets[0]
+        yield Ports(first, first + 1, program, first + 3, programs, tuple(dict.fromkeys((program, *targets))))
 
 
 def ephemeral_range() -> range:
@@ -90,8 +99,7 @@ def _range() -> range:
 def _named(port: int) -> socket.socket:
     """Holds a port that the user has named."""
     try:
-        # As most servers do: connections of an earlier run that still linger don't matter.
-        return _bound(LOOPBACK, port, reuse_address=True)
+        return _held(port)
     except PermissionError:
         raise AgentError(
             f"port {port} may not be used by an ordinary user; name one above 1023: --port 80:8080"
@@ -103,6 +111,18 @@ def _named(port: int) -> socket.socket:
         raise AgentError(
             f"port {port} is taken{f' by {by}' if by else ''}; stop that, or give another --port"
         ) from None
+
+
+def _held(port: int) -> socket.socket:
+    """Holds a port as most servers get it: connections of an earlier run that still linger don't matter.
+
+    SO_REUSEADDR lets that be, but also lets any other who has set it bind the same (socket(7)). So it is taken back, and
+    as the kernel only looks at that once one without it has bound the port somewhere, this is done as well, elsewhere.
+    """
+    with _bound(_ELSEWHERE, port):
+        held = _bound(LOOPBACK, port, reuse_address=True)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return held
 
 
 def _bound(address: str, port: int, *, reuse_address: bool = False) -> socket.socket:
