@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tulle.agent import proc
@@ -33,13 +33,14 @@ class Open:
     """One port of the program. port: as the program knows it; target, address: where it is really reached.
 
     target differs from port where the capture has moved the bind. address: loopback, but for a program that can't be
-    reached there, as one that listens on ::1 alone.
+    reached there, as one that listens on ::1 alone. bound: the very addresses, in order; :: and 0.0.0.0 are all of them.
     """
 
     port: int
     target: int
     address: str
     process: int
+    bound: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,14 @@ def opened(listening: Mapping[proc.Listener, int], moved: Mapping[int, int]) -> 
     """One a port, in order. moved: the program's port -> the one to which the capture has moved it."""
     known_as = {host: app for app, host in moved.items()}
     found: dict[int, Open] = {}
+    bound: dict[int, tuple[str, ...]] = {}
     for each, process in sorted(listening.items(), key=lambda item: (item[0].port, item[0].address)):
         port = known_as.get(each.port, each.port)
         address = _reached_at(each.address)
+        bound[port] = tuple(dict.fromkeys((*bound.get(port, ()), each.address)))
         if port not in found or address == LOOPBACK:
             found[port] = Open(port, each.port, address, process)
-    return [found[port] for port in sorted(found)]
+    return [replace(found[port], bound=bound[port]) for port in sorted(found)]
 
 
 def decide(ports: Collection[Open], offered: int, ephemeral: range, sure: int | None = None) -> Found | Several | None:
@@ -174,8 +177,8 @@ def _same(one: Found | Several | None, other: Found | Several | None) -> bool:
     return type(one) is type(other) and _reached(one) == _reached(other)
 
 
-def _reached(where: Found | Several | None) -> list[tuple[int, int, str]]:
+def _reached(where: Found | Several | None) -> list[tuple[int, int, str, tuple[str, ...]]]:
     if where is None:
         return []
     ports = where.open if isinstance(where, Several) else (where.open, *where.beside)
-    return [(each.port, each.target, each.address) for each in ports]
+    return [(each.port, each.target, each.address, each.bound) for each in ports]

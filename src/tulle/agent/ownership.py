@@ -25,7 +25,7 @@ class Ownership:
     """Of the sockets that listen in this network namespace, by the tree below the process `root`."""
 
     def __init__(self, root: int, console: Console) -> None:
-        self._root = root
+        self.root = root
         self._console = console
         self._own: frozenset[str] = frozenset()  # inodes; what was the program's once is not looked for again
         self._others: frozenset[str] = frozenset()  # inodes, of which `_told` was said last
@@ -39,21 +39,37 @@ class Ownership:
         asked = _asked(there, address, port)
         if not asked:
             return f"port {port} answers, but who listens there has just gone, or can't be seen"
-        if {each.inode for each in asked} <= self._own:
-            return ""
-        tree = proc.descendants(self._root)
-        held = frozenset[str]().union(*map(proc.sockets_of, tree))
-        self._own = held & {each.inode for each in there}
-        others = [each for each in asked if each.inode not in held]
+        others = self._not_held(asked, there)
         if not others:
             return ""
-        users = {_ROOT, os.geteuid()}.union(*map(proc.users_of, tree))
-        if tree and all(each.user in users for each in others):
+        if self._may_be_for_it(others):
             self._say(
                 others, f"port {port} is held by {{}}, which the program has not started; it gets the program's calls"
             )
             return ""
         return self._say(others, f"port {port} is taken by {{}}, which is not this program's")
+
+    def bound(self, address: str, port: int) -> tuple[str, ...]:
+        """All addresses at which the program has this port, in order, if its calls come to `address`."""
+        there = proc.listeners()
+        alike = [each for each in there if each.port == port]
+        others = self._not_held(alike, there)
+        asked = [each for each in others if each in _asked(alike, address, port)]
+        for_it = asked if asked and self._may_be_for_it(asked) else []
+        return tuple(sorted({each.address for each in alike if each not in others or each in for_it}))
+
+    def _not_held(self, asked: Collection[proc.Listener], there: Collection[proc.Listener]) -> list[proc.Listener]:
+        """Those that no process of the tree holds."""
+        if not {each.inode for each in asked} <= self._own:
+            held = frozenset[str]().union(*map(proc.sockets_of, proc.descendants(self.root)))
+            self._own = held & {each.inode for each in there}
+        return [each for each in asked if each.inode not in self._own]
+
+    def _may_be_for_it(self, others: Collection[proc.Listener]) -> bool:
+        """Whether they are such users' as could be the program."""
+        tree = proc.descendants(self.root)
+        users = {_ROOT, os.geteuid()}.union(*map(proc.users_of, tree))
+        return bool(tree) and all(each.user in users for each in others)
 
     def _say(self, others: Collection[proc.Listener], text: str) -> str:
         """Once, until there is something else to say, as whoever holds a socket is looked for among all processes."""

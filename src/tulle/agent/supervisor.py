@@ -108,7 +108,7 @@ def _envoy_file(given: str | None) -> str:
 
 def _settings(proxy: str, folder: Path, sidecar: Sidecar, serving: Serving) -> Settings:
     ports = sidecar.ports
-    return Settings(proxy, folder, ports.outbound, ports.inbound, ports.dns, serving.offer.targets, Nameservers()())
+    return Settings(proxy, folder, ports.outbound, ports.inbound, ports.dns, serving.places, Nameservers()())
 
 
 class _Life:
@@ -198,7 +198,7 @@ class _Life:
         def tell(offer: Offer) -> None:
             workload.session.offer(offer)
             try:
-                way.prepared.retarget(offer.targets)
+                way.prepared.retarget(self._serving.places)
             except OSError as error:  # whoever is on this machine could call it past its sidecar
                 raise AgentError(f"can't lead calls of the program to its sidecar first: {error}") from error
             checks.retarget(offer.targets, offer.address)
@@ -206,7 +206,7 @@ class _Life:
         workload.ports.release_programs()
         await workload.program.start()
         workload.signals.receiver = workload.program.signal
-        following = group.create_task(self._serving.follow(way.program.reaper, tell), name="where the program serves")
+        following = group.create_task(self._serving.follow(ownership, tell), name="where the program serves")
         self._around += [
             group.create_task(checks.run(), name="health checks"),
             group.create_task(workload.manager.heartbeat(), name="service manager"),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+Place = tuple[str, int]  # an address and a port; 0.0.0.0 and :: are all addresses
+
 
 class Unavailable(Exception):
     """This machine does not allow the mode; `str` says why, in the user's words."""
@@ -22,7 +24,7 @@ class Settings:
     """For one program.
 
     proxy: its sidecar's id. folder: the agent's own. outbound, inbound: Envoy's doors, and dns: the agent's DNS server
-    (UDP and TCP), all on loopback. targets: where the program will listen, as far as that is known at the start.
+    (UDP and TCP), all on loopback. places: where the program will listen, as far as that is known at the start.
     nameservers: the resolvers of this machine, to which the program's questions would go.
     """
 
@@ -31,7 +33,7 @@ class Settings:
     outbound: int
     inbound: int
     dns: int
-    targets: tuple[int, ...]
+    places: tuple[Place, ...]
     nameservers: tuple[str, ...]
 
 
@@ -54,7 +56,7 @@ class Prepared:
     plan: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     dns_sockets: tuple[socket.socket, ...] = ()
-    retarget: Callable[[Sequence[int]], None] = _nothing
+    retarget: Callable[[Sequence[Place]], None] = _nothing
     renew_nameservers: Callable[[Sequence[str]], None] = _nothing
     envoy_launch: Callable[[], None] | None = None
     ipv6: bool = False

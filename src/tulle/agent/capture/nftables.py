@@ -24,6 +24,7 @@ Change = tuple[str, int, int, bytes]
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)  # linux/netfilter.h, enum nf_inet_hooks
 # The key of a set: how userspace names its type (for people who list the table; libnftables, enum datatypes), and bytes.
 IPV4_ADDRESS, IPV6_ADDRESS, PORT, UID = (7, 4), (8, 16), (13, 2), (24, 4)
+IPV4_PLACE, IPV6_PLACE = (7 << 6 | 13, 8), (8 << 6 | 13, 20)  # address and port, each filled up to four bytes
 EVERYTHING = "any change to its tables"  # what the kernel refuses to those who may not, or where it knows no tables
 
 _INET = 1  # NFPROTO_INET: both IPv4 and IPv6
@@ -153,7 +154,7 @@ def without_rules(chain: str) -> Change:
 
 
 def named_set(name: str, key: tuple[int, int]) -> Change:
-    """An empty set, of IPV4_ADDRESS, IPV6_ADDRESS, PORT or UID. Rules name it, so it comes before them."""
+    """An empty set, of IPV4_ADDRESS, IPV6_ADDRESS, their PLACEs, PORT or UID. Rules name it, so it comes before them."""
     datatype, length = key
     # The id is for rules of the same batch; ours go by the name, but the kernel wants one.
     body = attribute(2, text(name)) + attribute(3, big_endian(0)) + attribute(4, big_endian(datatype))

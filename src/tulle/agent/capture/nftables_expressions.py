@@ -1,7 +1,7 @@
 """What a rule of nftables is made of: expressions that load a fact, compare it, and act (linux/netfilter/nf_tables.h).
 
 Each function gives the bytes of one step or of a few that belong together; a rule is their sequence, and ends without
-effect at the first comparison that fails. All go through one register. Who sends them is `nftables.py`.
+effect at the first comparison that fails. All go through one register and its parts. Who sends them is `nftables.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 _REGISTER = 1  # 16 bytes: enough for an IPv6 address
+_AFTER_4, _AFTER_16 = 9, 12  # of four bytes each, so far from its beginning (NFT_REG32_01, NFT_REG32_04)
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _META_PRIORITY, _META_IIF, _META_OIF, _META_SKUID, _META_NFPROTO, _META_L4PROTO = 2, 4, 5, 10, 15, 16
 _LOOPBACK = struct.pack("=I", 1)  # LOOPBACK_IFINDEX: lo is the first interface of every network namespace
@@ -66,6 +67,15 @@ def to_ipv4_in(name: str) -> bytes:
 
 def to_ipv6_in(name: str) -> bytes:
     return ipv6() + _payload(_NETWORK_HEADER, 24, 16) + _looked_up(name)
+
+
+def to_ipv4_place_in(name: str) -> bytes:
+    """An address with a port. After tcp() or udp()."""
+    return ipv4() + _payload(_NETWORK_HEADER, 16, 4) + _destination_port(_AFTER_4) + _looked_up(name)
+
+
+def to_ipv6_place_in(name: str) -> bytes:
+    return ipv6() + _payload(_NETWORK_HEADER, 24, 16) + _destination_port(_AFTER_16) + _looked_up(name)
 
 
 def to_ipv4_network(address: bytes, bits: int) -> bytes:
@@ -168,13 +178,13 @@ def _meta(key: int) -> bytes:
     return _expression("meta", _in(1), attribute(2, big_endian(key)))
 
 
-def _payload(base: int, offset: int, length: int) -> bytes:
+def _payload(base: int, offset: int, length: int, register: int = _REGISTER) -> bytes:
     where = (attribute(kind, big_endian(number)) for kind, number in ((2, base), (3, offset), (4, length)))
-    return _expression("payload", _in(1), *where)
+    return _expression("payload", attribute(1, big_endian(register)), *where)
 
 
-def _destination_port() -> bytes:
-    return _payload(_TRANSPORT_HEADER, 2, 2)
+def _destination_port(register: int = _REGISTER) -> bytes:
+    return _payload(_TRANSPORT_HEADER, 2, 2, register)
 
 
 def _compared(operation: int, value: bytes) -> bytes:

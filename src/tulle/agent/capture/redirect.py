@@ -46,13 +46,13 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
                     trusted=_trusted(os.environ),
                 ),
                 *redirect_rules.nameservers(nameservers),
-                *redirect_rules.targets(settings.targets),
+                *redirect_rules.places(settings.places),
             )
         except Refused as error:
             raise Unavailable(_reason(error)) from error
         yield Prepared(
             plan={"mode": "redirect", "proxy": settings.proxy, "cgroup": cgroup.path},
-            retarget=lambda ports: table.commit(*redirect_rules.targets(ports)),
+            retarget=lambda places: table.commit(*redirect_rules.places(places)),
             renew_nameservers=lambda now: table.commit(*redirect_rules.nameservers(now or (_NAMESERVER_OF_NONE,))),
         )
 

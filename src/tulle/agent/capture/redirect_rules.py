@@ -9,7 +9,8 @@ other packets. Those of a hook come by priority, also between the tables of seve
 -101  `program`     what its own program sends: calls to the mesh and questions to nameservers are redirected and done
                     with; other calls within the machine are marked as a captured program's.
 -100  `callers`     who calls the program from this machine. Another captured program (by that mark) and other users
-                    are sent to the sidecar's door, which wants mutual TLS.
+                    are sent to the sidecar's door, which wants mutual TLS. Only the addresses where the program listens
+                    are its own: on others, other programs may have the same port.
 -100  `strangers`   who calls it from another machine or network namespace is sent there too. The kernel picks the same
                     port of the interface's own address, where nothing of the sidecar listens: refused.
  -99  `afterwards`  takes the mark off, so that nobody else ever sees it.
@@ -24,9 +25,12 @@ import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
 
+from tulle.agent.capture.mode import Place
 from tulle.agent.capture.nftables import (
     IPV4_ADDRESS,
+    IPV4_PLACE,
     IPV6_ADDRESS,
+    IPV6_PLACE,
     OUTPUT,
     PORT,
     PREROUTING,
@@ -43,6 +47,8 @@ from tulle.agent.capture.nftables_expressions import (
     from_elsewhere,
     has_priority,
     in_zone,
+    ipv4,
+    ipv6,
     leave,
     of_cgroup,
     of_user_outside,
@@ -51,7 +57,9 @@ from tulle.agent.capture.nftables_expressions import (
     tcp,
     to_ipv4_in,
     to_ipv4_network,
+    to_ipv4_place_in,
     to_ipv6_in,
+    to_ipv6_place_in,
     to_port,
     to_port_in,
     to_this_machine,
@@ -60,7 +68,8 @@ from tulle.agent.capture.nftables_expressions import (
 from tulle.model.addresses import VIPS
 
 _CAPTURED = 0x7475_6C65  # "tule"; as a traffic class it would be 7475:6c65
-_NAMESERVERS4, _NAMESERVERS6, _TARGETS, _TRUSTED = "nameservers4", "nameservers6", "targets", "trusted"
+_NAMESERVERS4, _NAMESERVERS6, _TRUSTED = "nameservers4", "nameservers6", "trusted"
+_PORTS4, _PORTS6, _PLACES4, _PLACES6 = "ports4", "ports6", "places4", "places6"  # at every address, at one
 
 
 def skeleton(
@@ -73,7 +82,8 @@ def skeleton(
     """
     yield named_set(_NAMESERVERS4, IPV4_ADDRESS)
     yield named_set(_NAMESERVERS6, IPV6_ADDRESS)
-    yield named_set(_TARGETS, PORT)
+    for name, key in ((_PORTS4, PORT), (_PORTS6, PORT), (_PLACES4, IPV4_PLACE), (_PLACES6, IPV6_PLACE)):
+        yield named_set(name, key)
     yield named_set(_TRUSTED, UID)
     yield from elements(_TRUSTED, (struct.pack("=I", user) for user in trusted))
     mine = of_cgroup(*cgroup)
@@ -88,9 +98,23 @@ def nameservers(addresses: Iterable[str]) -> Iterator[Change]:
     yield from replaced(_NAMESERVERS6, [address.packed for address in known if address.version == 6])
 
 
-def targets(ports: Iterable[int]) -> Iterator[Change]:
-    """On these, instead of those of before, the program listens."""
-    yield from replaced(_TARGETS, [struct.pack(">H", port) for port in ports])
+def places(now: Iterable[Place]) -> Iterator[Change]:
+    """There, instead of where it did before, the program listens. The same ports of other addresses are other programs'.
+
+    Whether `::` takes IPv4 as well is not known here, so it counts as both.
+    """
+    sets: dict[str, list[bytes]] = {name: [] for name in (_PORTS4, _PORTS6, _PLACES4, _PLACES6)}
+    for text, port in now:
+        address = ipaddress.ip_address(text.removeprefix("::ffff:"))  # IPv4 on an IPv6 socket (RFC 4291, 2.5.5.2)
+        packed = struct.pack(">H", port)
+        if not address.is_unspecified:
+            sets[_PLACES4 if address.version == 4 else _PLACES6].append(address.packed + packed + b"\0\0")
+            continue
+        sets[_PORTS4].append(packed)
+        if address.version == 6:
+            sets[_PORTS6].append(packed)
+    for name, values in sets.items():
+        yield from replaced(name, values)
 
 
 def _program(mine: bytes, outbound: int, dns: int) -> Iterator[Change]:
@@ -111,13 +135,21 @@ def _program(mine: bytes, outbound: int, dns: int) -> Iterator[Change]:
 
 
 def _callers(mine: bytes, inbound: int) -> Iterator[Change]:
-    to_program = tcp() + to_port_in(_TARGETS)
+    to_places = (
+        ipv4() + to_port_in(_PORTS4),
+        ipv6() + to_port_in(_PORTS6),
+        to_ipv4_place_in(_PLACES4),
+        to_ipv6_place_in(_PLACES6),
+    )
     yield chain("callers", "nat", OUTPUT, -100)
     yield rule("callers", "the program itself", mine, leave())
-    called = (by_loopback(), to_program)
     # A connection that is redirected sees no further chain, so the mark goes here.
     captured = (has_priority(_CAPTURED), set_priority(0))
-    yield rule("callers", "another program of the mesh", *called, *captured, redirect_to(inbound))
-    yield rule("callers", "other users", *called, of_user_outside(_TRUSTED), redirect_to(inbound))
+    for to_place in to_places:
+        called = (by_loopback(), tcp(), to_place)
+        yield rule("callers", "another program of the mesh", *called, *captured, redirect_to(inbound))
+        yield rule("callers", "other users", *called, of_user_outside(_TRUSTED), redirect_to(inbound))
     yield chain("strangers", "nat", PREROUTING, -100)
-    yield rule("strangers", "other machines", from_elsewhere(), to_program, to_this_machine(), redirect_to(inbound))
+    for to_place in to_places:
+        called = (from_elsewhere(), tcp(), to_place)
+        yield rule("strangers", "other machines", *called, to_this_machine(), redirect_to(inbound))

@@ -90,7 +90,7 @@ class Machine:
         """The command of an agent that runs the program, and first prints its cgroup, or why it can't be."""
         settings = replace(self.settings, **{"proxy": _name(), **changed})
         values = {
-            name: getattr(settings, name) for name in ("proxy", "outbound", "inbound", "dns", "targets", "nameservers")
+            name: getattr(settings, name) for name in ("proxy", "outbound", "inbound", "dns", "places", "nameservers")
         }
         return [sys.executable, "-c", _AGENT, json.dumps(values), *program]
 
@@ -100,6 +100,12 @@ class Machine:
         started = self.network.do(lambda: subprocess.Popen(argv, text=True, **pipes, **how))
         assert isinstance(started, subprocess.Popen)
         return started
+
+    @contextmanager
+    def serving(self, address: str, port: int, answer: str) -> Iterator[None]:
+        """Another server of the machine."""
+        with _served(self.network.do(_listening, address, port), lambda _: answer):
+            yield
 
     def run(self, argv: Sequence[str], **how: Any) -> str:
         """What a process prints that is not captured."""
@@ -178,11 +184,11 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
             outbound=serving("127.0.0.1", 0, lambda connection: f"sidecar for {original_destination(connection)}"),
             inbound=serving("127.0.0.1", 0, lambda _: "door"),
             dns=dns,
-            targets=(),
+            places=(),
             nameservers=("192.0.2.53", "2001:db8::53"),
         )
         target = serving("::", 0, lambda _: "program")
-        machine = Machine(network, replace(settings, targets=(target,)), target)
+        machine = Machine(network, replace(settings, places=(("::", target),)), target)
         try:
             with machine.captured():
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tulle.agent.capture import nftables
 from tulle.agent.capture.nftables_expressions import drop, has_priority, redirect_to
 
 NOBODY = 65534
+PORT = 8080  # in a network of the test's own
 HERE = "192.0.2.1", "2001:db8::1"
 
 
@@ -42,14 +44,14 @@ def test_another_user_of_the_machine_is_sent_to_the_door(machine: Any, address: 
 
 
 def test_another_program_of_the_mesh_is_sent_to_the_door(machine: Any, address: str) -> None:
-    with machine.captured(), machine.captured(targets=()) as other:
+    with machine.captured(), machine.captured(places=()) as other:
         assert other.dial(address, machine.target) == answer_of_door(address)
-    with machine.captured(targets=()) as other, machine.captured():
+    with machine.captured(places=()) as other, machine.captured():
         assert other.dial(address, machine.target) == answer_of_door(address)
 
 
 def test_a_program_that_runs_as_another_user_reaches_itself_and_not_its_neighbour(machine: Any) -> None:
-    with machine.captured() as one, machine.captured(targets=()) as other:
+    with machine.captured() as one, machine.captured(places=()) as other:
         assert one.dial("127.0.0.1", machine.target, user=NOBODY) == "program 127.0.0.1"
         assert other.dial("127.0.0.1", machine.target, user=NOBODY) == "door 127.0.0.1"
 
@@ -62,12 +64,12 @@ def test_who_has_called_sudo_is_the_user_as_well(machine: Any, monkeypatch: pyte
 
 
 def test_the_rules_follow_the_programs_ports(machine: Any) -> None:
-    with machine.captured(targets=()) as captured:
+    with machine.captured(places=()) as captured:
         assert machine.dial("127.0.0.1", machine.target, user=NOBODY) == "program 127.0.0.1"
-        captured.prepared.retarget([machine.target, 1])
+        captured.prepared.retarget([("::", machine.target), ("127.0.0.1", 1)])
         assert machine.dial("127.0.0.1", machine.target, user=NOBODY) == "door 127.0.0.1"
         assert machine.dial("127.0.0.1", 1, user=NOBODY) == "door 127.0.0.1"
-        captured.prepared.retarget([1])
+        captured.prepared.retarget([("::", 1)])
         assert machine.dial("127.0.0.1", machine.target, user=NOBODY) == "program 127.0.0.1"
 
 
@@ -86,7 +88,7 @@ def test_the_mark_of_a_captured_program_is_gone_before_others_look(machine: Any)
         nftables.rule("any", "", marked, redirect_to(machine.target)),
     )
     after = nftables.chain("any", "filter", nftables.OUTPUT, -99), nftables.rule("any", "", marked, drop())
-    with machine.captured(), machine.captured(targets=()) as other:
+    with machine.captured(), machine.captured(places=()) as other:
         with machine.network.within(looking(*among)):
             assert other.dial("127.0.0.1", 1) == "program 127.0.0.1"
         with machine.network.within(looking(*after)):
@@ -94,16 +96,59 @@ def test_the_mark_of_a_captured_program_is_gone_before_others_look(machine: Any)
             assert other.dial("127.0.0.1", machine.target) == "door 127.0.0.1"
 
 
+def dialled(other_machine: Any, address: str, port: int) -> str:
+    """Who answers another machine, or why nobody does."""
+    caller = ["bash", "-c", f"cat </dev/tcp/{address}/{port}"]
+    done = other_machine.do(lambda: subprocess.run(caller, capture_output=True, text=True, timeout=30))
+    return str(done.stdout + done.stderr)
+
+
 def test_another_machine_is_refused(machine: Any, other_machine: Any) -> None:
     for here in HERE:
-
-        def calls(here: str = here) -> str:
-            caller = ["bash", "-c", f"cat </dev/tcp/{here}/{machine.target}"]
-            done = other_machine.do(lambda: subprocess.run(caller, capture_output=True, text=True, timeout=30))
-            return str(done.stdout + done.stderr)
-
-        assert calls() == "program"
+        assert dialled(other_machine, here, machine.target) == "program"
         with machine.captured():
-            assert "Connection refused" in calls()
+            assert "Connection refused" in dialled(other_machine, here, machine.target)
             assert machine.dial(here, machine.target) == f"program {here}"
-        assert calls() == "program"
+        assert dialled(other_machine, here, machine.target) == "program"
+
+
+def test_other_programs_on_the_same_port_of_other_addresses_are_reached_as_before(
+    machine: Any, other_machine: Any
+) -> None:
+    """As an nginx on port 80 of an interface, beside a program on port 80 of loopback."""
+    others = ("127.0.0.2", *HERE)
+    with ExitStack() as stack:
+        stack.enter_context(machine.serving("127.0.0.1", PORT, "program"))
+        for address in others:
+            stack.enter_context(machine.serving(address, PORT, "another"))
+        stack.enter_context(machine.captured(places=[("127.0.0.1", PORT)]))
+        neighbour = stack.enter_context(machine.captured(places=()))
+        assert machine.dial("127.0.0.1", PORT, user=NOBODY) == "door 127.0.0.1"
+        for address in others:
+            assert machine.dial(address, PORT, user=NOBODY) == f"another {address}"
+            assert neighbour.dial(address, PORT) == f"another {address}"
+        for here in HERE:
+            assert dialled(other_machine, here, PORT) == "another"
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
+def test_a_program_on_all_addresses_has_all_of_them(machine: Any, other_machine: Any, everywhere: str) -> None:
+    with machine.serving(everywhere, PORT, "program"), machine.captured(places=[("127.0.0.1", PORT)]) as captured:
+        assert dialled(other_machine, HERE[0], PORT) == "program"
+        captured.prepared.retarget([(everywhere, PORT)])
+        for here in HERE:
+            assert "Connection refused" in dialled(other_machine, here, PORT)
+        assert machine.dial("198.51.100.7", PORT, user=NOBODY) == "door 198.51.100.7"
+
+
+def test_a_program_on_one_address_of_an_interface_has_that(machine: Any, other_machine: Any) -> None:
+    for here, other in (HERE, HERE[::-1]):
+        with (
+            machine.serving(here, PORT, "program"),
+            machine.serving(other, PORT, "another"),
+            machine.captured(places=[(here, PORT)]),
+        ):
+            assert "Connection refused" in dialled(other_machine, here, PORT)
+            assert machine.dial(here, PORT, user=NOBODY) == answer_of_door(here)
+            assert dialled(other_machine, other, PORT) == "another"
+            assert machine.dial(other, PORT, user=NOBODY) == f"another {other}"

@@ -67,7 +67,7 @@ def test_other_nameservers_take_their_place_while_the_program_runs(machine: Any)
 
 
 def test_all_else_is_left_alone(machine: Any) -> None:
-    with machine.captured(targets=()) as captured:
+    with machine.captured(places=()) as captured:
         assert captured.dial("127.0.0.1", machine.target) == "program 127.0.0.1"
         assert captured.dial(OUTSIDE, machine.target) == f"program {OUTSIDE}"
         assert captured.dial("::1", machine.target) == "program ::1"
