@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import socket
+import socketserver
+import subprocess
 import sys
+import threading
 from functools import partial
 
 import pytest
 
+from modes import why_not
 from puppets import Puppet, puppet, puppets
 from running import Caller, Mesh, wait_for
 
@@ -117,3 +122,37 @@ def test_servers_with_workers_and_one_that_listens_on_ipv6_loopback_alone(mesh: 
     caller = mesh.caller()
     for name in names:
         assert answer(caller, f"http://by-{name}/") == f"by {name}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_named_port_is_guarded_where_the_program_listens_and_nowhere_else(mesh: Mesh) -> None:
+    if reason := why_not("redirect"):
+        pytest.skip(reason)
+    mesh.up()
+    [port] = free_ports(1)
+    program = puppet(mesh, "service-b", "--capture", "redirect", "--port", f"80:{port}")
+    with _OtherServer(("127.0.0.2", port), _Other) as other:
+        threading.Thread(target=other.serve_forever).start()
+        program.do(f"server = serve('127.0.0.1', {port})")
+        wait_for("it is in rotation", lambda: mesh.healthy("service-b"))
+        assert _as_another_user("127.0.0.2", port) == "another program"
+        assert str(port) not in _as_another_user("127.0.0.1", port)
+        other.shutdown()
+    program.do(f"close_server(server); server = serve('0.0.0.0', {port})")
+    wait_for("it is guarded everywhere", lambda: str(port) not in _as_another_user("127.0.0.9", port))
+    assert answer(mesh.caller(), "http://service-b/") == str(port)
+
+
+class _OtherServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+
+
+class _Other(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nanother program")
+
+
+def _as_another_user(address: str, port: int) -> str:
+    called = ["curl", "-s", "--max-time", "10", f"http://{address}:{port}/"]
+    return subprocess.run(called, user=65534, stdout=subprocess.PIPE, text=True, check=False).stdout
