@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tulle.agent.config import Port
+from tulle.agent.capture.mode import Prepared
+from tulle.agent.config import AgentConfig, Port
+from tulle.agent.console import Console
 from tulle.agent.exits import AgentError
 from tulle.agent.ports import reserve
+from tulle.agent.serving import Serving
+from tulle.agent.way import check_ports
 from tulle.model.addresses import LOOPBACK
 
 
@@ -83,10 +87,44 @@ def test_a_named_port_is_where_the_program_listens() -> None:
 
 
 def test_a_taken_port_is_named_with_its_holder(taken: int) -> None:
-    with pytest.raises(AgentError) as failure, reserve([Port(80, taken)]):
-        pass
-    assert f"port {taken} is taken by process {os.getpid()} (" in str(failure.value)
-    assert "--port" in str(failure.value)
+    with reserve([Port(80, taken)]) as ports:
+        assert f"port {taken} is taken by process {os.getpid()} (" in ports.taken[taken]
+        assert ports.program == taken
+        for mode in ("redirect", "proxy", "none"):
+            with pytest.raises(AgentError, match=rf"port {taken} is taken by .*; stop that, or give another --port"):
+                check_ports(ports, mode)
+        for mode in ("auto", "seccomp", "netns"):  # two programs may have the same port
+            check_ports(ports, mode)
+
+
+def test_where_nobody_listens_is_held_as_long_as_the_agent_lives(taken: int) -> None:
+    with reserve([Port(80, taken)]) as ports:
+        ports.release_programs()
+        with pytest.raises(OSError):
+            socket.create_server((LOOPBACK, ports.nowhere))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((LOOPBACK, ports.nowhere))
+
+
+@pytest.mark.parametrize("mode", ["seccomp", "netns"])
+def test_no_call_is_led_to_a_strangers_port_before_the_program_has_its_own(taken: int, mode: str) -> None:
+    given = (Port(8080, taken), Port(80, taken))
+    config = AgentConfig("service-b", "/state", ("true",), "service-b", ports=given, capture=mode)
+    with reserve(given) as ports:
+        serving = Serving(config, ports, Console("text", "test"))
+        serving.captured_by(mode, Prepared({}))
+        assert serving.offer.targets == (ports.nowhere,)
+        serving.hear("moved", f"{taken} 40000")
+        assert serving.offer.targets == (40000,)
+
+
+def test_a_port_of_a_namespace_is_nowhere_outside_of_it_until_it_is_moved() -> None:
+    with reserve([Port(80)]) as free:
+        given = (Port(80, free.program),)
+    for mode, leads_there in (("netns", False), ("seccomp", True), ("redirect", True)):
+        config = AgentConfig("service-b", "/state", ("true",), "service-b", ports=given, capture=mode)
+        with reserve(given) as ports:
+            assert (Serving(config, ports, Console("text", "test")).offer.targets == (ports.program,)) is leads_there
 
 
 def test_a_port_that_was_used_a_moment_ago_is_free() -> None:

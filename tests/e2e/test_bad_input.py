@@ -74,7 +74,7 @@ def test_a_taken_port_is_named(mesh: Mesh) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        running = mesh.run("service-b", "server.py", options=("--port", f"80:{port}"))
+        running = mesh.run("service-b", "server.py", options=("--capture", "proxy", "--port", f"80:{port}"))
         assert running.wait() == 125
         assert f"port {port} is taken" in running.output
         other = Mesh(mesh.folder)

@@ -106,6 +106,40 @@ def test_two_programs_bind_the_same_port(mesh: Mesh, mode: str) -> None:
         wait_for(f"{name} is called by the other", partial(_gets, one, url, (200, str(port))))
 
 
+@pytest.mark.parametrize("mode", ["seccomp", "netns"], indirect=True)
+def test_two_services_are_given_the_same_port(mesh: Mesh, mode: str) -> None:
+    """Each answers as itself, and nobody is led to the other one before that."""
+    mesh.up()
+    (port,) = free_ports(1)
+    options = ("--capture", mode, "--port", str(port))
+    with socket.create_server(("127.0.0.1", port)):
+        one, other = (puppet(mesh, name, *options) for name in ("service-b", "service-c"))
+        wait_for("both are there", lambda: len(mesh.proxies()) == 2)
+        assert mesh.healthy("service-b") == mesh.healthy("service-c") == 0
+        for each in (one, other):
+            each.do(f"server = serve('127.0.0.1', {port}, body={each.running.name!r})")
+        caller = mesh.caller()
+        for each in (one, other):
+            for url in (f"http://{each.running.name}/", f"http://{each.running.name}:{port}/"):
+                assert answer(caller, url) == each.running.name
+        assert one.get(f"http://service-c:{port}/") == (200, "service-c")
+        assert other.get(f"http://service-b:{port}/") == (200, "service-b")
+
+
+def test_by_itself_a_mode_is_chosen_that_can_move_a_taken_port(mesh: Mesh) -> None:
+    if reason := why_not("seccomp"):
+        pytest.skip(reason)
+    mesh.up()
+    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)) as stranger:
+        program = puppet(mesh, "service-b", "--port", str(port))
+        assert f"by redirect is not possible here: port {port} is taken by process" in program.running.output
+        assert "this mode can't move it" in program.running.output
+        stranger.close()
+        program.do(f"server = serve('127.0.0.1', {port})")  # which is free now, and so not moved
+        assert answer(mesh.caller(), "http://service-b/") == str(port)
+
+
 def test_servers_with_workers_and_one_that_listens_on_ipv6_loopback_alone(mesh: Mesh, mode: str) -> None:
     mesh.up()
     (mesh.folder / "app.py").write_text(APP)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tulle.agent.config import Port
@@ -33,7 +33,11 @@ _ELSEWHERE = "127.127.255.252"  # of the part of loopback that is tulle's own
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """program: what $PORT says, on which the program listens. dns: for whatever answers the program's questions."""
+    """program: what $PORT says, on which the program listens. dns: for whatever answers the program's questions.
+
+    taken: those of the user's that somebody else has, each with a sentence that says so. nowhere: where nobody listens, as
+    long as the program's ports are the user's.
+    """
 
     outbound: int
     inbound: int
@@ -41,6 +45,11 @@ class Ports:
     dns: int
     _programs: ExitStack
     _targets: tuple[int, ...] = ()
+    taken: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def nowhere(self) -> int:
+        return self.outbound + 2
 
     def hold_programs(self) -> None:
         """Takes the program's ports again, while nothing of it runs. Those that somebody has by now are left to them."""
@@ -55,15 +64,24 @@ class Ports:
 
 @contextmanager
 def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
-    """Holds all ports of an agent within the block. Raises AgentError if one that the user has named is taken."""
+    """Holds all ports of an agent within the block, but those that the user has named and that are taken.
+
+    Raises AgentError if one can't be used by anybody.
+    """
     targets = [port.target for port in ports if port.target is not None]
     chosen = len(targets) < len(ports)
     with ExitStack() as stack, ExitStack() as programs:
+        taken: dict[int, str] = {}
         for target in dict.fromkeys(targets):
-            programs.enter_context(_named(target))
-        first = _block(stack, programs)
+            if (held := _named(target)) is None:
+                by = holder_of(target)
+                taken[target] = f"port {target} is taken{f' by {by}' if by else ''}"
+            else:
+                programs.enter_context(held)
+        first = _block(stack, programs if chosen else stack)
         program = first + 2 if chosen else targets[0]
-        yield Ports(first, first + 1, program, first + 3, programs, tuple(dict.fromkeys((program, *targets))))
+        names = tuple(dict.fromkeys((program, *targets)))
+        yield Ports(first, first + 1, program, first + 3, programs, names, taken)
 
 
 def ephemeral_range() -> range:
@@ -96,8 +114,8 @@ def _range() -> range:
     return range(_LOWEST, _HIGHEST - _BLOCK, _BLOCK)
 
 
-def _named(port: int) -> socket.socket:
-    """Holds a port that the user has named."""
+def _named(port: int) -> socket.socket | None:
+    """Holds a port that the user has named; None if it is taken."""
     try:
         return _held(port)
     except PermissionError:
@@ -107,10 +125,7 @@ def _named(port: int) -> socket.socket:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise AgentError(f"port {port} can't be used: {error.strerror}") from error
-        by = holder_of(port)
-        raise AgentError(
-            f"port {port} is taken{f' by {by}' if by else ''}; stop that, or give another --port"
-        ) from None
+        return None
 
 
 def _held(port: int) -> socket.socket:

@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import NoReturn
 
-from tulle.agent.capture.choose import candidates
+from tulle.agent.capture import choose
 from tulle.agent.capture.mode import Place, Prepared
 from tulle.agent.config import AgentConfig, Port
 from tulle.agent.console import Console
@@ -24,7 +24,10 @@ _LATE_SECONDS = 10.0
 
 
 class Serving:
-    """The offer as it is now. Without `--port` the program is expected on $PORT until it is found elsewhere."""
+    """The offer as it is now. Without `--port` the program is expected on $PORT until it is found elsewhere.
+
+    A given port that is, or may be, a stranger's leads nowhere until the capture says where the program has it.
+    """
 
     def __init__(self, config: AgentConfig, ports: Ports, console: Console) -> None:
         self._is_given = bool(config.ports)
@@ -33,8 +36,10 @@ class Serving:
         self._given = tuple(
             replace(port, target=ports.program if port.target is None else port.target) for port in config.service_ports
         )
+        self._taken = ports.taken
+        self._nowhere = ports.nowhere
         self._found: tuple[Port, ...] | None = None
-        self._capture = candidates(config.capture)[0]
+        self._capture = choose.candidates(config.capture)[0]
         self._ipv6, self._source = False, ""
         self._console = console
         self._moved: dict[int, int] = {}
@@ -111,4 +116,7 @@ class Serving:
         return ("::" if self._is_chosen and target == self._expected_at else LOOPBACK,)
 
     def _host_port(self, port: Port) -> int | None:
-        return None if port.target is None else self._moved.get(port.target, port.target)
+        if port.target is None:
+            return None
+        may_be_strangers = port.target in self._taken or choose.moves_every_bind(self._capture)
+        return self._moved.get(port.target, self._nowhere if may_be_strangers else port.target)

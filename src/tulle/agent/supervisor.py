@@ -38,7 +38,7 @@ from tulle.agent.service_manager import ServiceManager
 from tulle.agent.serving import Serving
 from tulle.agent.session import Session
 from tulle.agent.signals import handled_signals
-from tulle.agent.way import Way, Ways, failure, proved
+from tulle.agent.way import Way, Ways, check_ports, failure, proved
 from tulle.agent.workload import Sidecar, Workload
 from tulle.envoy_api import binary
 
@@ -57,6 +57,7 @@ async def supervise(
     control_plane = ControlPlane(Path(config.data))
     credentials = Credentials(config, proxy, control_plane, console)
     with handled_signals() as signals, reserve(config.service_ports) as ports:
+        check_ports(ports, config.capture)
         admission = await unless(_admission(config, credentials, maker), signals.stop())
         if admission is None:
             return of_signal(signals.first)
@@ -151,7 +152,7 @@ class _Life:
             else:
                 renewal.close()
         if code is None:
-            raise failure(self._sidecar.config.capture, reasons)
+            raise failure(self._sidecar.config.capture, reasons, self._sidecar.ports)
         return code
 
     def _begin(self, group: asyncio.TaskGroup, way: Way, renewal: Coroutine[Any, Any, None]) -> None:

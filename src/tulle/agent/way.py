@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from tulle.model.addresses import LOOPBACK
 if TYPE_CHECKING:
     from tulle.agent.dns.resolv_conf import Nameservers
 
+_ANOTHER_PORT = "stop that, or give another --port"
 _CANARY_SECONDS = 10.0
 _LOOK_SECONDS = 2.0  # at resolv.conf, whether the machine's nameservers have changed
 
@@ -60,6 +61,8 @@ class Ways:
     @asynccontextmanager
     async def tried(self, mode: str) -> AsyncIterator[Way]:
         """One mode within the block; nothing of it is left after that. Raises Unavailable."""
+        if self.ports.taken and not choose.moves_binds(mode):
+            raise Unavailable(f"{_one_of(self.ports.taken)}; this mode can't move it")
         async with AsyncExitStack() as stack:
             try:
                 prepared = stack.enter_context(choose.prepared(mode, self.settings))
@@ -115,12 +118,23 @@ async def proved(way: Way) -> str | None:
     return await way.program.canary(_CANARY_SECONDS)
 
 
-def failure(wanted: str, reasons: list[tuple[str, str]]) -> AgentError:
+def check_ports(ports: Ports, wanted: str) -> None:
+    """Raises AgentError if the program can't have its ports in any mode."""
+    if ports.taken and not any(choose.moves_binds(mode) for mode in choose.candidates(wanted)):
+        raise AgentError(f"{_one_of(ports.taken)}; {_ANOTHER_PORT}")
+
+
+def failure(wanted: str, reasons: list[tuple[str, str]], ports: Ports) -> AgentError:
     """When no mode works."""
     if wanted != choose.AUTO:
         return AgentError(f"--capture {wanted} is not possible: {reasons[-1][1]}")
     told = "\n".join(f"  {mode}: {reason}" for mode, reason in reasons)
-    return AgentError(f"no way of capture is possible:\n{told}\n--capture none runs the program without")
+    way_out = _ANOTHER_PORT if ports.taken else "--capture none runs the program without"
+    return AgentError(f"no way of capture is possible:\n{told}\n{way_out}")
+
+
+def _one_of(taken: Mapping[int, str]) -> str:
+    return next(iter(taken.values()))
 
 
 @contextmanager

@@ -52,19 +52,19 @@ def in_child(work):
     return said
 
 
-def serve(address, port=0):
-    """An HTTP server that answers with the port that it was told; the server. `close_server` ends it."""
+def serve(address, port=0, body=None):
+    """An HTTP server that answers with the body, else the port that it was told; the server. `close_server` ends it."""
+    said = str(body or port).encode()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_GET(self):
-            body = str(port).encode()
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(said)
 
         do_POST = do_GET
 

@@ -14,6 +14,9 @@ MODES = (*HOOKED, *UNTOUCHED)
 # The best first. A namespace of its own changes what a program finds, so that one has to be asked for.
 _LADDER = ("redirect", "seccomp", "proxy")
 
+# They lead what the program binds to another port if its own is somebody else's.
+_MOVE_BINDS = ("seccomp", "netns")
+
 _HOW = {
     "redirect": "the kernel redirects its connections to services (cgroup and nftables)",
     "seccomp": "its connections to services are handed over (seccomp)",
@@ -25,6 +28,16 @@ _HOW = {
 def candidates(wanted: str) -> tuple[str, ...]:
     """The modes to try in turn."""
     return _LADDER if wanted == AUTO else (wanted,)
+
+
+def moves_binds(mode: str) -> bool:
+    """Whether a program may have a port that is taken."""
+    return mode in _MOVE_BINDS
+
+
+def moves_every_bind(mode: str) -> bool:
+    """Whether the program's port on this machine is never the one that it asks for, but by chance."""
+    return mode == "netns"
 
 
 def prepared(mode: str, settings: Settings) -> AbstractContextManager[Prepared]:

@@ -64,6 +64,7 @@ class Binds:
             wanted = self._wanted(place, port)
             if (place, wanted) == (address, port):
                 self._remember(port, descriptor)
+                self._say(port, port)  # which may have been taken before
                 return None
             error = self._bind(descriptor, family, place, port, wanted)
         if not error:
@@ -110,10 +111,13 @@ class Binds:
             self._moved[port] = real
         self._remember(real, descriptor)
         self._homes.setdefault(port, {})[len(place)] = (place, real)
+        self._say(port, real)
+        return 0
+
+    def _say(self, port: int, real: int) -> None:
         if (port, real) not in self._told:
             self._told.add((port, real))
             self._tell(f"moved {port} {real}")
-        return 0
 
     def _remember(self, port: int, descriptor: int) -> None:
         own = self._own.setdefault(port, set())
