@@ -58,7 +58,8 @@ async def test_the_new_one_works_on_when_the_old_one_is_gone(
         if how == "was killed":
             os.kill(old, signal.SIGKILL)
         await until(lambda: envoys(folder) == {1: new})
-    spare = outbound + 3
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        spare = free.getsockname()[1]
     control_plane.add_listener("one more", spare)
     await until(lambda: b"one more" in answers(spare))
     assert await control_plane.restart() == ""

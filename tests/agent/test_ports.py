@@ -50,6 +50,37 @@ def test_envoy_can_listen_on_its_ports_again_and_again_and_nobody_else_can() -> 
                 assert failure.value.errno == errno.EADDRINUSE
 
 
+def test_the_resolvers_port_is_held_and_can_be_served_on_again_and_again() -> None:
+    with reserve([Port(80)]) as ports:
+        for address in (LOOPBACK, "0.0.0.0"):
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                with socket.socket(type=kind) as other, pytest.raises(OSError) as failure:
+                    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    other.bind((address, ports.dns))
+                assert failure.value.errno == errno.EADDRINUSE
+        by_tcp = next(s for s in ports.dns_sockets if (s.family, s.type) == (socket.AF_INET, socket.SOCK_STREAM))
+        for _ in range(2):  # one mode of capture after the other
+            with by_tcp.dup() as served:
+                served.listen()
+                with socket.create_connection((LOOPBACK, ports.dns), timeout=5):
+                    served.accept()[0].close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_block_is_passed_over_whose_port_for_the_resolver_is_taken(
+    monkeypatch: pytest.MonkeyPatch, kind: socket.SocketKind
+) -> None:
+    with reserve([Port(80)]) as one, reserve([Port(80)]) as two:
+        first, second = one.outbound, two.outbound
+    monkeypatch.setattr("tulle.agent.ports._range", lambda: (first, second))
+    with socket.socket(type=kind) as other:
+        other.bind((LOOPBACK, first + 3))
+        for _ in range(10):
+            with reserve([Port(80)]) as ports:
+                assert ports.outbound == second
+
+
 def test_the_program_finds_its_port_free_once_it_is_released() -> None:
     with reserve([Port(80)]) as ports:
         with pytest.raises(OSError):
@@ -68,7 +99,7 @@ def test_many_agents_at_once_get_ports_of_their_own() -> None:
     try:
         for one in held:
             one.release_programs()
-        numbers = [number for one in held for number in (one.outbound, one.inbound, one.program)]
+        numbers = [number for one in held for number in (one.outbound, one.inbound, one.program, one.dns)]
         assert len(set(numbers)) == len(numbers)
     finally:
         for port in ports:

@@ -1,12 +1,13 @@
 """The ports of one agent: two for its Envoy, one for its program, one for its resolver.
 
 They lie below the kernel's ephemeral range (ip(7)), so that no outgoing connection takes one while its owner is
-restarted. They are neighbours, and the first is held as long as the agent lives: an agent that holds it has all of
-the block.
+restarted. They are neighbours, and all but the program's are held as long as the agent lives: an agent that holds the
+first has all of the block.
 
 A port is held by a socket that is bound and never listens. Bound alone, and only then opened to others with
 SO_REUSEPORT (socket(7)): Envoy, whose listeners have that option too, can bind it; another user's process, or one
-without the option, can't. The program's ports are held until it is started, and again until it is started again.
+without the option, can't. The resolver's sockets are not opened to others: it serves on duplicates of them. The program's
+ports are held until it is started, and again until it is started again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _ELSEWHERE = "127.127.255.252"  # of the part of loopback that is tulle's own
 class Ports:
     """program: what $PORT says, on which the program listens. dns: for whatever answers the program's questions.
 
+    dns_sockets: bound to that port, UDP and TCP, IPv4 and, where there is that, IPv6.
     taken: those of the user's that somebody else has, each with a sentence that says so. nowhere: where nobody listens, as
     long as the program's ports are the user's.
     """
@@ -45,6 +47,7 @@ class Ports:
     dns: int
     _programs: ExitStack
     _targets: tuple[int, ...] = ()
+    dns_sockets: tuple[socket.socket, ...] = ()
     taken: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -78,10 +81,10 @@ def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
                 taken[target] = f"port {target} is taken{f' by {by}' if by else ''}"
             else:
                 programs.enter_context(held)
-        first = _block(stack, programs if chosen else stack)
+        first, dns_sockets = _block(stack, programs if chosen else stack)
         program = first + 2 if chosen else targets[0]
         names = tuple(dict.fromkeys((program, *targets)))
-        yield Ports(first, first + 1, program, first + 3, programs, names, taken)
+        yield Ports(first, first + 1, program, first + 3, programs, names, dns_sockets, taken)
 
 
 def ephemeral_range() -> range:
@@ -90,18 +93,19 @@ def ephemeral_range() -> range:
     return range(low, high + 1)
 
 
-def _block(stack: ExitStack, programs: ExitStack) -> int:
-    """Holds a free block of ports; its first."""
+def _block(stack: ExitStack, programs: ExitStack) -> tuple[int, tuple[socket.socket, ...]]:
+    """Holds a free block of ports; its first, and the resolver's sockets."""
     candidates = _range()
     for _ in range(_TRIES):
         first = candidates[int.from_bytes(os.urandom(4), "big") % len(candidates)]
         with suppress(OSError), ExitStack() as held:
             for port in (first, first + 1):
                 held.enter_context(_bound(LOOPBACK, port)).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            dns_sockets = tuple(held.enter_context(each) for each in _for_dns(first + 3))
             # Any address, for the program may want any. This socket never listens.
             programs.enter_context(_bound("0.0.0.0", first + 2))  # noqa: S104
             stack.push(held.pop_all())
-            return first
+            return first, dns_sockets
     raise AgentError(f"no free ports between {candidates[0]} and {candidates[-1]}")
 
 
@@ -112,6 +116,16 @@ def _range() -> range:
         if end - start >= _MIN_RANGE:
             return range(-(-start // _BLOCK) * _BLOCK, end, _BLOCK)
     return range(_LOWEST, _HIGHEST - _BLOCK, _BLOCK)
+
+
+def _for_dns(port: int) -> Iterator[socket.socket]:
+    for address in (LOOPBACK, "::1"):
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            try:
+                yield _bound(address, port, kind)
+            except OSError as error:
+                if address == LOOPBACK or error.errno == errno.EADDRINUSE:
+                    raise  # else the machine has no IPv6
 
 
 def _named(port: int) -> socket.socket | None:
@@ -140,8 +154,8 @@ def _held(port: int) -> socket.socket:
     return held
 
 
-def _bound(address: str, port: int, *, reuse_address: bool = False) -> socket.socket:
-    bound = socket.socket()
+def _bound(address: str, port: int, kind: int = socket.SOCK_STREAM, *, reuse_address: bool = False) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     try:
         if reuse_address:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

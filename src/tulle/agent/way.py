@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from tulle.agent.folder import Folder
 from tulle.agent.ports import Ports
 from tulle.agent.program import Program, under_reaper
 from tulle.agent.session import Session
-from tulle.model.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from tulle.agent.dns.resolv_conf import Nameservers
@@ -66,10 +65,12 @@ class Ways:
         async with AsyncExitStack() as stack:
             try:
                 prepared = stack.enter_context(choose.prepared(mode, self.settings))
+                # Duplicates, as they are closed at the end; before there is a reaper, for Unavailable would come out of
+                # its task group as another error.
+                own = () if mode in UNTOUCHED else self.ports.dns_sockets
+                sockets = [stack.enter_context(each.dup()) for each in own]
             except OSError as error:  # no descriptor, process, room left
                 raise Unavailable(f"it can't be made ready: {error}") from error
-            # Before there is a reaper: Unavailable would come out of its task group as another error.
-            sockets = () if mode in UNTOUCHED else stack.enter_context(_loopback(self.settings.dns))
             environment, notes = program_environment(
                 os.environ, self.config, self.settings.proxy, self.ports, mode, prepared.environment
             )
@@ -135,21 +136,3 @@ def failure(wanted: str, reasons: list[tuple[str, str]], ports: Ports) -> AgentE
 
 def _one_of(taken: Mapping[int, str]) -> str:
     return next(iter(taken.values()))
-
-
-@contextmanager
-def _loopback(port: int) -> Iterator[tuple[socket.socket, ...]]:
-    """Sockets for a DNS server, bound: UDP and TCP, IPv4 and, where there is that, IPv6."""
-    with ExitStack() as stack:
-        sockets: list[socket.socket] = []
-        for family, address in ((socket.AF_INET, LOOPBACK), (socket.AF_INET6, "::1")):
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                try:
-                    bound = stack.enter_context(socket.socket(family, kind))
-                    bound.bind((address, port))
-                except OSError as error:
-                    if family == socket.AF_INET6:  # the machine has none
-                        continue
-                    raise Unavailable(f"port {port} of {address} can't be used for DNS: {error.strerror}") from error
-                sockets.append(bound)
-        yield tuple(sockets)
