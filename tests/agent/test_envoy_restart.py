@@ -99,6 +99,30 @@ async def test_an_old_one_that_goes_on_still_says_how_many_calls_are_in_flight(
     assert await agent.exit_code() == 143
 
 
+async def test_one_that_is_started_again_after_a_crash_is_not_replaced_before_it_takes_calls(
+    control_plane: Any, start_agent: StartAgent, server: str, until: Until
+) -> None:
+    agent = start_agent(sys.executable, server)
+    await until(lambda: "healthy" in control_plane.healths)
+    folder = control_plane.folder()
+    bootstrap = json.loads((folder / "bootstrap.json").read_text())
+    (folder / "bootstrap.json").write_text(
+        json.dumps({**bootstrap, "dynamic_resources": {**bootstrap["dynamic_resources"], "lds_config": NEVER_ANSWERED}})
+    )
+    crashed = envoys(folder)[0]
+    os.kill(crashed, signal.SIGKILL)
+    await until(lambda: envoys(folder).get(0, crashed) != crashed)
+    started = envoys(folder)
+    assert await control_plane.restart(within=2.0) == "its Envoy is only just starting"
+    assert envoys(folder) == started
+    (folder / "bootstrap.json").write_text(json.dumps(bootstrap))
+    os.kill(started[0], signal.SIGKILL)
+    await until(lambda: control_plane.healths[-1] == "healthy")
+    assert await control_plane.restart() == ""
+    agent.send(signal.SIGTERM)
+    assert await agent.exit_code() == 143
+
+
 NEVER_ANSWERED = {
     "resource_api_version": "V3",
     "initial_fetch_timeout": "0s",

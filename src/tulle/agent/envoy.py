@@ -33,7 +33,7 @@ class Envoy:
     """The sidecar of this agent, in its folder.
 
     binary: its file. look_up: finds the file anew, for a restart; raises AgentError. drain_seconds: how long calls in
-    flight may take at the Envoy that is replaced.
+    flight may take at the Envoy that is replaced. live: whether the current one takes calls; to be read only.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Envoy:
         self._current: Epoch | None = None
         self._draining: dict[Epoch, asyncio.Task[None]] = {}
         self._replacing: asyncio.Task[str] | None = None
+        self._was_ever_live = False
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -67,7 +68,7 @@ class Envoy:
                 started = asyncio.get_running_loop().time()
                 end = await self._run_once(on_live)
                 tries += 1
-                if not self.live.is_set() and tries >= _FIRST_TRIES:
+                if not self._was_ever_live and tries >= _FIRST_TRIES:
                     raise AgentError(f"Envoy does not start; it {end}")
                 if asyncio.get_running_loop().time() - started > _STEADY_SECONDS:
                     pause = _BACK_OFF[0]
@@ -79,7 +80,7 @@ class Envoy:
         """Has a new Envoy take over within that time. Raises RestartFailed; cancelling gives up the waiting only."""
         if self._replacing:
             raise RestartFailed("a restart of this sidecar is under way already")
-        if not (self._group and self._current and self._lineage and self.live.is_set()):
+        if not (self._group and self._current and self._lineage and self.live.is_set()) or self._current.has_ended:
             raise RestartFailed("its Envoy is only just starting")
         if not self._lineage.is_possible:
             raise RestartFailed("this machine has no /dev/shm to write to, which Envoy needs to hand over to another")
@@ -107,6 +108,7 @@ class Envoy:
             return f"can't be run: {error}"
         try:
             if await unless(self._current.live(), self._current.ended()):
+                self._was_ever_live = True
                 self.live.set()
                 on_live(True)
             while True:
@@ -117,6 +119,7 @@ class Envoy:
                 if self._current is current:
                     return end
         finally:
+            self.live.clear()
             on_live(False)
             last, self._current, self._lineage = self._current, None, None
             await last.stop()
