@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SIGKILL = 9
 _ADDRESS_SIZES = {_socket.AF_INET: 16, _socket.AF_INET6: 28}  # struct sockaddr_in, sockaddr_in6
 
 
@@ -46,10 +47,11 @@ class Bind:
         self._listener.put_descriptor(self._call.id, other.fileno(), self.number, on_exec=kept)
 
 
-def serve(listener: Listener, decide: Callable[[Bind], bool]) -> bool:
+def serve(listener: Listener, decide: Callable[[Bind], bool], *, or_kill: bool = False) -> bool:
     """Answers one call, if one waits. False if there will be none any more: nobody is left under the filter.
 
     decide: whether it has done what the caller wanted; if not, the kernel is to do it. Its OSError is the caller's.
+    or_kill: ends a caller whose call can't be looked into, or for whom `decide` fails.
     """
     poll = select.poll()
     poll.register(listener, select.POLLIN)
@@ -61,30 +63,36 @@ def serve(listener: Listener, decide: Callable[[Bind], bool]) -> bool:
     call = listener.receive()
     if call is None:
         return True
-    bind = _asked(listener, call)
-    if bind is None:
-        listener.let_run(call.id)
-        return True
+    bind = None
     try:
-        if decide(bind):
+        bind = _asked(listener, call)
+        if bind and decide(bind):
             listener.answer(call.id)
         else:
             listener.let_run(call.id)
     except OSError as error:
-        listener.fail(call.id, error.errno or errno.EIO)
+        if or_kill:
+            _kill(listener, call)
+        elif bind:
+            listener.fail(call.id, error.errno or errno.EIO)
+        else:
+            listener.let_run(call.id)  # the kernel knows what to tell the caller
     finally:
-        bind.socket.close()
+        if bind:
+            bind.socket.close()
     return True
 
 
+def _kill(listener: Listener, call: Notification) -> None:
+    if listener.still_waits(call.id):  # so it is the caller's number yet
+        os.kill(call.thread, _SIGKILL)
+
+
 def _asked(listener: Listener, call: Notification) -> Bind | None:
-    """What the call is about; None if it is none of our business, or can't be seen."""
+    """What the call is about; None if it is none of our business. Raises OSError if it can't be seen."""
     number, address, size = call.arguments[:3]
-    try:
-        where = read_memory(call.thread, address, min(size & 0xFFFFFFFF, 28))
-        socket = _as_socket(duplicate_of(call.thread, number & 0xFFFFFFFF))
-    except OSError:  # the kernel knows what to tell the caller
-        return None
+    where = read_memory(call.thread, address, min(size & 0xFFFFFFFF, 28))
+    socket = _as_socket(duplicate_of(call.thread, number & 0xFFFFFFFF))
     if (
         socket.type == _socket.SOCK_STREAM
         and len(where) >= _ADDRESS_SIZES.get(socket.family, 128)

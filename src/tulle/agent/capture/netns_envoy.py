@@ -3,7 +3,8 @@
 Envoy binds its listeners itself; a seccomp filter on its bind() has the agent asked, which puts a socket that was made
 inside in the place of the one that is for the outbound port. Every such bind gets the same one: several workers share
 it, another epoch takes it over from its parent without a bind, and while a crashed Envoy is started again, the program's
-calls wait in its queue rather than be refused. Only bind() is looked at, so no request costs more by it.
+calls wait in its queue rather than be refused. Only bind() is looked at, so no request costs more by it. An Envoy that
+can't be given its door, as when the agent has no descriptors left, is ended, and so started again.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def doors_given(doors: Sequence[socket.socket], port: int) -> Iterator[Callable[
         return True
 
     def answer(listener: notify.Listener) -> None:
-        if not serve(listener, decide):
+        # An Envoy without its door would not look for it again, and one that opens it on the host would be worse.
+        if not serve(listener, decide, or_kill=True):
             forget(listener)
 
     def forget(listener: notify.Listener) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -115,6 +120,41 @@ async def test_calls_wait_while_a_crashed_sidecar_is_started_again(isolate: Any,
             async with isolated.envoy():
                 assert await program.ended() == 0
         assert isolated.said == "calling\n10.1.2.3 1\n"
+
+
+WAITING = """
+import socket, sys
+sys.stdin.readline()
+listening = socket.socket()
+listening.bind(("127.0.0.1", int(sys.argv[1])))
+"""
+
+
+async def test_a_sidecar_that_cannot_be_given_its_door_is_ended_and_the_next_one_gets_it(isolate: Any) -> None:
+    async with isolate(envoy=False) as isolated:
+        envoy = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WAITING, str(isolated.settings.outbound)),
+            stdin=asyncio.subprocess.PIPE,
+            preexec_fn=isolated.prepared.envoy_launch,
+        )
+        with no_descriptors_left():
+            await envoy.communicate(b"bind now\n")
+        assert envoy.returncode == -signal.SIGKILL
+        async with isolated.envoy():
+            assert await isolated.run('say(ask("10.1.2.3", 1))') == "10.1.2.3 1\n"
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """For this process, until the end of the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as lowest:
+        number = lowest.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
