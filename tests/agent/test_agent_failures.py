@@ -212,20 +212,20 @@ async def test_it_can_be_stopped_while_the_program_can_not_be_started_again(
     assert control_plane.healths[-1] == "unhealthy"
 
 
-async def test_a_mode_that_gets_no_port_for_names_gives_way_to_the_next(
+async def test_a_mode_for_which_something_is_lacking_just_now_gives_way_to_the_next(
     control_plane: Any, start_agent: StartAgent
 ) -> None:
-    before = """import socket, tulle.agent.ports as ports
-block = ports._block
-def taken(*stacks):
-    first = block(*stacks)
-    ports.other = socket.create_server(("127.0.0.1", first + 3))  # the last of the block is for names
-    return first
-ports._block = taken"""
+    before = """import tulle.agent.capture.choose as choose
+prepared = choose.prepared
+def lacking(mode, settings):
+    if mode != "proxy":
+        raise OSError(24, "Too many open files")
+    return prepared(mode, settings)
+choose.prepared = lacking"""
     agent = start_agent("echo", "the program", capture="auto", before=before)
     assert await agent.exit_code() == 0
     assert "the program" in agent.text.splitlines()
-    assert "captured by proxy" in agent.text
+    assert "captured by proxy" in agent.text and "Too many open files" in agent.text
     assert "Traceback" not in agent.text
 
 
