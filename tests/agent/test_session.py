@@ -39,3 +39,22 @@ async def test_a_question_that_can_not_even_be_sent_is_left_unanswered_when_the_
             with pytest.raises(ConnectionError):
                 await asked
             await full
+
+
+async def test_a_service_that_the_sidecar_never_takes_connections_to_is_no_absent_one(tmp_path: Path) -> None:
+    config = AgentConfig(service="a", data=str(tmp_path), command=("true",), service_account="a")
+    server = await asyncio.start_unix_server(lambda _reader, _writer: None, tmp_path / "silent.sock")
+    with reserve(config.service_ports) as ports:
+        session = Session(
+            *(config, "a-000001", ports, Offer((Port(80),), "seccomp"), Health(), ControlPlane(tmp_path)),
+            Console("text", "a-000001", sys.stderr),
+        )
+        async with server:
+            session._connection = await http1.unix_connection(tmp_path / "silent.sock")
+            session.is_connected = True
+            asked = asyncio.create_task(session.address_of("db.default.svc.cluster.local"))
+            await asyncio.sleep(0)
+            await session._hear({"resolved": "db.default.svc.cluster.local", "problem": "the sidecar rejected it"})
+            with pytest.raises(OSError, match="the sidecar rejected it"):
+                await asked
+            session._connection.close()

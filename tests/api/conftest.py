@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from tulle.aio.unix import short_path
 from tulle.api.app import build_app
-from tulle.api.doors import Doors, NotRegistered, RegistrationRefused, ServiceInUse, UnknownService
+from tulle.api.doors import Doors, NotRegistered, RegistrationRefused, ServiceInUse, UnknownService, Unreachable
 from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
@@ -115,6 +115,8 @@ class RecordedAgents:
     async def resolve(self, proxy: str, name: str) -> str | None:
         if name == "slow":
             await asyncio.Event().wait()
+        if name == "broken":
+            raise Unreachable("the sidecar rejected the configuration of broken.default")
         return "127.64.0.2" if name == "db" else None
 
     async def propagated(self, proxy: str, health: Health) -> None:

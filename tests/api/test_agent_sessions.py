@@ -83,6 +83,9 @@ async def test_an_agent_is_told_whom_its_program_means_while_it_goes_on(api: Any
         assert await agent.hear() == {"resolved": "db", "vip": "127.64.0.2"}
         agent.say(resolve="example.org")
         assert await agent.hear() == {"resolved": "example.org", "vip": None}
+        agent.say(resolve="broken")
+        problem = "the sidecar rejected the configuration of broken.default"
+        assert await agent.hear() == {"resolved": "broken", "problem": problem}
         agent.say(bye=True)
         assert await agent.hear() is None
 

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from envoy_like import EnvoyLike
+from tulle.api.doors import Unreachable
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.model.names import Destination, ServiceName
@@ -19,7 +20,7 @@ from tulle.model.workload import Capture, Health, Protocol, Proxy, ServicePort, 
 from tulle.registry.registry import Registry
 from tulle.resolve.index import Mesh
 from tulle.store.sqlite import open_store
-from tulle.xds.resources import LDS
+from tulle.xds.resources import CDS, LDS, VHDS
 
 Connect = Callable[..., EnvoyLike]
 
@@ -146,6 +147,25 @@ async def test_of_two_envoys_of_a_proxy_both_must_take_connections(
     assert await is_held_up(asking)
     second.settle()
     assert await asking
+
+
+@pytest.mark.parametrize("kind", [CDS, LDS, VHDS])
+async def test_that_a_sidecar_rejects_what_carries_the_connections_is_told_at_once(
+    reports: AgentReports, mesh: LiveMesh, connect: Connect, kind: str
+) -> None:
+    await with_db(mesh, Capture.SECCOMP)
+    envoy = connect("a1").settle()
+    asking = asyncio.create_task(reports.resolve("a1", "db"), name="resolve")
+    assert await is_held_up(asking)
+    host = "db.default.svc.cluster.local"
+    envoy.refuses, envoy.refuses_kind = frozenset([f"outbound.w0/{host}:5432", f"outbound|5432||{host}"]), kind
+    envoy.settle()
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="the sidecar rejected the configuration of db"):
+            await asking
+        asking = asyncio.create_task(reports.resolve("a1", "db"), name="resolve")
+    asking.cancel()
+    assert (kind, "no") in [(event.type_url, event.message) for event in envoy.view.rejections]
 
 
 async def test_a_service_without_tcp_is_told_at_once(reports: AgentReports, mesh: LiveMesh) -> None:

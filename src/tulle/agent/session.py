@@ -97,7 +97,7 @@ class Session:
     async def address_of(self, name: str) -> str | None:
         """The address that stands for a service, once the sidecar takes connections to it; None if `name` is none.
 
-        Raises OSError when the control plane can't be asked, or the sidecar is not ready in time.
+        Raises OSError when the control plane can't be asked, or the sidecar is not ready in time, or never will be.
         """
         if not self.is_connected or self._connection is None:
             raise ConnectionError("the control plane can't be asked now")
@@ -200,7 +200,11 @@ class Session:
                 self._is_ready = True
                 self._health.sidecar_has_its_door(True)
             if asked := self._asked.pop(str(message.get("resolved")), None):
-                asked.set_result(message.get("vip"))
+                if problem := message.get("problem"):
+                    asked.set_exception(ConnectionRefusedError(problem))
+                    asked.exception()  # seen, even if nobody waits any more
+                else:
+                    asked.set_result(message.get("vip"))
             self._propagated = message.get("propagated", self._propagated)
             self._heard.notify_all()
 

@@ -4,8 +4,8 @@ Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said
 `{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
 an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
-no service is meant), `{"error": "..."}` and the end. A restart of its Envoy is asked for and answered in between
-(restarts.py).
+no service is meant) or `{"resolved": "<host>", "problem": "..."}` (its sidecar takes no connections to it),
+`{"error": "..."}` and the end. A restart of its Envoy is asked for and answered in between (restarts.py).
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
-from tulle.api.doors import Agents, NotRegistered, RegistrationRefused
+from tulle.api.doors import Agents, NotRegistered, RegistrationRefused, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
 from tulle.api.restarts import RestartFailed, Restarts
@@ -249,9 +249,12 @@ class _Session:
     async def _tell_resolved(self, name: str) -> None:
         """A sidecar that is not ready for it in time leaves the agent without an answer, which asks again."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_RESOLVED_WITHIN):
-                vip = await self._agents.resolve(self._proxy.id, name)
-            await self._answer.say({"resolved": name, "vip": vip})
+            try:
+                async with asyncio.timeout(_RESOLVED_WITHIN):
+                    answer = {"vip": await self._agents.resolve(self._proxy.id, name)}
+            except Unreachable as error:
+                answer = {"problem": str(error)}
+            await self._answer.say({"resolved": name, **answer})
 
     async def _tell_ready(self, proxy: Proxy) -> None:
         await self._agents.ready(proxy)

@@ -20,6 +20,10 @@ class NotRegistered(Exception):
     """The proxy's lease has ended; its agent must register anew."""
 
 
+class Unreachable(Exception):
+    """A sidecar takes no connections to the service, and waiting does not help. The message is for the user."""
+
+
 class UnknownService(Exception):
     """The mesh knows no such service."""
 
@@ -68,7 +72,7 @@ class Agents(Protocol):
     async def resolve(self, proxy: str, name: str) -> str | None:
         """The VIP of the service that a program means by a host, once its sidecar takes connections to that.
 
-        None if no service is meant. name: in lower case, without a port.
+        None if no service is meant. name: in lower case, without a port. Raises Unreachable.
         """
 
     async def settled(self, proxy: str) -> None:

@@ -68,7 +68,12 @@ class AgentReports:
             return None
         if registered.capture.is_transparent:
             self._mesh.connects_to(proxy, service.name)
-            await self._changes.until(proxy, lambda: self._takes(proxy, workload, service.name))
+            await self._changes.until(
+                proxy,
+                lambda: self._takes(proxy, workload, service.name) or self._refuses(proxy, workload, service.name),
+            )
+            if self._refuses(proxy, workload, service.name):
+                raise doors.Unreachable(f"the sidecar rejected the configuration of {service.name}")
         return service.vip
 
     def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
@@ -77,6 +82,9 @@ class AgentReports:
         return not tcp_destinations(mesh, service) or (
             bool(views) and all(view.takes(mesh, workload, service) for view in views)
         )
+
+    def _refuses(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
+        return any(view.refuses(self._hub.mesh, workload, service) for view in self._hub.views.get(proxy, ()))
 
     async def settled(self, proxy: str) -> None:
         await self._changes.until(proxy, lambda: any(view.ready for view in self._hub.views.get(proxy, ())[-1:]))

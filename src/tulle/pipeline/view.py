@@ -159,6 +159,15 @@ class View:
             for name in (names.tcp_listener(config, d) for d in tcp_destinations(mesh, service))
         )
 
+    def refuses(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
+        """Whether the proxy has rejected what carries some of these connections, and so will not be ready for them."""
+        config = route_config(workload)
+        return any(
+            Demand(config, destination) in self._rejected
+            or self._rejects_first(names.tcp_listener(config, destination))
+            for destination in tcp_destinations(mesh, service)
+        )
+
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
         return self.session.flush() if self.proxy is not None else []
@@ -249,6 +258,10 @@ class View:
             if demand not in self._rejected and not self.session.holds(VHDS, host):
                 self._rejected[demand] = event
                 self._reach(mesh, demand)
+
+    def _rejects_first(self, listener: str) -> bool:
+        """As opposed to a newer version of one that it holds."""
+        return self.session.progress(LDS, listener) == "rejected" and not self.session.holds(LDS, listener)
 
     def _workload(self, config: str) -> Workload | None:
         workloads = self.proxy.workloads if self.proxy else ()
