@@ -44,7 +44,8 @@ class Ownership:
             return ""
         if self._may_be_for_it(others):
             self._say(
-                others, f"port {port} is held by {{}}, which the program has not started; it gets the program's calls"
+                others,
+                f"port {port} is held by {{}}, not seen to be this program's; as it may be for the program, it gets calls",
             )
             return ""
         return self._say(others, f"port {port} is taken by {{}}, which is not this program's")
