@@ -305,12 +305,13 @@ def test_a_change_of_the_file_itself_is_told_to_need_a_new_start(folder: Folder)
 
 
 def test_a_program_that_fails_is_started_again_unless_its_files_are_watched(folder: Folder) -> None:
-    folder.program("once.py", "import os; os.path.exists('there') or (open('there', 'w'), os._exit(3))")
+    there = folder.path.parent / "there"  # not where changes are looked for
+    folder.program("once.py", f"import os; os.path.exists('{there}') or (open('{there}', 'w'), os._exit(3))")
     folder.file("services: {b: {command: sh -c 'PYTHON once.py && exec PYTHON server.py'}}")
     dev = folder.dev()
     up(dev)
     assert dev.stop() == 0
-    (folder.path / "there").unlink()
+    there.unlink()
     watching = folder.dev("--watch")
     says(watching, "b.1 has failed with exit code 3; a change of its files starts it again")
     (folder.path / "once.py").touch()
