@@ -230,7 +230,8 @@ class FakeControlPlane:
         return self.data / "xds" / proxy / f"{kind}.json"
 
     def _write_resources(self, proxy: dict[str, Any]) -> None:
-        target = proxy["workloads"][0]["ports"][0]["target"]
+        ports = proxy["workloads"][0]["ports"]
+        target = ports[0]["target"] if ports else 1  # where nothing listens
         tls = {
             "name": "tls",
             "typed_config": {

@@ -142,10 +142,10 @@ async def test_a_control_plane_that_goes_and_comes_back_is_told_once_each(
     await agent.says("the control plane has gone")
     await control_plane.start()
     await agent.says("the control plane is there again")
-    await until(lambda: len(control_plane.proxies) == 2)
-    assert control_plane.proxies[1] == {
-        **control_plane.proxies[0],
-        "workloads": [{**control_plane.proxies[0]["workloads"][0], "health": "healthy"}],
+    await until(lambda: len(control_plane.proxies) == 3)
+    assert control_plane.proxies[2] == {
+        **control_plane.proxies[1],
+        "workloads": [{**control_plane.proxies[1]["workloads"][0], "health": "healthy"}],
     }
     agent.send(signal.SIGTERM)
     assert await agent.exit_code() == 143

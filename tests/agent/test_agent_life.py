@@ -46,7 +46,8 @@ async def test_a_program_is_started_registered_and_drained(
     await agent.says("the program is healthy")
     await until(lambda: control_plane.healths == ["starting", "healthy"])
 
-    proxy = msgspec.convert(control_plane.proxies[0], Proxy)
+    assert control_plane.proxies[0]["workloads"][0]["ports"] == [], "nothing is offered before it is found"
+    proxy = msgspec.convert(control_plane.proxies[-1], Proxy)
     workload = Workload(
         id=proxy.id,
         service=ServiceName("default", "service-b"),

@@ -49,7 +49,7 @@ def test_a_program_that_ran_steadily_is_started_again_soon() -> None:
     ("code", "lifetime", "pause", "told"),
     [
         (0, 5.0, None, "the program has ended"),
-        (0, 0.2, None, "the program exited at once with exit code 0"),
+        (0, 0.2, None, "the program has ended"),
         (3, 0.2, 0.5, "the program exited at once with exit code 3; starting it again in 0.5 s"),
         (3, 60.0, 2.0, "the program exited with exit code 3; starting it again in 2 s"),
         (0, 60.0, 0.5, "the program has ended; starting it again in 0.5 s"),

@@ -123,3 +123,18 @@ def test_a_service_whose_last_instance_is_gone_stays_known() -> None:
     assert NAMES[0] not in mesh.services
     assert changed.services == {NAMES[0]}
     assert changed.namespaces
+
+
+def test_what_nobody_alive_offers_any_more_is_no_port_of_the_service() -> None:
+    service = ServiceName("default", "s")
+    known = KnownService(service, (KnownPort(80, Protocol.HTTP), KnownPort(81, Protocol.HTTP)), ())
+    alive = Workload("w1", service, "s", ports=(ServicePort(80, 8080),))
+    mesh, _ = apply(Mesh(), Snapshot(1, {"p1": Proxy("p1", "127.0.0.1", 1, 2, (alive,))}, {service: known}))
+    assert [port.number for port in mesh.services[service].ports] == [80]
+    silent = Workload("w1", service, "s")
+    for snapshot in (
+        Snapshot(2, {"p1": Proxy("p1", "127.0.0.1", 1, 2, (silent,))}),
+        Snapshot(3, {"p1": None}),
+    ):
+        mesh, _ = apply(mesh, snapshot)
+        assert [port.number for port in mesh.services[service].ports] == [80, 81], "as long as nobody says anything"

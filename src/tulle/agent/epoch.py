@@ -29,6 +29,7 @@ _ADMIN_SECONDS = 5.0
 _LOG_SECONDS = 1.0
 _LOG_BYTES = 16384
 _LOG_LINES = 12
+_ALWAYS = "There is no configured limit to the number of allowed active downstream connections"  # at each start
 # Requests by HTTP, and connections that carry TCP, each of which may be in the middle of something.
 _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx_active")
 _STOPPED = "listener_manager.listener_stopped"
@@ -92,9 +93,9 @@ class Epoch:
         """Waits for its end; how that was."""
         code = await self._process.wait()
         await asyncio.wait([self._reading], timeout=_LOG_SECONDS)  # a child that it left may hold the stream open
-        lines = self._log.decode(errors="replace").splitlines()[-_LOG_LINES:]
-        words = "\n".join(f"  {line}" for line in lines) or "  nothing"
-        return f"ended with exit code {of_return_code(code)} and said:\n{words}"
+        lines = [line for line in self._log.decode(errors="replace").splitlines() if _ALWAYS not in line][-_LOG_LINES:]
+        words = "\n".join(f"  {line}" for line in lines)
+        return f"ended with exit code {of_return_code(code)}{f' and said:{chr(10)}{words}' if words else ''}"
 
     async def live(self) -> bool:
         """Waits until Envoy says that it is live; it stays so until it ends."""

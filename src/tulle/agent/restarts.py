@@ -38,7 +38,7 @@ def epitaph(code: int, lifetime: float, pause: float | None = None) -> str:
     """How the program ended, and whether it is started again (in `pause` seconds), for the user."""
     if code < 0:
         how = f"was ended by {_name(-code)}"
-    elif code or lifetime < 1:
+    elif code:
         how = f"exited {'at once ' if lifetime < 1 else ''}with exit code {code}"
     else:
         how = "has ended"

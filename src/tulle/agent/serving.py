@@ -24,7 +24,7 @@ _LATE_SECONDS = 10.0
 
 
 class Serving:
-    """The offer as it is now. Without `--port` the program is expected on $PORT until it is found elsewhere.
+    """The offer as it is now. Without `--port` nothing is offered until it is found where the program listens.
 
     A given port that is, or may be, a stranger's leads nowhere until the capture says where the program has it.
     """
@@ -49,8 +49,12 @@ class Serving:
     @property
     def offer(self) -> Offer:
         """What was found is where it really is; what was given, where the capture has moved it."""
-        ports = self._found or tuple(replace(port, target=self._host_port(port)) for port in self._given)
+        ports = self._found if self._found is not None else self._named if self._is_given else ()
         return Offer(ports, self._capture, self._ipv6, self._source)
+
+    @property
+    def _named(self) -> tuple[Port, ...]:
+        return tuple(replace(port, target=self._host_port(port)) for port in self._given)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -60,7 +64,7 @@ class Serving:
         """
         return tuple(
             (address, target)
-            for target in self.offer.targets
+            for target in self.offer.targets or (self._expected_at,)
             for address in self._bound.get(target, self._expected(target))
         )
 

@@ -81,6 +81,8 @@ def command(
       tulle dev -f shop.yaml --check
       tulle dev --no-color service-a
     """
+    if output == "json" and not check:
+        raise Mistakes(["-o json is for --check; for what the programs say write --log-format json"])
     plan = _plan(file)
     known = {service.name for service in plan.services}
     if unknown := [name for name in dict.fromkeys(services) if name not in known]:

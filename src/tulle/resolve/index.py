@@ -143,9 +143,9 @@ def _service(name: ServiceName, known: KnownService | None, members: Mapping[_Me
     instances = tuple(members[key] for key in sorted(members))
     offered = {p.number: KnownPort(p.number, p.protocol, p.name) for i in instances for p in i.workload.ports}
     identities = {i.workload.identity for i in instances}
-    if known is not None:
-        offered = {p.number: p for p in known.ports} | offered
-        identities = identities or set(known.identities)  # of the dead only while nobody is alive
+    if known is not None:  # what was of the dead counts only while nobody alive says anything
+        offered = offered or {p.number: p for p in known.ports}
+        identities = identities or set(known.identities)
     vip = known.vip if known else ""
     return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances, vip)
 
