@@ -82,7 +82,7 @@ def _tulle(folder: Path, stack: ExitStack, target: int) -> Way:
     program = envoys.command(folder, "program", envoys.program(target))
     serving = mesh.run("service-b", *program, options=("--port", f"80:{target}"))
     mesh.serves("service-b")
-    calling = mesh.run("service-a", "sleep", "infinity")
+    calling = mesh.run("service-a", "sleep", "infinity", options=("--capture", "proxy"))
     wait_for("service-a reaches service-b", lambda: call(calling.outbound, "service-b") == 200)
     _check_features(mesh, calling)
     return Way("tulle", calling.outbound, (serving.envoy, calling.envoy))

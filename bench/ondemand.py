@@ -37,7 +37,7 @@ def _first_calls(called: int) -> Iterator[Figure]:
         mesh = Mesh(Path(folder), stack)
         names = stack.enter_context(population(mesh.folder, mesh.data, _REGISTERED, endpoints=2))
         mesh.up()
-        caller = mesh.run("caller", "sleep", "infinity")
+        caller = mesh.run("caller", "sleep", "infinity", options=("--capture", "proxy"))
         for name in names[:called]:
             first.append(_timed_call(caller, name))
             steady.append(_timed_call(caller, name))
@@ -130,7 +130,7 @@ async def _sidecars_of(
 
 
 def _sidecar(mesh: Mesh, name: str) -> Sidecar:
-    sidecar = mesh.run(name, "sleep", "infinity")
+    sidecar = mesh.run(name, "sleep", "infinity", options=("--capture", "proxy"))
     for number in range(_USED):
         for _ in range(10):
             _timed_call(sidecar, f"svc-{number:04}")
