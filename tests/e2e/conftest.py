@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modes import MODES, why_not
+from modes import MODES, skip_unless_possible
 from running import Mesh
 
 
@@ -24,6 +24,5 @@ def mesh(tmp_path: Path) -> Iterator[Mesh]:
 def mode(request: pytest.FixtureRequest) -> str:
     """A mode of capture that this machine allows."""
     name = str(request.param)
-    if reason := why_not(name):
-        pytest.skip(f"--capture {name} is not possible here: {reason}")
+    skip_unless_possible(name)
     return name

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 
+from machine import excused
+
 MODES = ("redirect", "seccomp", "netns", "proxy")
 _TRY = """
 import asyncio, pathlib, sys
@@ -30,3 +32,9 @@ def why_not(mode: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.executable, "-c", _TRY, mode, folder], stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.strip()
+
+
+def skip_unless_possible(mode: str) -> None:
+    """Where the machine does not allow the mode; that the mode itself says so is not enough."""
+    if reason := why_not(mode):
+        excused(mode, reason)

@@ -17,7 +17,7 @@ from denials import (
     needs_root,
     with_read_only,
 )
-from modes import why_not
+from modes import skip_unless_possible
 from neighbours import Neighbour
 from puppets import puppet
 from running import Mesh
@@ -61,8 +61,7 @@ def test_what_is_denied_is_said_and_the_next_mode_works(
     mesh: Mesh, denial: tuple[str, ...], denied: dict[str, str], by_itself: str
 ) -> None:
     needs_root(*denial)
-    if by_itself != "proxy" and why_not(by_itself):
-        pytest.skip(why_not(by_itself))
+    skip_unless_possible(by_itself)
     with mesh.behind(*denial):
         mesh.up()
         mesh.run("service-b", "server.py", "b1")

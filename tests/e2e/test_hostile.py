@@ -10,8 +10,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
-
+from modes import skip_unless_possible
 from running import Mesh, children, envoy_of, kill_program, wait_for
 
 
@@ -98,10 +97,10 @@ def test_nobody_but_the_program_gets_into_the_door_of_a_captured_one(mesh: Mesh)
     """Anybody on the machine can write a PROXY header; the sidecar takes those with the right source alone."""
     mesh.up()
     mesh.serve("service-b", "b1")
+    skip_unless_possible("seccomp")
     mesh.run("service-a", "sleeper.py", options=("--capture", "seccomp"))
     proxy = wait_for("it is there", lambda: next((p for p in mesh.proxies() if p["service"] == "service-a"), None))
-    if proxy["capture"] != "seccomp":
-        pytest.skip("this machine does not allow seccomp's user notification")
+    assert proxy["capture"] == "seccomp"
     wait_for("its sidecar is in sync", lambda: all(p["in_sync"] for p in mesh.proxies()))
     service = mesh.service("service-b")
     assert service

@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 
-from modes import why_not
+from modes import skip_unless_possible
 from puppets import Puppet, puppet, puppets
 from running import Caller, Mesh, wait_for
 
@@ -127,8 +127,7 @@ def test_two_services_are_given_the_same_port(mesh: Mesh, mode: str) -> None:
 
 
 def test_by_itself_a_mode_is_chosen_that_can_move_a_taken_port(mesh: Mesh) -> None:
-    if reason := why_not("seccomp"):
-        pytest.skip(reason)
+    skip_unless_possible("seccomp")
     mesh.up()
     (port,) = free_ports(1)
     with socket.create_server(("127.0.0.1", port)) as stranger:
@@ -160,8 +159,7 @@ def test_servers_with_workers_and_one_that_listens_on_ipv6_loopback_alone(mesh: 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_a_named_port_is_guarded_where_the_program_listens_and_nowhere_else(mesh: Mesh) -> None:
-    if reason := why_not("redirect"):
-        pytest.skip(reason)
+    skip_unless_possible("redirect")
     mesh.up()
     [port] = free_ports(1)
     program = puppet(mesh, "service-b", "--capture", "redirect", "--port", f"80:{port}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from denials import needs_root, with_file
-from modes import MODES, why_not
+from modes import MODES, skip_unless_possible, why_not
 from puppets import puppet
 from running import Mesh, Running, wait_for
 from tulle.envoy_api import binary
@@ -175,8 +175,7 @@ def test_without_any_network_there_is_still_a_mesh(
 
 def test_a_firewall_in_the_way_is_noticed(mesh: Mesh, network: tuple[str, ...], starts: Starts, tmp_path: Path) -> None:
     """And in the way of none of the others."""
-    if reason := why_not("redirect"):
-        pytest.skip(reason)
+    skip_unless_possible("redirect")
     subprocess.run([*network, "ip", "route", "add", "local", "default", "dev", "lo", "table", "main"], check=True)
     firewall = subprocess.Popen([*network, sys.executable, "-c", FIREWALL], stdout=subprocess.PIPE, env=mesh.env)
     assert firewall.stdout

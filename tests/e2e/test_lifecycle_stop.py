@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modes import MODES, why_not
+from modes import MODES, skip_unless_possible
 from puppets import Puppet, puppet
 from running import Mesh, Running, wait_for
 
@@ -57,8 +57,7 @@ def database(mesh: Mesh, mode: str, *options: str) -> Running:
 @pytest.mark.parametrize("mode", TRANSPARENT)
 def test_a_session_with_a_database_counts_as_a_call_in_flight(mesh: Mesh, mode: str) -> None:
     """It is waited for as long as --drain says, and no longer."""
-    if reason := why_not(mode):
-        pytest.skip(reason)
+    skip_unless_possible(mode)
     mesh.up()
     patient = database(mesh, mode, "--drain", "60s")
     wait_for("it is in rotation", lambda: mesh.healthy("db") == 1)

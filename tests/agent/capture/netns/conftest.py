@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from machine import excused
 from tulle.agent.capture.mode import Prepared, Settings, Unavailable
 from tulle.agent.capture.netns import prepared
 from tulle.agent.folder import Folder, agent_folder
@@ -160,7 +161,7 @@ def isolate(tmp_path: Path) -> Isolate:
             try:
                 isolated = Isolated(settings, stack.enter_context(prepared(settings)), folder)
             except Unavailable as error:
-                pytest.skip(str(error))
+                excused("netns", str(error))
             stack.callback(answer_names(isolated.prepared.dns_sockets))
             if envoy:
                 await stack.enter_async_context(isolated.envoy())

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from machine import excused
 from tulle.agent.capture import redirect
 from tulle.agent.capture.launch import of
 from tulle.agent.capture.mode import Prepared, Settings, Unavailable
@@ -193,7 +194,7 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
             with machine.captured():
                 pass
         except Unavailable as error:
-            pytest.skip(f"this machine can't redirect: {error}")
+            excused("redirect", str(error))
         yield machine
 
 

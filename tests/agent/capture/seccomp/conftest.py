@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from machine import excused
 from tulle.agent.capture.mode import Unavailable
 from tulle.agent.capture.seccomp_probe import probe
 from tulle.model.addresses import CANARY_HOST, CANARY_VIP
@@ -37,7 +38,7 @@ def possible_here() -> None:
     try:
         probe()
     except Unavailable as error:
-        pytest.skip(str(error))
+        excused("seccomp", str(error))
 
 
 SOURCE = ("127.1.2.3", 4567)
