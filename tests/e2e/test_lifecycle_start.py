@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from denials import needs_root, with_file
-from modes import MODES, skip_unless_possible, why_not
+from machine import denies
+from modes import MODES, skip_unless_possible
 from puppets import puppet
 from running import Mesh, Running, wait_for
 from tulle.envoy_api import binary
@@ -70,7 +71,7 @@ def starts(mesh: Mesh, tmp_path: Path) -> Starts:
 
 def all_refuse(starts: Starts, tmp_path: Path, modes: list[str], reason: str, **env: str) -> None:
     """Each mode, asked for by name, ends with a clear error and without the program."""
-    for mode, running in [(mode, starts(mode, **env)) for mode in modes if not why_not(mode)]:
+    for mode, running in [(mode, starts(mode, **env)) for mode in modes if not denies(mode)]:
         assert running.wait() == 125, running.output
         assert f"--capture {mode} is not possible: " in running.output
         assert reason in running.output
@@ -168,7 +169,7 @@ def test_without_any_network_there_is_still_a_mesh(
     mesh.serve("service-b", "b1", options=("--capture", "proxy"))
     all_refuse(starts, tmp_path, ["redirect"], "no route to a nameserver")
     program = puppet(mesh, "service-a")
-    assert "captured by seccomp" in program.running.output or why_not("seccomp")
+    assert "captured by seccomp" in program.running.output or denies("seccomp")
     assert program.get("http://service-b/data")[0] == 200
     assert "Temporary failure" in program.do("result = str(resolve('example.org'))")
 
@@ -186,7 +187,7 @@ def test_a_firewall_in_the_way_is_noticed(mesh: Mesh, network: tuple[str, ...], 
         all_refuse(starts, tmp_path, ["redirect"], "the connection to 127.127.255.254:80")
         assert by_itself.wait() == 0
         assert "capture by redirect is not possible here" in by_itself.output
-        assert "captured by seccomp" in by_itself.output or why_not("seccomp")
+        assert "captured by seccomp" in by_itself.output or denies("seccomp")
     finally:
         firewall.send_signal(signal.SIGKILL)
         firewall.wait()
