@@ -6,33 +6,34 @@ from pathlib import Path
 
 import pytest
 
-from tulle.agent.dns.resolv_conf import Nameservers, ResolvConf, read_resolv_conf
+from tulle.agent.dns.resolv_conf import Nameservers, read_nameservers
+
+DEFAULT = ("127.0.0.1",)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ResolvConf()),
-        ("nameserver 10.0.0.2\n", ResolvConf(("10.0.0.2",))),
-        ("nameserver\t10.0.0.2   # mine\nnameserver 10.0.0.3;or this", ResolvConf(("10.0.0.2", "10.0.0.3"))),
-        ("nameserver 1.1.1.1\n" * 5, ResolvConf(("1.1.1.1",) * 3)),
-        ("# nameserver 10.0.0.2\n;nameserver 10.0.0.3\n nameserver 10.0.0.4\n", ResolvConf()),
-        ("nameserver\nnameserver ns.example.com\nnameserver 10.0.0.2\n", ResolvConf(("10.0.0.2",))),
-        ("nameserver ::1\nnameserver fe80::1%eth0\n", ResolvConf(("::1", "fe80::1%eth0"))),
-        ("nameserver 2001:DB8:0::1\nnameserver 127.1\n", ResolvConf(("2001:db8::1", "127.0.0.1"))),
-        ("search a.com b.com\n", ResolvConf(search=("a.com", "b.com"))),
-        ("search a.com\ndomain c.com d.com\n", ResolvConf(search=("c.com",))),
-        ("options ndots:5\nsortlist 1.2.3.4\n\x00\xff\n", ResolvConf()),
+        ("", DEFAULT),
+        ("nameserver 10.0.0.2\n", ("10.0.0.2",)),
+        ("nameserver\t10.0.0.2   # mine\nnameserver 10.0.0.3;or this", ("10.0.0.2", "10.0.0.3")),
+        ("nameserver 1.1.1.1\n" * 5, ("1.1.1.1",) * 3),
+        ("# nameserver 10.0.0.2\n;nameserver 10.0.0.3\n nameserver 10.0.0.4\n", DEFAULT),
+        ("nameserver\nnameserver ns.example.com\nnameserver 10.0.0.2\n", ("10.0.0.2",)),
+        ("nameserver ::1\nnameserver fe80::1%eth0\n", ("::1", "fe80::1%eth0")),
+        ("nameserver 2001:DB8:0::1\nnameserver 127.1\n", ("2001:db8::1", "127.0.0.1")),
+        ("search a.com b.com\ndomain c.com\n", DEFAULT),
+        ("options ndots:5\nsortlist 1.2.3.4\n\x00\xff\n", DEFAULT),
     ],
 )
-def test_the_file_says_whom_to_ask(tmp_path: Path, text: str, expected: ResolvConf) -> None:
+def test_the_file_says_whom_to_ask(tmp_path: Path, text: str, expected: tuple[str, ...]) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text(text, encoding="latin-1")
-    assert read_resolv_conf(file) == expected
+    assert read_nameservers(file) == expected
 
 
 def test_without_a_file_the_machine_itself_is_asked(tmp_path: Path) -> None:
-    assert read_resolv_conf(tmp_path / "resolv.conf") == ResolvConf(("127.0.0.1",))
+    assert read_nameservers(tmp_path / "resolv.conf") == ("127.0.0.1",)
 
 
 def test_a_change_of_the_file_is_seen(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tulle.agent.capture.nftables_expressions import attribute, big_endian, nest
 # What is to be changed, for people; the message's kind, flags and attributes after the table's name.
 Change = tuple[str, int, int, bytes]
 
-PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)  # linux/netfilter.h, enum nf_inet_hooks
+PREROUTING, OUTPUT = 0, 3  # linux/netfilter.h, enum nf_inet_hooks
 # The key of a set: how userspace names its type (for people who list the table; libnftables, enum datatypes), and bytes.
 IPV4_ADDRESS, IPV6_ADDRESS, PORT, UID = (7, 4), (8, 16), (13, 2), (24, 4)
 IPV4_PLACE, IPV6_PLACE = (7 << 6 | 13, 8), (8 << 6 | 13, 20)  # address and port, each filled up to four bytes
@@ -33,7 +33,7 @@ _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11  # linux/netlink.h
 _REQUEST, _ACK, _EXCLUSIVE, _CREATE, _APPEND = 0x1, 0x4, 0x200, 0x400, 0x800
 _ERROR_MESSAGE, _CAPPED, _ACK_TLVS, _ERROR_TEXT = 2, 0x100, 0x200, 1
 _BATCH_BEGIN, _BATCH_END, _NF_TABLES = 16, 17, 10
-_NEW_TABLE, _NEW_CHAIN, _NEW_RULE, _DELETE_RULE, _NEW_SET, _NEW_ELEMENTS, _DELETE_ELEMENTS = 0, 3, 6, 8, 9, 12, 14
+_NEW_TABLE, _NEW_CHAIN, _NEW_RULE, _NEW_SET, _NEW_ELEMENTS, _DELETE_ELEMENTS = 0, 3, 6, 9, 12, 14
 _OWNER = 2  # NFT_TABLE_F_OWNER, since Linux 5.12
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 
@@ -146,11 +146,6 @@ def rule(chain: str, comment: str, *expressions: bytes) -> Change:
     note = attribute(7, struct.pack("BB", 0, len(words)) + words)  # libnftnl: NFTNL_UDATA_RULE_COMMENT is 0
     body = attribute(2, text(chain)) + nested(4, *expressions) + note
     return f"the rule {comment!r}", _NEW_RULE, _CREATE | _APPEND, body
-
-
-def without_rules(chain: str) -> Change:
-    """Empties a chain."""
-    return f"to empty the chain {chain}", _DELETE_RULE, 0, attribute(2, text(chain))
 
 
 def named_set(name: str, key: tuple[int, int]) -> Change:

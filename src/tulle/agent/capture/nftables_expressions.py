@@ -15,7 +15,7 @@ _META_PRIORITY, _META_IIF, _META_OIF, _META_SKUID, _META_NFPROTO, _META_L4PROTO 
 _LOOPBACK = struct.pack("=I", 1)  # LOOPBACK_IFINDEX: lo is the first interface of every network namespace
 _CT_ZONE = 17
 _EQUAL, _DIFFERENT = 0, 1
-_DROP, _ACCEPT, _RETURN = 0, 1, -5
+_DROP, _RETURN = 0, -5
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -148,10 +148,6 @@ def redirect_to(port: int) -> bytes:
 def leave() -> bytes:
     """Ends the chain for this packet; it goes its way."""
     return _verdict(_RETURN)
-
-
-def accept() -> bytes:
-    return _verdict(_ACCEPT)
 
 
 def drop() -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 PATH = Path("/etc/resolv.conf")
@@ -13,30 +12,22 @@ _MOST_NAMESERVERS = 3  # MAXNS
 _DEFAULT = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvConf:
-    """nameservers: at least one, in the order in which they are asked; IPv6 ones perhaps with a scope (`fe80::1%eth0`)."""
+def read_nameservers(path: Path = PATH) -> tuple[str, ...]:
+    """At least one, in the order in which they are asked; IPv6 ones perhaps with a scope (`fe80::1%eth0`).
 
-    nameservers: tuple[str, ...] = (_DEFAULT,)
-    search: tuple[str, ...] = ()
-
-
-def read_resolv_conf(path: Path = PATH) -> ResolvConf:
-    """The file's content; what holds without one if there is none. Raises OSError if it can't be read."""
+    Raises OSError if the file can't be read; where there is none, the machine itself is asked.
+    """
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
-        return ResolvConf()
-    nameservers: list[str] = []
-    search: tuple[str, ...] = ()
+        return (_DEFAULT,)
+    found: list[str] = []
     for line in text.splitlines():
         # A keyword starts its line; so comments, which start with # or ;, are no keywords either.
         keyword, *values = line.split() if line[:1].strip() else [""]
         if keyword == "nameserver" and values and (address := _address(values[0])):
-            nameservers.append(address)
-        elif keyword in ("search", "domain") and values:  # the last one holds
-            search = tuple(values if keyword == "search" else values[:1])
-    return ResolvConf(tuple(nameservers[:_MOST_NAMESERVERS]) or (_DEFAULT,), search)
+            found.append(address)
+    return tuple(found[:_MOST_NAMESERVERS]) or (_DEFAULT,)
 
 
 class Nameservers:
@@ -44,7 +35,7 @@ class Nameservers:
 
     def __init__(self, path: Path = PATH) -> None:
         self._path = path
-        self._read = ResolvConf()
+        self._read: tuple[str, ...] = (_DEFAULT,)
         self._state: tuple[int, ...] | None = ()
 
     def __call__(self) -> tuple[str, ...]:
@@ -55,13 +46,13 @@ class Nameservers:
         except FileNotFoundError:
             state = None
         except OSError:
-            return self._read.nameservers
+            return self._read
         if state != self._state:
             try:
-                self._read, self._state = read_resolv_conf(self._path), state
+                self._read, self._state = read_nameservers(self._path), state
             except OSError:
                 self._state = ()  # looked at again the next time
-        return self._read.nameservers
+        return self._read
 
 
 def _address(text: str) -> str | None:
