@@ -9,35 +9,81 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tulle.ir.policies import DEFAULT, Policy
+from tulle.ir.routes import HttpRoute, Weighted
 from tulle.model.names import Destination
 from tulle.model.workload import Capture, Protocol
 
 
 class Endpoint(Struct, frozen=True, order=True):
-    """One instance behind a backend. A draining one finishes what it has and is given nothing new."""
+    """One instance behind a backend. A draining one finishes what it has and is given nothing new.
+
+    address: an IP address, or a name of DNS where the backend's discovery is by that. weight: its share, at least 1.
+    plain: there is no sidecar at it.
+    """
 
     address: str
     port: int
     draining: bool = False
+    weight: int = 1
+    plain: bool = False
+
+
+class Locality(Struct, frozen=True, order=True):
+    """Endpoints of one place. priority: 0 first; the next when too few of those before are healthy.
+
+    name: `region/zone/subzone`. weight: its share among those of its priority; 0 says nothing.
+    """
+
+    priority: int
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    weight: int = 0
+
+
+class Discovery(StrEnum):
+    """How a backend's endpoints are found."""
+
+    MESH = "mesh"  # they are told by the control plane
+    DNS = "dns"  # all addresses of its names
+    DNS_ROUND_ROBIN = "dns_round_robin"  # one address of its name at a time
+    DYNAMIC = "dynamic"  # DNS, by the host of each request
+    ORIGINAL = "original"  # where the caller's connection was going
+
+
+class Transport(StrEnum):
+    """How endpoints are spoken to, before a policy's TLS."""
+
+    MESH = "mesh"  # all have sidecars: mutual TLS and HTTP/2
+    PLAIN = "plain"  # none has
+    MIXED = "mixed"  # each as it is marked
 
 
 class Backend(Struct, frozen=True):
-    """The instances of one port of a service, as a caller reaches them: mTLS and HTTP/2 to their sidecars.
+    """One port of a service, or of one of its subsets, as a caller reaches it.
 
     identities: the SPIFFE ids of which a serving sidecar must prove one, sorted. tcp: bytes are carried as they are, a
-    connection for each of the caller's, instead of HTTP/2.
+    connection for each of the caller's, instead of HTTP. http2: its programs speak HTTP/2, for endpoints without sidecars.
+    localities: where they are, for discovery by DNS; others are told as Endpoints.
     """
 
     destination: Destination
     identities: tuple[str, ...]
     tcp: bool = False
+    subset: str = ""
+    http2: bool = False
+    discovery: Discovery = Discovery.MESH
+    transport: Transport = Transport.MESH
+    localities: tuple[Locality, ...] = ()
+    policy: Policy = DEFAULT
 
 
 class Endpoints(Struct, frozen=True):
     """Who serves a backend now, sorted; empty when nobody does."""
 
     destination: Destination
-    endpoints: tuple[Endpoint, ...]
+    localities: tuple[Locality, ...]
+    subset: str = ""
 
 
 class Answer(StrEnum):
@@ -56,6 +102,7 @@ class VirtualHost(Struct, frozen=True):
     route_config: the outbound route configuration it belongs to.
     domains: the authorities it serves, each with the port as it is written.
     problem: what the caller is told where there is no backend. tunnels: whether callers may ask for tunnels (CONNECT).
+    routes: in their order, for ROUTE; a request that none of them fits gets 404. tcp: to where TUNNEL leads.
     """
 
     route_config: str
@@ -64,6 +111,8 @@ class VirtualHost(Struct, frozen=True):
     answer: Answer
     problem: str = ""
     tunnels: bool = True
+    routes: tuple[HttpRoute, ...] = ()
+    tcp: tuple[Weighted, ...] = ()
 
 
 class Outbound(Struct, frozen=True):

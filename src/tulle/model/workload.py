@@ -16,12 +16,18 @@ from tulle.model.spiffe import workload_id
 
 
 class Protocol(StrEnum):
-    """How a service port is spoken to; the names are those of Istio's protocol selection."""
+    """How a service port is spoken to; the names are those of Istio's protocol selection.
+
+    TLS: the program's own, told apart by the name that the client asks for (SNI); HTTPS is the same. AUTO: nobody said;
+    the first bytes of each connection tell.
+    """
 
     HTTP = "http"
     HTTP2 = "http2"
     GRPC = "grpc"
     TCP = "tcp"
+    TLS = "tls"
+    AUTO = "auto"
 
     @property
     def is_http2(self) -> bool:
@@ -71,7 +77,10 @@ class ServicePort(Struct, frozen=True, order=True):
 
 
 class Workload(Struct, frozen=True):
-    """One instance of a service: one program. `ports` is empty for a program that only calls others."""
+    """One instance of a service: one program. `ports` is empty for a program that only calls others.
+
+    weight: its share of the calls beside other instances, at least 1. locality: `region/zone/subzone`, as much as is known.
+    """
 
     id: str
     service: ServiceName
@@ -80,6 +89,8 @@ class Workload(Struct, frozen=True):
     labels: tuple[tuple[str, str], ...] = ()
     ports: tuple[ServicePort, ...] = ()
     health: Health = Health.STARTING
+    weight: int = 1
+    locality: str = ""
 
     @property
     def identity(self) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tulle.ir.types import Answer, Backend, Endpoint, Endpoints, Outbound, OutboundRoutes, TcpService, VirtualHost
+from tulle.ir.types import (
+    Answer,
+    Backend,
+    Endpoint,
+    Endpoints,
+    Locality,
+    Outbound,
+    OutboundRoutes,
+    TcpService,
+    VirtualHost,
+)
 from tulle.model.names import Destination, authorities
 from tulle.model.workload import Capture, Health, Protocol, Proxy, Workload
 from tulle.resolve.index import Instance, Mesh, Service
@@ -83,7 +93,7 @@ def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:
     """Who serves a destination now: healthy instances, and draining ones marked as such."""
     service = mesh.services.get(destination.service)
     serving = [_endpoint(i) for i in service.instances if _serves(i, destination.port)] if service else []
-    return Endpoints(destination, tuple(sorted(serving)))
+    return Endpoints(destination, (Locality(0, "", tuple(sorted(serving))),) if serving else ())
 
 
 def offers(service: Service, port: int) -> bool:

@@ -61,7 +61,7 @@ def backend_cluster(backend: Backend) -> Any:
     destination = backend.destination
     alpn = [names.MESH_ALPN] if backend.tcp else [names.MESH_ALPN, "h2"]
     return message("envoy.config.cluster.v3.Cluster")(
-        name=names.backend(destination),
+        name=names.backend(destination, backend.subset),
         type="EDS",
         eds_cluster_config={"eds_config": ADS},
         connect_timeout={"seconds": 2},

@@ -20,9 +20,9 @@ MESH_ALPN = "tulle"
 SAFE_METHODS = "GET|HEAD|OPTIONS"
 
 
-def backend(destination: Destination) -> str:
-    """`outbound|80||service-b.default.svc.cluster.local`: a cluster, and its load assignment."""
-    return f"outbound|{destination.port}||{destination.service.host}"
+def backend(destination: Destination, subset: str = "") -> str:
+    """`outbound|80|v1|service-b.default.svc.cluster.local`: a cluster, and its load assignment."""
+    return f"outbound|{destination.port}|{subset}|{destination.service.host}"
 
 
 def destination_of_backend(name: str) -> Destination | None:

@@ -1,0 +1,56 @@
+"""A place in a document, where a check can say what is wrong.
+
+at.field("http").item(0).field("timeout").error("must be at least 1ms")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tulle.sources.problems import Problem, Severity
+
+
+class Report:
+    """The problems of one document. lines: of its fields, by path."""
+
+    def __init__(self, lines: Mapping[str, int] | None = None) -> None:
+        self.problems: list[Problem] = []
+        self._lines = lines or {}
+
+    def note(self, path: str, message: str, severity: Severity) -> None:
+        self.problems.append(Problem(self.line(path), path, message, severity))
+
+    def line(self, path: str) -> int:
+        """Of the field, or of the nearest one around it that is there."""
+        while path and path not in self._lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self._lines.get(path, 0)
+
+
+class At:
+    """Where a check is. It may name fields that are not there: the line is then that of what is around them."""
+
+    __slots__ = ("path", "report")
+
+    def __init__(self, report: Report, path: str = "spec") -> None:
+        self.report = report
+        self.path = path
+
+    def field(self, name: str) -> At:
+        return At(self.report, f"{self.path}.{name}" if self.path else name)
+
+    def item(self, index: int) -> At:
+        return At(self.report, f"{self.path}[{index}]")
+
+    def key(self, key: str) -> At:
+        """Of a mapping whose keys the user chooses (labels, headers)."""
+        return self.field(key)
+
+    def error(self, message: str) -> None:
+        self.report.note(self.path, message, Severity.ERROR)
+
+    def unsupported(self, message: str) -> None:
+        self.report.note(self.path, message, Severity.UNSUPPORTED)
+
+    def warning(self, message: str) -> None:
+        self.report.note(self.path, message, Severity.WARNING)
