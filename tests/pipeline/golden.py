@@ -14,14 +14,16 @@ import msgspec
 import yaml
 
 from tulle.envoy_api.messages import message, to_dict
-from tulle.model.names import ServiceName, destination_of
+from tulle.model.names import ServiceName
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.vips import candidates
 from tulle.model.workload import Proxy
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.picture import doors
-from tulle.resolve import outbound
+from tulle.resolve import backends, outbound
+from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh, apply
+from tulle.resolve.meanings import meant
 from tulle.xds.requests import Request
 from tulle.xds.resources import VHDS, Resource
 
@@ -58,12 +60,14 @@ class Case:
         mesh, workload = self.mesh(), self.proxy.workloads[0]
         picture: list[Any] = list(doors(mesh, self.proxy))
         for ask in self.asks:
-            destination = destination_of(ask, workload.service.namespace)
+            destination = meant(mesh, ask, workload.service.namespace)
             if destination is None:
                 continue
-            picture.append(outbound.virtual_host(mesh, workload, destination, self.proxy.capture))
-            if (backend := outbound.backend(mesh, destination)) is not None:
-                picture += [backend, outbound.endpoints(mesh, destination)]
+            reached = outbound.virtual_host(mesh, workload, destination, self.proxy.capture)
+            picture.append(reached.host)
+            for ref in reached.backends:
+                if (basis := backends.basis(mesh, caller_of(workload), ref)) is not None:
+                    picture += [backends.backend(basis), backends.endpoints(basis)]
             if self.proxy.capture.is_transparent and (
                 tcp := outbound.tcp_service(mesh, self.proxy, workload, destination)
             ):

@@ -110,7 +110,7 @@ def test_a_change_of_health_changes_endpoints_and_nothing_else() -> None:
     after, changed = apply(mesh, Snapshot(2, {"p1": proxy(1, NAMES[0], Health.DRAINING)}))
     assert changed.endpoints == {NAMES[0]}
     assert not changed.services
-    assert not changed.namespaces
+    assert not changed.names
     assert after.services[NAMES[1]] is mesh.services[NAMES[1]]
 
 
@@ -122,7 +122,7 @@ def test_a_service_whose_last_instance_is_gone_stays_known() -> None:
     mesh, changed = apply(mesh, Snapshot(3, services={NAMES[0]: None}))
     assert NAMES[0] not in mesh.services
     assert changed.services == {NAMES[0]}
-    assert changed.namespaces
+    assert changed.names
 
 
 def test_what_nobody_alive_offers_any_more_is_no_port_of_the_service() -> None:

@@ -8,11 +8,13 @@ from msgspec.structs import replace
 
 from tulle.api import doors
 from tulle.control_plane.mesh import LiveMesh
-from tulle.model.names import ServiceName, destination_of
+from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, Workload
 from tulle.pipeline.view import View, tcp_destinations
 from tulle.registry import errors
 from tulle.registry.registry import Registry
+from tulle.resolve.meanings import meant
+from tulle.resolve.services import find
 
 
 class AgentReports:
@@ -62,8 +64,8 @@ class AgentReports:
     async def resolve(self, proxy: str, name: str) -> str | None:
         registered = self._hub.mesh.proxies.get(proxy)
         workload = registered.workloads[0] if registered else None
-        meant = destination_of(name, workload.service.namespace) if workload else None
-        service = self._hub.mesh.services.get(meant.service) if meant else None
+        destination = meant(self._hub.mesh, name, workload.service.namespace) if workload else None
+        service = find(self._hub.mesh, destination.service) if destination else None
         if registered is None or workload is None or service is None or not service.vip:
             return None
         if registered.capture.is_transparent:
@@ -79,7 +81,7 @@ class AgentReports:
     def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
         """Every Envoy of the proxy, as two of them may share its port for a while."""
         views, mesh = self._hub.views.get(proxy, ()), self._hub.mesh
-        return not tcp_destinations(mesh, service) or (
+        return not tcp_destinations(mesh, workload, service) or (
             bool(views) and all(view.takes(mesh, workload, service) for view in views)
         )
 

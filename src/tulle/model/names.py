@@ -17,10 +17,16 @@ DEFAULT_PORT = 80
 
 # RFC 1123: a label is 1 to 63 lower-case letters, digits and hyphens, and starts and ends with no hyphen.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LONGEST_HOST = 253
 
 
 class ServiceName(Struct, frozen=True, order=True):
-    """A service's name within the mesh. Both parts are RFC 1123 labels."""
+    """A service's name within the mesh: two RFC 1123 labels.
+
+    Of a host that is declared (`api.example.com`, `*.example.com`) it is the name, and the namespace is empty: a host means
+    the same to all, but for who declared what of it.
+    """
 
     namespace: str
     name: str
@@ -28,10 +34,18 @@ class ServiceName(Struct, frozen=True, order=True):
     @property
     def host(self) -> str:
         """The fully qualified host, `service-b.default.svc.cluster.local`."""
-        return f"{self.name}.{self.namespace}.svc.{MESH_DOMAIN}"
+        return f"{self.name}.{self.namespace}.svc.{MESH_DOMAIN}" if self.namespace else self.name
 
     def __str__(self) -> str:
-        return f"{self.name}.{self.namespace}"
+        return f"{self.name}.{self.namespace}" if self.namespace else self.name
+
+
+def service_of(host: str) -> ServiceName:
+    """The name of what has this fully qualified host; the inverse of `ServiceName.host`."""
+    labels = host.removesuffix(f".svc.{MESH_DOMAIN}").split(".") if host.endswith(f".svc.{MESH_DOMAIN}") else []
+    return (
+        ServiceName(labels[1], labels[0]) if len(labels) == 2 and all(map(is_label, labels)) else ServiceName("", host)
+    )
 
 
 class Destination(Struct, frozen=True, order=True):
@@ -42,6 +56,16 @@ class Destination(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.service.host}:{self.port}"
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is a name of DNS in lower case: labels, the last of which is no number, in at most 253 characters."""
+    labels = text.split(".")
+    return (
+        len(text) <= _LONGEST_HOST
+        and all(_HOST_LABEL.fullmatch(label) for label in labels)
+        and not labels[-1].isdigit()
+    )
 
 
 def is_label(text: str) -> bool:
@@ -65,15 +89,11 @@ def destination_of(authority: str, namespace: str) -> Destination | None:
     None if the authority has no form that a mesh name can have: other labels than a mesh name, an address, a bad port.
     Says nothing about whether there is such a service, or such a namespace.
     """
-    host, _, port_text = authority.lower().partition(":")
-    port = DEFAULT_PORT
-    if port_text or authority.endswith(":"):
-        if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5):
-            return None
-        port = int(port_text)
-        if not 1 <= port <= 65535:
-            return None
-    labels = host.removesuffix(".").split(".")
+    found = split_authority(authority)
+    if found is None:
+        return None
+    host, port = found
+    labels = host.split(".")
     if labels[2:] in ([], ["svc"], ["svc", *MESH_DOMAIN.split(".")]):
         name, space = labels[0], labels[1] if len(labels) > 1 else namespace
         if is_label(name) and is_label(space):
@@ -81,12 +101,22 @@ def destination_of(authority: str, namespace: str) -> Destination | None:
     return None
 
 
+def split_authority(authority: str) -> tuple[str, int] | None:
+    """Host, in lower case and without a final dot, and port of `host` or `host:port`; None if the port is none."""
+    host, _, port_text = authority.lower().partition(":")
+    host, port = host.removesuffix("."), DEFAULT_PORT
+    if port_text or authority.endswith(":"):
+        if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5):
+            return None
+        port = int(port_text)
+    return (host, port) if 1 <= port <= 65535 else None
+
+
 def destination_from(text: str) -> Destination | None:
     """The inverse of `str(destination)`; None if `text` is nothing of the kind."""
-    host, _, port = text.partition(":")
-    if not port.isdigit() or not host.endswith(f".svc.{MESH_DOMAIN}"):
-        return None
-    return destination_of(text, DEFAULT_NAMESPACE)
+    host, _, port = text.rpartition(":")
+    found = split_authority(f"{host.removeprefix('*.')}:{port}") if port.isdigit() else None
+    return Destination(service_of(host), found[1]) if found and "." in host and is_host(found[0]) else None
 
 
 def authorities(destination: Destination, namespace: str) -> tuple[str, ...]:
@@ -95,8 +125,8 @@ def authorities(destination: Destination, namespace: str) -> tuple[str, ...]:
     The bare name is there only for callers of the same namespace, forms without a port only for port 80.
     """
     service = destination.service
-    hosts = [f"{service}", f"{service}.svc", service.host]
-    if service.namespace == namespace:
+    hosts = [f"{service}", f"{service}.svc", service.host] if service.namespace else [service.host]
+    if service.namespace and service.namespace == namespace:
         hosts.insert(0, service.name)
     with_port = [f"{host}:{destination.port}" for host in hosts]
     return (*hosts, *with_port) if destination.port == DEFAULT_PORT else tuple(with_port)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName
+from tulle.model.resources.resource import Ref, Resource
 from tulle.model.workload import Protocol, Proxy
 
 
@@ -38,10 +39,11 @@ class KnownService(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """Facts as of `revision`.
 
-    callees: per calling service all destinations that it is known to call, sorted.
+    callees: per calling service all destinations that it is known to call, sorted. resources: what users declared.
     """
 
     revision: int
     proxies: Mapping[str, Proxy | None] = {}
     services: Mapping[ServiceName, KnownService | None] = {}
     callees: Mapping[ServiceName, tuple[Destination, ...]] = {}
+    resources: Mapping[Ref, Resource | None] = {}

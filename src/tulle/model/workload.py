@@ -93,6 +93,12 @@ class Workload(Struct, frozen=True):
     locality: str = ""
 
     @property
+    def tags(self) -> dict[str, str]:
+        """Its labels as rules select by them: with `app` and `version`, which Istio's documents expect."""
+        version = {"version": self.version} if self.version else {}
+        return {"app": self.service.name, **version, **dict(self.labels)}
+
+    @property
     def identity(self) -> str:
         """The SPIFFE id that this workload proves."""
         return workload_id(self.service.namespace, self.service_account)

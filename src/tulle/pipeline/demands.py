@@ -6,12 +6,13 @@ have a budget of their own: they must not crowd out services.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.model.names import Destination, ServiceName
+from tulle.resolve.hosts import covers
 from tulle.xds.requests import WILDCARD, Request
 from tulle.xds.resources import VHDS
 
@@ -29,12 +30,19 @@ class Demand(Struct, frozen=True):
 
 
 class Demands:
-    """A demand is a stranger until its service is known."""
+    """A demand is a stranger until its service is known.
+
+    gained, lost: the services on which the first demand has come to depend, and no demand depends any more, in their order;
+    for the owner to empty.
+    """
 
     def __init__(self) -> None:
         self._names: dict[Demand, tuple[str, ...]] = {}
-        self._by_service: dict[ServiceName, list[Demand]] = {}
+        self._uses: dict[Demand, frozenset[ServiceName]] = {}
+        self._by_service: dict[ServiceName, dict[Demand, None]] = {}
         self._strangers: set[Demand] = set()
+        self.gained: list[ServiceName] = []
+        self.lost: list[ServiceName] = []
         self._asked = 0
 
     def __len__(self) -> int:
@@ -44,12 +52,16 @@ class Demands:
         return iter(self._names)
 
     @property
-    def services(self) -> Iterable[ServiceName]:
+    def services(self) -> Collection[ServiceName]:
         return self._by_service.keys()
 
     def of(self, service: ServiceName) -> Sequence[Demand]:
-        """The demands of one service."""
-        return self._by_service.get(service, ())
+        """The demands that depend on a service."""
+        return tuple(self._by_service.get(service, ()))
+
+    def beneath(self, wildcard: str) -> Sequence[Demand]:
+        """The demands that depend on a host which the wildcard covers."""
+        return [d for d, uses in self._uses.items() if any(covers(wildcard, service.host) for service in uses)]
 
     def names(self, demand: Demand) -> tuple[str, ...]:
         """By which it was asked for; none for a remembered callee."""
@@ -73,7 +85,7 @@ class Demands:
             strangers = len(self._strangers)
             if (len(self._names) - strangers >= MOST_SERVICES) if known else (strangers >= MOST_STRANGERS):
                 return False
-            self._by_service.setdefault(demand.destination.service, []).append(demand)
+            self.relate(demand, frozenset({demand.destination.service}))
             if not known:
                 self._strangers.add(demand)
         spellings = tuple(dict.fromkeys((*(before or ()), *names)))
@@ -81,6 +93,22 @@ class Demands:
             return False
         self._names[demand] = spellings
         return True
+
+    def relate(self, demand: Demand, uses: frozenset[ServiceName]) -> None:
+        """The services on which it depends now."""
+        before = self._uses.get(demand, frozenset())
+        self._uses[demand] = uses
+        for service in uses - before:
+            if service not in self._by_service:
+                self._by_service[service] = {}
+                self.gained.append(service)
+            self._by_service[service][demand] = None
+        for service in before - uses:
+            demands = self._by_service[service]
+            del demands[demand]
+            if not demands:
+                del self._by_service[service]
+                self.lost.append(service)
 
     def met(self, demand: Demand) -> None:
         """Its service is known now."""

@@ -9,7 +9,7 @@ A change costs what it touches: `apply` visits only the views that asked for a s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from tulle.model.snapshot import Snapshot
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.view import View
 from tulle.resolve import index
+from tulle.resolve.hosts import covers
 from tulle.resolve.index import Mesh
 from tulle.xds.requests import Request
 from tulle.xds.subscription import SIDECAR
@@ -79,12 +80,9 @@ class Hub:
         self.views[view.proxy_id].remove(view)
         if not self.views[view.proxy_id]:
             del self.views[view.proxy_id]
+        self._note(view)
         for service in view.services:
-            holders = self._interested[service]
-            holders.pop(view, None)
-            if not holders:
-                del self._interested[service]
-                self._encoder.forget(service)
+            self._leave(view, service)
 
     def receive(self, view: View, request: Request) -> Touched:
         """A proxy's request; raises nothing for what a faulty proxy may say."""
@@ -118,12 +116,18 @@ class Hub:
 
         for service in changed.services:
             bring(self.holders(service), partial(View.update, mesh=self.mesh, service=service))
+        for wildcard in changed.wildcards:
+            bring(self._beneath(wildcard), partial(View.update_beneath, mesh=self.mesh, wildcard=wildcard))
         for service in changed.endpoints:
             bring(self.holders(service), partial(View.update_endpoints, mesh=self.mesh, service=service))
         for proxy_id in changed.proxies:
             if proxy := self.mesh.proxies.get(proxy_id):
                 bring(self.views.get(proxy_id, ()), partial(View.serve, mesh=self.mesh, proxy=proxy))
-        if changed.namespaces:
+        if changed.everything or self.mesh.declared.root_namespace in changed.scopes:
+            bring(self._all(), partial(View.update_all, mesh=self.mesh))
+        elif changed.scopes:
+            bring(self._in(changed.scopes), partial(View.update_all, mesh=self.mesh))
+        if changed.names:
             bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))
         return Touched(tuple(touched), learned, tuple(faults))
@@ -134,13 +138,38 @@ class Hub:
 
     def _note(self, view: View) -> tuple[Learned, ...]:
         news = view.news()
-        for service in news.interests:
-            self._interested[service][view] = None
+        held = view.services
+        for service in news.gained:
+            if service in held:
+                self._interested[service][view] = None
+        for service in news.lost:
+            if service not in held:
+                self._leave(view, service)
         return tuple(
             Learned(caller, callee)
             for caller, callee in news.learned
             if callee not in self.mesh.callees.get(caller, ())
         )
 
+    def _leave(self, view: View, service: ServiceName) -> None:
+        holders = self._interested[service]
+        holders.pop(view, None)
+        if not holders:
+            del self._interested[service]
+            self._encoder.forget(service)
+
     def _all(self) -> list[View]:
         return [view for views in self.views.values() for view in views]
+
+    def _beneath(self, wildcard: str) -> list[View]:
+        """The views that hold something that the wildcard covers."""
+        holders = (self._interested[s] for s in self._interested if covers(wildcard, s.host))
+        return list(dict.fromkeys(view for views in holders for view in views))
+
+    def _in(self, namespaces: Collection[str]) -> list[View]:
+        """The views of workloads of these namespaces."""
+        return [
+            view
+            for view in self._all()
+            if view.proxy and any(w.service.namespace in namespaces for w in view.proxy.workloads)
+        ]

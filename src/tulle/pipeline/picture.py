@@ -2,75 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from msgspec import Struct
 
-from tulle.ir.types import Backend, Endpoints, Inbound, Outbound, OutboundRoutes
+from tulle.ir.routes import BackendRef
+from tulle.ir.types import Answer, Backend, Discovery, Endpoints, Inbound, Outbound, OutboundRoutes
 from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Proxy, Workload
-from tulle.resolve import inbound, outbound
+from tulle.resolve import backends, inbound, outbound
+from tulle.resolve.backends import Basis
+from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.index import Mesh, Service
 from tulle.translate import resources
 from tulle.xds.resources import Resource
 
+_MOST_VARIANTS = 256  # of one service, by port, subset, and what rules say to which callers
+
 Door = Outbound | OutboundRoutes | Inbound
 
 
-class Encoder:
-    """Clusters and load assignments as last translated, one of each per destination that somebody asked for.
+class Made(Struct, frozen=True):
+    """A backend's cluster, and its load assignment where it has one."""
 
-    A memo's key is the service's value itself: the index shares what did not change, so one `is` tells.
+    cluster: Resource
+    assignment: Resource | None
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        return (self.cluster, self.assignment) if self.assignment else (self.cluster,)
+
+
+class Encoder:
+    """Clusters and load assignments as last translated, one of each per backend and kind of caller that asked for it.
+
+    A memo's key is the service's value itself, and those of the rules for it: the index shares what did not change, so one
+    `is` tells.
     """
 
     def __init__(self) -> None:
-        self._memos: dict[ServiceName, dict[int, _Memo]] = {}
+        self._memos: dict[ServiceName, dict[Hashable, _Memo]] = {}
 
-    def backend(self, mesh: Mesh, destination: Destination) -> Resource | None:
-        """The destination's cluster; None if the mesh has no such service or the service no such port."""
-        memo = self._of(mesh, destination)
-        return memo.cluster if memo else None
-
-    def load_assignment(self, mesh: Mesh, destination: Destination) -> Resource | None:
-        """The destination's endpoints; None as for `backend`."""
-        memo = self._of(mesh, destination)
-        return memo.assignment if memo else None
+    def made(self, mesh: Mesh, caller: Caller, ref: BackendRef) -> Made | None:
+        """None if the mesh has no such service or the service no such port."""
+        basis = backends.basis(mesh, caller, ref)
+        if basis is None:
+            return None
+        memos = self._memos.setdefault(ref.destination.service, {})
+        key = (ref.destination.port, ref.subset, basis.variant)
+        before = memos.get(key)
+        if before is not None and before.service is basis.service:
+            return before.made
+        if before is None and len(memos) >= _MOST_VARIANTS:
+            memos.clear()
+        memos[key] = after = _translated(basis, before)
+        return after.made
 
     def forget(self, service: ServiceName) -> None:
         """Nobody asks for the service any more."""
         self._memos.pop(service, None)
 
-    def _of(self, mesh: Mesh, destination: Destination) -> _Memo | None:
-        memos = self._memos.setdefault(destination.service, {})
-        before = memos.pop(destination.port, None)
-        service = mesh.services.get(destination.service)
-        after = before if before and before.service is service else _translated(mesh, service, destination, before)
-        if after is not None:
-            memos[destination.port] = after
-        return after
-
 
 class _Memo(Struct, frozen=True):
     """What a service's value was translated to."""
 
-    service: Service | None
+    service: Service
     backend: Backend
-    cluster: Resource
     endpoints: Endpoints
-    assignment: Resource
+    made: Made
 
 
-def _translated(mesh: Mesh, service: Service | None, destination: Destination, before: _Memo | None) -> _Memo | None:
-    backend, endpoints = outbound.backend(mesh, destination), outbound.endpoints(mesh, destination)
-    if backend is None:
-        return None
-    same_backend = before is not None and before.backend == backend
-    same_endpoints = before is not None and before.endpoints == endpoints
-    return _Memo(
-        service,
-        backend,
-        before.cluster if before and same_backend else resources.backend(backend),
-        endpoints,
-        before.assignment if before and same_endpoints else resources.load_assignment(endpoints),
-    )
+def _translated(basis: Basis, before: _Memo | None) -> _Memo:
+    backend, endpoints = backends.backend(basis), backends.endpoints(basis)
+    cluster = before.made.cluster if before and before.backend == backend else resources.backend(backend)
+    assignment: Resource | None = None
+    if backend.discovery is Discovery.MESH:
+        same = before is not None and before.endpoints == endpoints
+        assignment = before.made.assignment if before and same else resources.load_assignment(endpoints)
+    return _Memo(basis.service, backend, endpoints, Made(cluster, assignment))
 
 
 def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
@@ -92,6 +101,18 @@ def standing(door: Door) -> tuple[Resource, ...]:
     return resources.inbound(door)
 
 
+class Reach(Struct, frozen=True):
+    """What a workload's sidecar holds for one destination: the backends that may serve it, and what leads to them.
+
+    uses: the services on which it depends. met: whether there is anything of the mesh behind it.
+    """
+
+    resources: tuple[Resource, ...]
+    backends: tuple[BackendRef, ...]
+    uses: frozenset[ServiceName]
+    met: bool
+
+
 def reach(
     mesh: Mesh,
     encoder: Encoder,
@@ -100,17 +121,22 @@ def reach(
     destination: Destination,
     asked: tuple[str, ...],
     rejected: str | None = None,
-) -> tuple[Resource, ...]:
-    """What a workload's sidecar holds for one destination that it asked for: cluster, endpoints and virtual host.
+) -> Reach:
+    """For one destination that was asked for.
 
     asked: the names, verbatim. A captured connection to a TCP port has a listener as well. rejected: why the proxy took
     none of it; its callers are then told that.
     """
-    host = outbound.virtual_host(mesh, workload, destination, proxy.capture)
+    caller = caller_of(workload)
+    found = outbound.virtual_host(mesh, workload, destination, proxy.capture)
     if rejected is not None:
-        return (resources.virtual_host(outbound.rejected(host, rejected), asked),)
-    backend, assignment = encoder.backend(mesh, destination), encoder.load_assignment(mesh, destination)
-    there = [backend, assignment] if backend and assignment else []
-    if there and proxy.capture.is_transparent and (tcp := outbound.tcp_service(mesh, proxy, workload, destination)):
-        there.append(resources.tcp_service(tcp))
-    return (*there, resources.virtual_host(host, asked))
+        told = resources.virtual_host(outbound.rejected(found.host, rejected), asked)
+        return Reach((told,), (), found.uses, met=False)
+    made = [(ref, parts) for ref in found.backends if (parts := encoder.made(mesh, caller, ref)) is not None]
+    there = [resource for _, parts in made for resource in parts.resources]
+    requires = tuple(resource.key for resource in there)
+    if proxy.capture.is_transparent and (tcp := outbound.tcp_service(mesh, proxy, workload, destination)):
+        there.append(resources.tcp_service(tcp, requires))
+    met = found.host.answer in (Answer.ROUTE, Answer.TUNNEL)
+    host = resources.virtual_host(found.host, asked, requires)
+    return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met)

@@ -6,17 +6,21 @@ The session alone knows what was sent and acknowledged.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
-from tulle.model.names import Destination, ServiceName, destination_from, destination_of
+from tulle.ir.routes import BackendRef
+from tulle.model.names import Destination, ServiceName, destination_from
 from tulle.model.workload import Capture, Proxy, Workload
 from tulle.pipeline.demands import Demand, Demands
-from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
+from tulle.pipeline.picture import Door, Encoder, Reach, doors, reach, standing
+from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
-from tulle.resolve.outbound import is_tcp, route_config
+from tulle.resolve.meanings import meant
+from tulle.resolve.outbound import route_config, tcp_ports
+from tulle.resolve.services import find
 from tulle.translate import names, resources
 from tulle.xds.requests import Asked, Event, Held, Rejected, Request
 from tulle.xds.resources import CDS, EDS, LDS, VHDS, Key, Resource
@@ -24,10 +28,14 @@ from tulle.xds.session import Session
 
 
 class News(Struct):
-    """What a view has come to since it was last asked."""
+    """What a view has come to since it was last asked.
 
-    interests: list[ServiceName] = []
-    learned: list[tuple[ServiceName, Destination]] = []
+    gained, lost: services on which something of it newly depends, or nothing any more; one may be in both, gained first.
+    """
+
+    gained: list[ServiceName]
+    lost: list[ServiceName]
+    learned: list[tuple[ServiceName, Destination]]
 
 
 class View:
@@ -43,15 +51,16 @@ class View:
         self.superseded = False
         self._encoder = encoder
         self._demands = Demands()
-        self._reached: set[Demand] = set()
+        self._reached: dict[Demand, Reach] = {}
+        self._users: Counter[Key] = Counter()  # of the resources that demands have made
         self._rejected: dict[Demand, Rejected] = {}
         self._doors: dict[Door, tuple[Resource, ...]] = {}
         self._early: list[Asked | Held] = []
-        self._news = News()
+        self._learned: list[tuple[ServiceName, Destination]] = []
 
     @property
-    def services(self) -> Iterable[ServiceName]:
-        """The services that it asked for, remembered callees included."""
+    def services(self) -> Collection[ServiceName]:
+        """The services on which what it asked for depends, remembered callees included."""
         return self._demands.services
 
     @property
@@ -62,7 +71,7 @@ class View:
     @property
     def reached(self) -> Iterable[Demand]:
         """The demands that a service of the mesh meets."""
-        return tuple(demand for demand in self._demands if demand in self._reached)
+        return tuple(demand for demand, reach in self._reached.items() if reach.met)
 
     @property
     def ready(self) -> bool:
@@ -89,7 +98,7 @@ class View:
                 self._remember(mesh, proxy)
             early, self._early = self._early, []
             self.receive(mesh, early)
-        elif (before.capture, before.source) != (proxy.capture, proxy.source):
+        elif _ways(before) != _ways(proxy):
             for demand in list(self._demands):
                 self._reach(mesh, demand)
 
@@ -129,26 +138,41 @@ class View:
                     self._hold(mesh, event)
 
     def update(self, mesh: Mesh, service: ServiceName) -> None:
-        """What a service offers has changed, or that it is there at all."""
-        for demand in self._demands.of(service):
-            self._rejected.pop(demand, None)
-            self._reach(mesh, demand)
+        """What a service offers has changed, or the rules for it, or that it is there at all."""
+        self._update(mesh, self._demands.of(service))
+
+    def update_beneath(self, mesh: Mesh, wildcard: str) -> None:
+        """Rules for all hosts that the wildcard covers have changed."""
+        self._update(mesh, self._demands.beneath(wildcard))
+
+    def update_all(self, mesh: Mesh) -> None:
+        """What the workloads may see has changed."""
+        self.refresh_doors(mesh)
+        self._update(mesh, list(self._demands))
 
     def update_endpoints(self, mesh: Mesh, service: ServiceName) -> None:
         """Only who serves a service has changed."""
+        done: set[tuple[str, BackendRef]] = set()
         for demand in self._demands.of(service):
             rejected = self._rejected.get(demand)
             if rejected is not None and rejected.type_url == EDS:
                 del self._rejected[demand]
                 self._reach(mesh, demand)
-            elif rejected is None and demand in self._reached:
-                assignment = self._encoder.load_assignment(mesh, demand.destination)
-                if assignment is not None:
-                    self.session.want(assignment)
+                continue
+            workload, reached = self._workload(demand.route_config), self._reached.get(demand)
+            if workload is None or reached is None:
+                continue
+            for ref in reached.backends:
+                if ref.destination.service != service or (demand.route_config, ref) in done:
+                    continue
+                done.add((demand.route_config, ref))
+                made = self._encoder.made(mesh, caller_of(workload), ref)
+                for resource in made.resources if made else ():
+                    self.session.want(resource)
 
     def connects_to(self, mesh: Mesh, workload: Workload, service: ServiceName) -> None:
         """The workload has asked for the service's address: what carries TCP must be there before it connects."""
-        for destination in tcp_destinations(mesh, service):
+        for destination in tcp_destinations(mesh, workload, service):
             self._demand(mesh, Demand(route_config(workload), destination))
 
     def takes(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
@@ -156,7 +180,7 @@ class View:
         config = route_config(workload)
         return all(
             self.session.holds(LDS, name) and self.session.acknowledged(LDS, name)
-            for name in (names.tcp_listener(config, d) for d in tcp_destinations(mesh, service))
+            for name in (names.tcp_listener(config, d) for d in tcp_destinations(mesh, workload, service))
         )
 
     def refuses(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
@@ -165,7 +189,7 @@ class View:
         return any(
             Demand(config, destination) in self._rejected
             or self._rejects_first(names.tcp_listener(config, destination))
-            for destination in tcp_destinations(mesh, service)
+            for destination in tcp_destinations(mesh, workload, service)
         )
 
     def flush(self) -> list[bytes]:
@@ -174,12 +198,14 @@ class View:
 
     def news(self) -> News:
         """The services that it is newly interested in, and who of its workloads newly reaches which destinations."""
-        news, self._news = self._news, News()
+        news = News(self._demands.gained, self._demands.lost, self._learned)
+        self._demands.gained, self._demands.lost, self._learned = [], [], []
         return news
 
     def holds(self, service: ServiceName) -> Iterable[str]:
         """The names of the load assignments of `service` that it should hold."""
-        return [names.backend(d.destination) for d in self._demands.of(service) if d in self._reached]
+        refs = (ref for d in self._demands.of(service) if d in self._reached for ref in self._reached[d].backends)
+        return dict.fromkeys(names.backend(r.destination, r.subset) for r in refs if r.destination.service == service)
 
     def acknowledged(self, service: ServiceName) -> bool:
         """Whether it has acknowledged the newest endpoints of a service."""
@@ -188,7 +214,7 @@ class View:
     def _remember(self, mesh: Mesh, proxy: Proxy) -> None:
         for workload in proxy.workloads:
             for callee in mesh.callees.get(workload.service, ()):
-                if callee.service in mesh.services:
+                if find(mesh, callee.service) is not None:
                     self._demand(mesh, Demand(route_config(workload), callee))
 
     def _ask(self, mesh: Mesh, event: Asked) -> None:
@@ -198,7 +224,7 @@ class View:
         for name in event.names:
             config, _, authority = name.partition("/")
             workload = self._workload(config)
-            destination = destination_of(authority, workload.service.namespace) if workload else None
+            destination = meant(mesh, authority, workload.service.namespace) if workload else None
             if destination is None:
                 self.session.want(resources.no_virtual_host(name))
             else:
@@ -215,46 +241,55 @@ class View:
                 if destination is not None and self._workload(config):
                     self._demand(mesh, Demand(config, destination))
             elif event.type_url == CDS and (destination := names.destination_of_backend(name)):
-                for workload in self.proxy.workloads if self.proxy else ():
+                for workload in self.proxy.workloads if self.proxy and "*" not in name else ():
                     self._demand(mesh, Demand(route_config(workload), destination))
 
     def _demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = ()) -> None:
-        service = demand.destination.service
-        if not self._demands.add(demand, written, known=service in mesh.services):
+        known = find(mesh, demand.destination.service) is not None
+        if not self._demands.add(demand, written, known):
             for name in written:
                 self.session.want(resources.no_virtual_host(name))
             return
-        self._news.interests.append(service)
         self._reach(mesh, demand)
 
+    def _update(self, mesh: Mesh, demands: Iterable[Demand]) -> None:
+        for demand in demands:
+            self._rejected.pop(demand, None)
+            self._reach(mesh, demand)
+
     def _reach(self, mesh: Mesh, demand: Demand) -> None:
+        """Make what a demand needs, and let go of what it does not need any more."""
         workload = self._workload(demand.route_config)
         if self.proxy is None or workload is None:
             return
         rejection = self._rejected.get(demand)
         why = rejection.message if rejection else None
         asked = self._demands.names(demand)
-        wanted = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
-        for resource in wanted:
+        before = self._reached.get(demand)
+        after = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
+        self._reached[demand] = after
+        for resource in after.resources:
             self.session.want(resource)
-        if all(resource.type_url != LDS for resource in wanted):
-            self.session.unwant(LDS, names.tcp_listener(demand.route_config, demand.destination))
-        if len(wanted) > 1 and demand not in self._reached:
-            self._reached.add(demand)
+            self._users[resource.key] += 1
+        self._let_go(before.resources if before else ())
+        self._demands.relate(demand, after.uses)
+        if after.met and not (before and before.met):
             self._demands.met(demand)
-            self._news.learned.append((workload.service, demand.destination))
-        elif len(wanted) == 1 and demand in self._reached:
-            self._reached.discard(demand)
-            for type_url in (CDS, EDS):
-                self.session.unwant(type_url, names.backend(demand.destination))
+            self._learned.append((workload.service, demand.destination))
+
+    def _let_go(self, made: Iterable[Resource]) -> None:
+        for resource in made:
+            self._users[resource.key] -= 1
+            if not self._users[resource.key]:
+                del self._users[resource.key]
+                self.session.unwant(*resource.key)
 
     def _reject(self, mesh: Mesh, event: Rejected) -> None:
         """A first answer that the proxy rejects would leave the caller hanging: it is told so instead."""
-        for demand in list(self._demands):
-            host = names.virtual_host(demand.route_config, demand.destination)
-            cluster = names.backend(demand.destination)
-            if (event.type_url, event.name) not in ((VHDS, host), (CDS, cluster), (EDS, cluster)):
+        for demand, reached in list(self._reached.items()):
+            if event.type_url == LDS or (event.type_url, event.name) not in {r.key for r in reached.resources}:
                 continue
+            host = names.virtual_host(demand.route_config, demand.destination)
             if demand not in self._rejected and not self.session.holds(VHDS, host):
                 self._rejected[demand] = event
                 self._reach(mesh, demand)
@@ -268,10 +303,14 @@ class View:
         return next((w for w in workloads if route_config(w) == config), None)
 
 
-def tcp_destinations(mesh: Mesh, service: ServiceName) -> list[Destination]:
+def tcp_destinations(mesh: Mesh, workload: Workload, service: ServiceName) -> list[Destination]:
     """The service's ports that carry TCP."""
-    known = mesh.services.get(service)
-    return [Destination(service, p.number) for p in known.ports if is_tcp(known, p.number)] if known else []
+    return [Destination(service, port.number) for port in tcp_ports(mesh, workload, service)]
+
+
+def _ways(proxy: Proxy) -> object:
+    """On what of a proxy its workloads' ways out depend."""
+    return proxy.capture, proxy.source, tuple(map(caller_of, proxy.workloads))
 
 
 def _keys(made: dict[Door, tuple[Resource, ...]]) -> set[Key]:

@@ -11,10 +11,16 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tulle.model.names import Destination, ServiceName
+from tulle.model.names import Destination, ServiceName, service_of
+from tulle.model.resources.resource import Ref, Resource
+from tulle.model.resources.service_entry import ServiceEntry
+from tulle.model.resources.workload_entry import WorkloadEntry
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Proxy, Workload
+from tulle.resolve import declared
+from tulle.resolve.declared import Declared
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -32,19 +38,27 @@ class Instance(Struct, frozen=True):
 
 
 class Service(Struct, frozen=True):
-    """A service: what it offers, who may serve it, and who does. All tuples are sorted. vip: as KnownService's."""
+    """A service: what it offers, who may serve it, and who does. All tuples are sorted. vip: as KnownService's.
+
+    entries: the ServiceEntries of its host, the oldest first; ports and identities are those of instances alone. selected,
+    chosen: the WorkloadEntries, and the instances of whatever services, that some of these entries select.
+    """
 
     name: ServiceName
     ports: tuple[KnownPort, ...] = ()
     identities: tuple[str, ...] = ()
     instances: tuple[Instance, ...] = ()
     vip: str = ""
+    entries: tuple[Resource, ...] = ()
+    selected: tuple[Resource, ...] = ()
+    chosen: tuple[Instance, ...] = ()
 
 
 class Mesh(Struct, frozen=True):
     """Everything that is known as of `revision`. The mappings are never changed in place.
 
-    callers: the inverse of `callees`, per service all services that are known to call it.
+    callers: the inverse of `callees`, per service all services that are known to call it. hosts: those that are declared
+    and are no names of the mesh, sorted.
     """
 
     revision: int = 0
@@ -54,24 +68,32 @@ class Mesh(Struct, frozen=True):
     callees: Mapping[ServiceName, tuple[Destination, ...]] = {}
     callers: Mapping[ServiceName, frozenset[ServiceName]] = {}
     namespaces: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    declared: Declared = Declared()
 
 
 class Changed(Struct, frozen=True):
     """The names whose values differ between two meshes.
 
-    services: what they offer or who may serve them changed, or they came or went; endpoints: only who serves them now.
+    services: what they offer or who may serve them changed, or the rules for their hosts, or they came or went; endpoints:
+    only who serves them now. wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether
+    `namespaces` or `hosts` did. scopes: namespaces whose Sidecars changed. everything: what is said for the whole mesh.
     """
 
     services: frozenset[ServiceName] = frozenset()
     endpoints: frozenset[ServiceName] = frozenset()
     proxies: frozenset[str] = frozenset()
-    namespaces: bool = False
+    names: bool = False
+    wildcards: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    everything: bool = False
 
 
 def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     """The mesh after `snapshot`. Costs what the snapshot touches, plus a copy of each mapping that it touches."""
     proxies, known = _merged(mesh.proxies, snapshot.proxies), _merged(mesh.known, snapshot.services)
-    touched = set(snapshot.services)
+    rules, about = declared.apply(mesh.declared, snapshot.resources)
+    touched = {*snapshot.services, *map(service_of, about.entries)}
     members: dict[ServiceName, dict[_Member, Instance]] = {}
     for proxy_id, now in snapshot.proxies.items():
         before = mesh.proxies.get(proxy_id)
@@ -89,29 +111,36 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
 
     services = dict(mesh.services)
     for name in touched:
-        service = _service(name, known.get(name), members[name])
-        if service is None:
-            services.pop(name, None)
-        else:
-            services[name] = service
-        if services.get(name) == mesh.services.get(name) and name in mesh.services:
-            services[name] = mesh.services[name]
-    changed = frozenset(n for n in touched if mesh.services.get(n) != services.get(n))
-    endpoints = frozenset(n for n in changed if _offer(mesh.services.get(n)) == _offer(services.get(n)))
-    namespaces = (
-        _namespaces(services) if any((n in mesh.services) != (n in services) for n in touched) else mesh.namespaces
-    )
+        _put(services, mesh, _service(name, known.get(name), members[name], rules))
+    selecting = _selecting(rules, touched) | {name for name in touched if name in services and services[name].entries}
+    for name in selecting:
+        _put(services, mesh, _with_selected(services[name], services, rules))
+    touched |= selecting
+    differing = frozenset(n for n in touched if mesh.services.get(n) != services.get(n))
+    endpoints = frozenset(n for n in differing if _offer(mesh.services.get(n)) == _offer(services.get(n)))
     after = Mesh(
-        revision=snapshot.revision,
+        revision=max(snapshot.revision, mesh.revision),
         proxies=proxies,
         known=known,
-        services=services if changed else mesh.services,
+        services=services if differing else mesh.services,
         callees=_merged(mesh.callees, {caller: callees or None for caller, callees in snapshot.callees.items()}),
         callers=_callers(mesh, snapshot),
-        namespaces=namespaces,
+        namespaces=mesh.namespaces,
+        hosts=_hosts(rules) if about.hosts else mesh.hosts,
+        declared=rules,
     )
-    differing = frozenset(p for p in snapshot.proxies if mesh.proxies.get(p) != proxies.get(p))
-    return after, Changed(changed - endpoints, endpoints, differing, namespaces != mesh.namespaces)
+    if any((n in mesh.services) != (n in services) for n in touched):
+        after = replace(after, namespaces=_namespaces(services))
+    ruled = {service_of(host) for host in about.hosts if not host.startswith("*")}
+    return after, Changed(
+        services=(differing - endpoints) | ruled,
+        endpoints=endpoints - ruled,
+        proxies=frozenset(p for p in snapshot.proxies if mesh.proxies.get(p) != proxies.get(p)),
+        names=(after.namespaces, after.hosts) != (mesh.namespaces, mesh.hosts),
+        wildcards=frozenset(host for host in about.hosts if host.startswith("*")),
+        scopes=about.namespaces,
+        everything=about.everything,
+    )
 
 
 def _merged(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Mapping[K, V]:
@@ -136,10 +165,22 @@ def _callers(mesh: Mesh, snapshot: Snapshot) -> Mapping[ServiceName, frozenset[S
     return _merged(mesh.callers, {service: callers or None for service, callers in after.items()})
 
 
-def _service(name: ServiceName, known: KnownService | None, members: Mapping[_Member, Instance]) -> Service | None:
-    """What is known and who is alive, as one value; None if neither says anything."""
-    if known is None and not members:
-        return None
+def _put(services: dict[ServiceName, Service], mesh: Mesh, made: Service | ServiceName) -> None:
+    """Into `services`; the very value that the mesh has, if it is equal."""
+    if isinstance(made, ServiceName):
+        services.pop(made, None)
+    else:
+        before = mesh.services.get(made.name)
+        services[made.name] = before if before is not None and before == made else made
+
+
+def _service(
+    name: ServiceName, known: KnownService | None, members: Mapping[_Member, Instance], rules: Declared
+) -> Service | ServiceName:
+    """What is known, who is alive and what is declared, as one value; its name alone if there is no such service."""
+    entries = rules.service_entries.get(name.host, ())
+    if not entries and not members and (known is None or not name.namespace):
+        return name
     instances = tuple(members[key] for key in sorted(members))
     offered = {p.number: KnownPort(p.number, p.protocol, p.name) for i in instances for p in i.workload.ports}
     identities = {i.workload.identity for i in instances}
@@ -147,12 +188,48 @@ def _service(name: ServiceName, known: KnownService | None, members: Mapping[_Me
         offered = offered or {p.number: p for p in known.ports}
         identities = identities or set(known.identities)
     vip = known.vip if known else ""
-    return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances, vip)
+    return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances, vip, entries)
 
 
-def _offer(service: Service | None) -> tuple[tuple[KnownPort, ...], tuple[str, ...], str] | None:
-    return (service.ports, service.identities, service.vip) if service else None
+def _selecting(rules: Declared, touched: set[ServiceName]) -> set[ServiceName]:
+    """The services whose entries may select workloads of those that were touched."""
+    return {
+        service_of(host.lower())
+        for space in {name.namespace for name in touched}
+        for entry in rules.selecting.get(space, ())
+        if isinstance(entry.spec, ServiceEntry)
+        for host in entry.spec.hosts
+    }
+
+
+def _with_selected(service: Service, services: Mapping[ServiceName, Service], rules: Declared) -> Service:
+    selected: dict[Ref, Resource] = {}
+    chosen: dict[tuple[str, str], Instance] = {}
+    for entry in service.entries:
+        if not isinstance(entry.spec, ServiceEntry) or entry.spec.workload_selector is None:
+            continue
+        labels, namespace = entry.spec.workload_selector.labels, entry.ref.namespace
+        for one in rules.workload_entries.get(namespace, ()):
+            if isinstance(one.spec, WorkloadEntry) and labels.items() <= one.spec.labels.items():
+                selected[one.ref] = one
+        for other in services.values():
+            if other.name.namespace == namespace:
+                chosen.update(
+                    {(i.proxy, i.workload.id): i for i in other.instances if labels.items() <= i.workload.tags.items()}
+                )
+    return replace(
+        service, selected=tuple(selected[r] for r in sorted(selected)), chosen=tuple(chosen[k] for k in sorted(chosen))
+    )
+
+
+def _offer(service: Service | None) -> tuple[object, ...] | None:
+    return (service.ports, service.identities, service.vip, service.entries) if service else None
 
 
 def _namespaces(services: Mapping[ServiceName, Service]) -> tuple[str, ...]:
-    return tuple(sorted({name.namespace for name in services}))
+    return tuple(sorted({name.namespace for name in services if name.namespace}))
+
+
+def _hosts(rules: Declared) -> tuple[str, ...]:
+    declared = {*rules.service_entries, *rules.virtual_services}
+    return tuple(sorted(host for host in declared if not service_of(host).namespace))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from msgspec import Struct
 from msgspec.structs import replace
 
-from tulle.ir.types import (
-    Answer,
-    Backend,
-    Endpoint,
-    Endpoints,
-    Locality,
-    Outbound,
-    OutboundRoutes,
-    TcpService,
-    VirtualHost,
-)
-from tulle.model.names import Destination, authorities
-from tulle.model.workload import Capture, Health, Protocol, Proxy, Workload
-from tulle.resolve.index import Instance, Mesh, Service
+from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Weighted
+from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpService, VirtualHost
+from tulle.model.names import DEFAULT_PORT, Destination, ServiceName, authorities
+from tulle.model.resources.resource import Resource
+from tulle.model.snapshot import KnownPort
+from tulle.model.workload import Capture, Protocol, Proxy, Workload
+from tulle.resolve import rules
+from tulle.resolve.callers import caller_of
+from tulle.resolve.index import Mesh
+from tulle.resolve.mesh_names import MeshNames
+from tulle.resolve.services import Offer, offer
 
 _MOST_PORTS = 20
 _MOST_TEXT = 500
@@ -39,29 +39,71 @@ def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRou
     return OutboundRoutes(route_config(workload), proxy.outbound_port, tuple(namespaces), proxy.capture, proxy.id)
 
 
-def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, capture: Capture) -> VirtualHost:
+class Reached(Struct, frozen=True):
+    """What happens to a workload's requests for a destination. uses: the services on which that depends, as far as rules name
+    them, whether or not there are any of these names."""
+
+    host: VirtualHost
+    uses: frozenset[ServiceName]
+
+    @property
+    def backends(self) -> tuple[BackendRef, ...]:
+        """All to which requests may go, each once."""
+        return tuple(dict.fromkeys(_backends(self.host)))
+
+
+def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, capture: Capture) -> Reached:
     """What happens to a workload's requests for `destination`, whether or not the mesh has such a service.
 
     Of a name that the mesh does not know, the forms that only a mesh name can have (`….svc`, `….svc.cluster.local`) end
     here; the others may be hosts outside the mesh and go where DNS says, if the sidecar is used as a proxy.
     """
-    domains = authorities(destination, workload.service.namespace)
-    service = mesh.services.get(destination.service)
-    answer, problem = Answer.ROUTE, ""
-    if service is None:
-        answer = Answer.UNKNOWN if capture.is_transparent else Answer.PASSTHROUGH
-        problem = f"the mesh has no service {destination.service}"
-    elif not offers(service, destination.port):
-        answer = Answer.UNKNOWN
-        problem = f"service {service.name} has no port {destination.port}; its ports: {_numbers(service)}"
-    elif is_tcp(service, destination.port):
-        answer = Answer.TUNNEL
-        problem = (
-            f"port {destination.port} of {service.name} carries TCP, not HTTP: connect to it with a client of its own"
-        )
-    return VirtualHost(
-        route_config(workload), destination, domains, answer, problem, tunnels=not capture.is_transparent
+    caller = caller_of(workload)
+    seen = rules.scope(mesh.declared, caller)
+    names = MeshNames(mesh, caller)
+    offered = offer(mesh, caller, seen, destination.service)
+    rule = rules.virtual_service(mesh.declared, caller, seen, destination.service.host)
+    host = VirtualHost(
+        route_config(workload),
+        destination,
+        authorities(destination, workload.service.namespace),
+        Answer.ROUTE,
+        tunnels=not capture.is_transparent,
     )
+    protocol = offered.carries(destination.port) if offered else None
+    if offered is None and (rule is None or destination.port != DEFAULT_PORT):
+        unknown = Answer.UNKNOWN if capture.is_transparent else Answer.PASSTHROUGH
+        host = replace(host, answer=unknown, problem=f"the mesh has no service {destination.service}")
+    elif offered is not None and protocol is None:
+        problem = f"service {offered.service.name} has no port {destination.port}; its ports: {_numbers(offered)}"
+        host = replace(host, answer=Answer.UNKNOWN, problem=problem)
+    elif offered is not None and protocol is Protocol.TCP:
+        problem = (
+            f"port {destination.port} of {offered.service.name} carries TCP, not HTTP: "
+            "connect to it with a client of its own"
+        )
+        to = (Weighted(BackendRef(Destination(offered.service.name, destination.port))),)
+        host = replace(host, answer=Answer.TUNNEL, problem=problem, tcp=to)
+    else:
+        host = replace(host, routes=_routes(rule, offered, destination))
+    own = {offered.service.name} if offered else set()
+    return Reached(host, frozenset({destination.service, *own, *names.asked}))
+
+
+def _routes(rule: Resource | None, offered: Offer | None, destination: Destination) -> tuple[HttpRoute, ...]:
+    itself = BackendRef(Destination(offered.service.name, destination.port)) if offered else None
+    return (HttpRoute(HttpMatch(), Forward((Weighted(itself),))),) if itself else ()
+
+
+def _backends(host: VirtualHost) -> Iterator[BackendRef]:
+    for weighted in host.tcp:
+        yield weighted.backend
+    for route in host.routes:
+        if isinstance(route.action, Forward):
+            for weighted in route.action.backends:
+                yield weighted.backend
+            for mirror in route.action.mirrors:
+                yield mirror.backend
 
 
 def rejected(host: VirtualHost, why: str) -> VirtualHost:
@@ -70,53 +112,26 @@ def rejected(host: VirtualHost, why: str) -> VirtualHost:
     Shortened: Envoy takes no direct response of more than 4,096 bytes.
     """
     problem = f"this sidecar rejected the configuration of {host.destination}: {why[:_MOST_TEXT]}"
-    return replace(host, answer=Answer.REJECTED, problem=problem)
-
-
-def backend(mesh: Mesh, destination: Destination) -> Backend | None:
-    """How a destination is reached; None if the mesh has no such service or the service no such port."""
-    service = mesh.services.get(destination.service)
-    if service is None or not offers(service, destination.port):
-        return None
-    return Backend(destination, service.identities, is_tcp(service, destination.port))
+    return replace(host, answer=Answer.REJECTED, problem=problem, routes=(), tcp=())
 
 
 def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Destination) -> TcpService | None:
     """Where a workload's captured connections to a destination go in; None if it is no TCP port of a service."""
-    service = mesh.services.get(destination.service)
-    if service is None or not service.vip or not is_tcp(service, destination.port):
+    caller = caller_of(workload)
+    offered = offer(mesh, caller, rules.scope(mesh.declared, caller), destination.service)
+    if offered is None or not offered.service.vip or offered.carries(destination.port) is not Protocol.TCP:
         return None
-    return TcpService(route_config(workload), destination, service.vip, proxy.source)
+    return TcpService(route_config(workload), destination, offered.service.vip, proxy.source)
 
 
-def endpoints(mesh: Mesh, destination: Destination) -> Endpoints:
-    """Who serves a destination now: healthy instances, and draining ones marked as such."""
-    service = mesh.services.get(destination.service)
-    serving = [_endpoint(i) for i in service.instances if _serves(i, destination.port)] if service else []
-    return Endpoints(destination, (Locality(0, "", tuple(sorted(serving))),) if serving else ())
+def tcp_ports(mesh: Mesh, workload: Workload, service: ServiceName) -> list[KnownPort]:
+    """The service's ports that carry TCP, as the workload sees them."""
+    caller = caller_of(workload)
+    offered = offer(mesh, caller, rules.scope(mesh.declared, caller), service)
+    return [port for port in offered.ports if port.protocol is Protocol.TCP] if offered else []
 
 
-def offers(service: Service, port: int) -> bool:
-    """Whether the service has such a port."""
-    return any(port == offered.number for offered in service.ports)
-
-
-def is_tcp(service: Service, port: int) -> bool:
-    """Whether the port carries TCP as it is."""
-    return any(port == offered.number and offered.protocol is Protocol.TCP for offered in service.ports)
-
-
-def _numbers(service: Service) -> str:
-    numbers = [str(port.number) for port in service.ports[:_MOST_PORTS]]
-    more = ["…"] if len(service.ports) > _MOST_PORTS else []
+def _numbers(offered: Offer) -> str:
+    numbers = [str(port.number) for port in offered.ports[:_MOST_PORTS]]
+    more = ["…"] if len(offered.ports) > _MOST_PORTS else []
     return ", ".join([*numbers, *more]) or "none: its instances only call others"
-
-
-def _serves(instance: Instance, port: int) -> bool:
-    workload = instance.workload
-    return workload.health in (Health.HEALTHY, Health.DRAINING) and any(p.number == port for p in workload.ports)
-
-
-def _endpoint(instance: Instance) -> Endpoint:
-    workload = instance.workload
-    return Endpoint(instance.address, instance.port, workload.health is Health.DRAINING)

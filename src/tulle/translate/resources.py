@@ -12,7 +12,7 @@ from tulle.envoy_api.messages import encode
 from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, TcpService, VirtualHost
 from tulle.model.workload import Capture
 from tulle.translate import clusters, endpoints, inbound_listener, listeners, names, routes
-from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource, resource
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Key, Resource, resource
 
 _PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
 
@@ -28,21 +28,16 @@ def load_assignment(value: Endpoints) -> Resource:
     return resource(EDS, message.cluster_name, encode(message))
 
 
-def virtual_host(value: VirtualHost, asked: tuple[str, ...]) -> Resource:
-    """What a caller asked for; `asked`: every VHDS name, verbatim, that this answers."""
-    cluster = names.backend(value.destination)
-    requires: tuple[tuple[str, str], ...] = ()
-    if value.answer in (Answer.ROUTE, Answer.TUNNEL):
-        requires = ((CDS, cluster), (EDS, cluster))
-    elif value.answer is Answer.PASSTHROUGH:
+def virtual_host(value: VirtualHost, asked: tuple[str, ...], requires: tuple[Key, ...] = ()) -> Resource:
+    """What a caller asked for; `asked`: every VHDS name, verbatim, that this answers. requires: its backends."""
+    if value.answer is Answer.PASSTHROUGH:
         requires = _PASSTHROUGH
     return _resource(VHDS, routes.virtual_host(value), requires, asked)
 
 
-def tcp_service(value: TcpService) -> Resource:
-    """Where a caller's connections to a TCP port go in."""
-    cluster = names.backend(value.destination)
-    return _resource(LDS, listeners.tcp_listener(value), ((CDS, cluster), (EDS, cluster)))
+def tcp_service(value: TcpService, requires: tuple[Key, ...]) -> Resource:
+    """Where a caller's connections to a TCP port go in. requires: its backends."""
+    return _resource(LDS, listeners.tcp_listener(value), requires)
 
 
 def no_virtual_host(asked: str) -> Resource:
@@ -88,7 +83,5 @@ def inbound(value: Inbound) -> tuple[Resource, ...]:
     return (*programs, _resource(LDS, inbound_listener.inbound_listener(value), requires))
 
 
-def _resource(
-    type_url: str, message: Any, requires: tuple[tuple[str, str], ...] = (), aliases: tuple[str, ...] = ()
-) -> Resource:
+def _resource(type_url: str, message: Any, requires: tuple[Key, ...] = (), aliases: tuple[str, ...] = ()) -> Resource:
     return resource(type_url, message.name, encode(message), aliases=aliases, requires=requires)

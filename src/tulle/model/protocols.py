@@ -1,0 +1,40 @@
+"""Which protocol a port carries, from what a document says of it.
+
+Source: Istio, Protocol Selection: the protocol that is given, else the port's name up to its first hyphen, else its number
+where servers speak first; what nobody tells is found out from the first bytes.
+"""
+
+from __future__ import annotations
+
+from tulle.model.well_known import TCP_PORTS
+from tulle.model.workload import Protocol
+
+HTTP_PORT = 80
+_NAMES = {
+    "http": Protocol.HTTP,
+    "http2": Protocol.HTTP2,
+    "grpc": Protocol.GRPC,
+    "grpc-web": Protocol.HTTP,
+    "https": Protocol.TLS,
+    "tls": Protocol.TLS,
+    "tcp": Protocol.TCP,
+    "mongo": Protocol.TCP,
+    "mysql": Protocol.TCP,
+    "redis": Protocol.TCP,
+}
+
+
+def named(text: str) -> Protocol | None:
+    """By its name, in any case: `HTTP`, `grpc-web`; None for one that is not known."""
+    return _NAMES.get(text.lower())
+
+
+def select(protocol: str, port_name: str, number: int) -> Protocol:
+    """What a port carries. Every argument may say nothing ("" or 0)."""
+    by_name = None if protocol else named(port_name.lower()) or named(port_name.partition("-")[0])
+    found = named(protocol) or by_name
+    if found is not None:
+        return found
+    if number in TCP_PORTS:
+        return Protocol.TCP
+    return Protocol.HTTP if number == HTTP_PORT else Protocol.AUTO

@@ -1,0 +1,154 @@
+"""What users declared, found by what it is about. `apply` costs what changed, plus a copy of each mapping that it touches.
+
+A VirtualService counts for its hosts, and, where others delegate to it, for theirs; a WorkloadEntry for the hosts whose
+ServiceEntry selects it. Who may see what is left to `rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tulle.model.resources.destination_rule import DestinationRule
+from tulle.model.resources.mesh_config import MeshConfig
+from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
+from tulle.model.resources.service_entry import ServiceEntry
+from tulle.model.resources.sidecar import Sidecar
+from tulle.model.resources.virtual_service import VirtualService
+from tulle.model.resources.workload_entry import WorkloadEntry
+from tulle.resolve.hosts import full
+
+# Istio's own, where nothing else is said (MeshConfig, `rootNamespace`).
+ROOT_NAMESPACE = "istio-system"
+
+Index = Mapping[str, tuple[Resource, ...]]
+_Facet = tuple[str, str]  # an index, and a key of it
+
+
+class Declared(Struct, frozen=True):
+    """Resources by fully qualified host or by namespace, the oldest first.
+
+    roots: what delegates to a VirtualService, by `namespace/name` of that. selecting: the ServiceEntries that select
+    workloads, by namespace. mesh_config: the mesh's only one, or none.
+    """
+
+    resources: Mapping[Ref, Resource] = {}
+    virtual_services: Index = {}
+    destination_rules: Index = {}
+    service_entries: Index = {}
+    roots: Index = {}
+    workload_entries: Index = {}
+    selecting: Index = {}
+    sidecars: Index = {}
+    mesh_config: Resource | None = None
+
+    @property
+    def config(self) -> MeshConfig:
+        """What is said for the whole mesh."""
+        spec = self.mesh_config.spec if self.mesh_config else None
+        return spec if isinstance(spec, MeshConfig) else MeshConfig()
+
+    @property
+    def root_namespace(self) -> str:
+        """Whose rules hold for all namespaces."""
+        return self.config.root_namespace or ROOT_NAMESPACE
+
+    def get(self, kind: str, namespace: str, name: str) -> Resource | None:
+        return self.resources.get(Ref(kind, namespace, name))
+
+
+class Touched(Struct, frozen=True):
+    """What resources that changed are about.
+
+    hosts: fully qualified, wildcards too. entries: those of them of which another ServiceEntry, or another endpoint of one,
+    is declared. namespaces: of Sidecars. everything: what is said for the whole mesh.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    entries: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+    everything: bool = False
+
+
+def apply(declared: Declared, changes: Mapping[Ref, Resource | None]) -> tuple[Declared, Touched]:
+    """What is declared after some resources came, changed or went (None)."""
+    if not changes:
+        return declared, Touched()
+    resources = dict(declared.resources)
+    indexes: dict[str, dict[str, tuple[Resource, ...]]] = {}
+    about: set[_Facet] = set()
+    for ref, now in changes.items():
+        before = resources.pop(ref, None)
+        if now is not None:
+            resources[ref] = now
+        for resource in (before, now):
+            about.update(_facets(resource) if resource else ())
+        for index, key in _facets(before) if before else ():
+            entries = _index(indexes, declared, index)
+            left = tuple(r for r in entries.get(key, ()) if r.ref != ref)
+            if left:
+                entries[key] = left
+            else:
+                entries.pop(key, None)
+        for index, key in _facets(now) if now else ():
+            entries = _index(indexes, declared, index)
+            entries[key] = tuple(sorted((*entries.get(key, ()), now), key=lambda r: r.age))  # type: ignore[arg-type]
+    config = declared.mesh_config
+    if any(ref.kind == "MeshConfig" for ref in changes):
+        found = [r for ref, r in resources.items() if ref.kind == "MeshConfig"]
+        config = min(found, key=lambda r: (r.ref.name != MESH_CONFIG_NAME, r.age), default=None)
+    after = replace(declared, resources=resources, mesh_config=config, **indexes)
+    return after, _touched(declared, after, changes, about)
+
+
+def _index(
+    indexes: dict[str, dict[str, tuple[Resource, ...]]], declared: Declared, index: str
+) -> dict[str, tuple[Resource, ...]]:
+    if index not in indexes:
+        indexes[index] = dict(getattr(declared, index))
+    return indexes[index]
+
+
+def _facets(resource: Resource) -> Iterator[_Facet]:
+    """Where it is found."""
+    namespace, spec = resource.ref.namespace, resource.spec
+    if isinstance(spec, VirtualService):
+        for host in dict.fromkeys(full(host, namespace) for host in spec.hosts):
+            yield "virtual_services", host
+        for delegate in dict.fromkeys(route.delegate for route in spec.http if route.delegate):
+            yield "roots", f"{delegate.namespace or namespace}/{delegate.name}"
+    elif isinstance(spec, DestinationRule):
+        yield "destination_rules", full(spec.host, namespace)
+    elif isinstance(spec, ServiceEntry):
+        for host in dict.fromkeys(host.lower() for host in spec.hosts):
+            yield "service_entries", host
+        if spec.workload_selector is not None:
+            yield "selecting", namespace
+    elif isinstance(spec, WorkloadEntry):
+        yield "workload_entries", namespace
+    elif isinstance(spec, Sidecar):
+        yield "sidecars", namespace
+
+
+def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource | None], about: set[_Facet]) -> Touched:
+    hosts = {key for index, key in about if index in ("virtual_services", "destination_rules")}
+    entries = {key for index, key in about if index == "service_entries"}
+    for ref in changes:
+        if ref.kind == "VirtualService":  # those who delegate to it
+            roots = (
+                *before.roots.get(f"{ref.namespace}/{ref.name}", ()),
+                *after.roots.get(f"{ref.namespace}/{ref.name}", ()),
+            )
+            hosts.update(key for root in roots for index, key in _facets(root) if index == "virtual_services")
+    for index, namespace in about:
+        if index == "workload_entries":
+            for entry in after.selecting.get(namespace, ()):
+                entries.update(key for name, key in _facets(entry) if name == "service_entries")
+    return Touched(
+        frozenset(hosts | entries),
+        frozenset(entries),
+        frozenset(key for index, key in about if index == "sidecars"),
+        before.config is not after.config and before.config != after.config,
+    )

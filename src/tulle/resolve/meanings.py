@@ -1,0 +1,30 @@
+"""What a caller means by a host and a port: a service of the mesh, a host that is declared, or neither."""
+
+from __future__ import annotations
+
+from tulle.model.names import Destination, ServiceName, destination_of, is_host, split_authority
+from tulle.resolve.hosts import wildcards
+from tulle.resolve.index import Mesh
+
+
+def meant(mesh: Mesh, authority: str, namespace: str) -> Destination | None:
+    """The destination that `host` or `host:port` names for callers of a namespace; None if it can be none.
+
+    A service of the mesh comes first, then a declared host; of what is neither, the form that a mesh name would have.
+    """
+    of_mesh = destination_of(authority, namespace)
+    if of_mesh is not None and of_mesh.service in mesh.services:
+        return of_mesh
+    found = split_authority(authority)
+    if found is None:
+        return None
+    host, port = found
+    if is_host(host) and is_declared(mesh, host):
+        return Destination(ServiceName("", host), port)
+    return of_mesh
+
+
+def is_declared(mesh: Mesh, host: str) -> bool:
+    """Whether a rule or a ServiceEntry names this host, or a wildcard over it."""
+    rules = mesh.declared
+    return any(key in rules.service_entries or key in rules.virtual_services for key in (host, *wildcards(host)))

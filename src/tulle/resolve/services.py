@@ -1,0 +1,85 @@
+"""A service as one caller sees it: instances of the mesh, a ServiceEntry, or both under one host.
+
+Source: Istio, Service Entry (`hosts`, `exportTo`); where several entries name a host, the caller's own namespace's comes first,
+then the oldest.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tulle.model.names import ServiceName, service_of
+from tulle.model.resources.resource import Resource
+from tulle.model.resources.service_entry import ServiceEntry
+from tulle.model.snapshot import KnownPort
+from tulle.model.workload import Protocol
+from tulle.resolve.callers import Caller
+from tulle.resolve.entries import known_ports
+from tulle.resolve.hosts import wildcards
+from tulle.resolve.index import Mesh, Service
+from tulle.resolve.rules import Scope, exported
+
+
+class Offer(Struct, frozen=True):
+    """ports: by number, sorted. entry: the ServiceEntry that counts for the caller. namespace: whose rules count as its own."""
+
+    service: Service
+    ports: tuple[KnownPort, ...]
+    entry: Resource | None
+    namespace: str
+
+    def port(self, number: int) -> KnownPort | None:
+        return next((port for port in self.ports if port.number == number), None)
+
+    def carries(self, number: int) -> Protocol | None:
+        """The port's protocol; None if there is no such port."""
+        found = self.port(number)
+        return found.protocol if found else None
+
+
+def find(mesh: Mesh, name: ServiceName) -> Service | None:
+    """The service of that host: its own, or that of the most specific wildcard over it."""
+    if (own := mesh.services.get(name)) is not None:
+        return own
+    for host in wildcards(name.host) if not name.namespace else ():
+        if (service := mesh.services.get(service_of(host))) is not None:
+            return service
+    return None
+
+
+def offer(mesh: Mesh, caller: Caller, seen: Scope, name: ServiceName) -> Offer | None:
+    """What the caller sees of a service; None if there is none that it may see."""
+    names = [name] if name.namespace else [name, *map(service_of, wildcards(name.host))]
+    for candidate in names:
+        service = mesh.services.get(candidate)
+        found = _offered(mesh, caller, seen, service) if service else None
+        if found is not None:
+            return found
+    return None
+
+
+def _offered(mesh: Mesh, caller: Caller, seen: Scope, service: Service) -> Offer | None:
+    config, host = mesh.declared.config, service.name.host
+    visible = [
+        entry
+        for entry in service.entries
+        if isinstance(entry.spec, ServiceEntry)
+        and exported(entry, entry.spec.export_to, caller, config.default_service_export_to)
+        and seen.sees(entry.ref.namespace, host)
+    ]
+    entry = min(visible, key=lambda e: (e.ref.namespace != caller.namespace, e.age), default=None)
+    of_mesh = service.name.namespace and (service.instances or mesh.known.get(service.name) is not None)
+    if of_mesh and not _exported_instances(service, config.default_service_export_to, caller, seen):
+        of_mesh = False
+    if not of_mesh and entry is None:
+        return None
+    ports = {port.number: port for port in known_ports(entry)} if entry else {}
+    ports.update({port.number: port for port in service.ports} if of_mesh else {})
+    namespace = service.name.namespace if of_mesh or entry is None else entry.ref.namespace
+    return Offer(service, tuple(ports[number] for number in sorted(ports)), entry, namespace)
+
+
+def _exported_instances(service: Service, defaults: tuple[str, ...], caller: Caller, seen: Scope) -> bool:
+    namespace, to = service.name.namespace, defaults or ("*",)
+    reaches = "*" in to or caller.namespace in to or ("." in to and namespace == caller.namespace)
+    return reaches and seen.sees(namespace, service.name.host)
