@@ -107,7 +107,10 @@ class Outliers(Struct, frozen=True):
 
 
 class OriginateTls(Struct, frozen=True):
-    """TLS that a sidecar begins itself, with files of its machine (`SIMPLE`, `MUTUAL`). ca "": the system's roots."""
+    """TLS that a sidecar begins itself, with files of its machine (`SIMPLE`, `MUTUAL`). ca "": the system's roots.
+
+    mesh: with the mesh's own certificates instead (`ISTIO_MUTUAL`), also where there is no sidecar.
+    """
 
     certificate: str = ""
     key: str = ""
@@ -116,12 +119,13 @@ class OriginateTls(Struct, frozen=True):
     names: tuple[str, ...] = ()
     sni: str = ""
     verify: bool = True
+    mesh: bool = False
 
 
 class Policy(Struct, frozen=True):
     """One backend's. proxy_protocol: 0, 1 or 2. plaintext: `DISABLE`, to what should otherwise be TLS.
 
-    tunnel: `CONNECT` or `POST`, and host:port, for TCP.
+    tunnel: `CONNECT` or `POST`, and host:port, for TCP. dns_refresh: nanoseconds between look-ups, where endpoints are by DNS.
     source: the DestinationRules that made it.
     """
 
@@ -133,6 +137,7 @@ class Policy(Struct, frozen=True):
     proxy_protocol: int = 0
     retry_budget: RetryBudget | None = None
     tunnel: tuple[str, str] | None = None
+    dns_refresh: int | None = None
     source: tuple[str, ...] = ()
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tulle.ir.policies import DEFAULT, Policy
+from tulle.ir.policies import DEFAULT, Balance, Policy
 from tulle.ir.routes import HttpRoute, Weighted
 from tulle.model.names import Destination
 from tulle.model.workload import Capture, Protocol
@@ -76,6 +76,11 @@ class Backend(Struct, frozen=True):
     transport: Transport = Transport.MESH
     localities: tuple[Locality, ...] = ()
     policy: Policy = DEFAULT
+
+    @property
+    def told(self) -> bool:
+        """Whether the control plane tells its endpoints; the others Envoy finds by itself."""
+        return self.discovery is Discovery.MESH and self.policy.balancing.balance is not Balance.PASSTHROUGH
 
 
 class Endpoints(Struct, frozen=True):

@@ -1,32 +1,17 @@
-"""Clusters: the ways out of a sidecar, to other sidecars, to its own program, and to the world outside the mesh."""
+"""A sidecar's own clusters: to its program, to itself, and to the world that nobody declared. See also `backend_clusters`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.types import Backend, InboundPort
+from tulle.ir.types import InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import names
+from tulle.translate.circuit_breakers import circuit_breakers
 from tulle.translate.http_manager import preserve_case
-from tulle.translate.sources import ADS, IDENTITY
-from tulle.translate.tls import client_socket
 
-_NO_LIMIT = {"value": 2**32 - 1}
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-# Nothing is limited unless a user says so. Envoy's own defaults (CircuitBreakers.Thresholds) would refuse the 1,025th
-# request in flight, and the 4th retry in flight, which breaks the promise that a dead instance costs no call.
-_NO_BREAKERS = {
-    "thresholds": [
-        {
-            "max_connections": _NO_LIMIT,
-            "max_pending_requests": _NO_LIMIT,
-            "max_requests": _NO_LIMIT,
-            "max_retries": _NO_LIMIT,
-        }
-    ]
-}
 
 # Outside the mesh there is a limit, Envoy's own: whatever runs in circles out there ends before the sidecar does.
 _OUTSIDE_BREAKERS = {
@@ -38,50 +23,6 @@ _OUTSIDE_BREAKERS = {
         }
     ]
 }
-
-# An instance that cannot be reached, or answers 502, 503 or 504 five times in a row, is left out for 5 s (longer each time).
-# A program's own 500s are its answers, no sign that it is ill.
-_OUTLIERS = {
-    "interval": {"seconds": 1},
-    "base_ejection_time": {"seconds": 5},
-    "max_ejection_time": {"seconds": 60},
-    "max_ejection_percent": {"value": 50},
-    "split_external_local_origin_errors": True,
-    "consecutive_local_origin_failure": {"value": 5},
-    "consecutive_gateway_failure": {"value": 5},
-    "enforcing_consecutive_gateway_failure": {"value": 100},
-    "enforcing_consecutive_5xx": {"value": 0},
-    "enforcing_success_rate": {"value": 0},
-    "enforcing_local_origin_success_rate": {"value": 0},
-}
-
-
-def backend_cluster(backend: Backend) -> Any:
-    """The sidecars of one service port: mTLS with their exact ids, least request, HTTP/2 or TCP."""
-    destination = backend.destination
-    alpn = [names.MESH_ALPN] if backend.tcp else [names.MESH_ALPN, "h2"]
-    return message("envoy.config.cluster.v3.Cluster")(
-        name=names.backend(destination, backend.subset),
-        type="EDS",
-        eds_cluster_config={"eds_config": ADS},
-        connect_timeout={"seconds": 2},
-        lb_policy="LEAST_REQUEST",
-        # Better an honest 503 than a request to an instance that is known to be leaving.
-        common_lb_config={"healthy_panic_threshold": {"value": 0}},
-        circuit_breakers=_NO_BREAKERS,
-        outlier_detection=_OUTLIERS,
-        typed_extension_protocol_options={} if backend.tcp else {_HTTP_OPTIONS: pack(_between_sidecars())},
-        transport_socket=client_socket(IDENTITY, backend.identities, alpn, names.sni(destination)),
-    )
-
-
-def _between_sidecars() -> Any:
-    http2 = {"allow_connect": True, "connection_keepalive": {"interval": {"seconds": 10}, "timeout": {"seconds": 5}}}
-    return message(_HTTP_OPTIONS)(
-        explicit_http_config={"http2_protocol_options": http2},
-        # An open connection keeps the identities with which it began, so none grows old.
-        common_http_protocol_options={"max_connection_duration": {"seconds": 1800}},
-    )
 
 
 def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
@@ -121,7 +62,7 @@ def _of_one(name: str, address: dict[str, Any], **settings: Any) -> Any:
         name=name,
         type="STATIC",
         connect_timeout={"seconds": 2},
-        circuit_breakers=_NO_BREAKERS,
+        circuit_breakers=circuit_breakers(),
         load_assignment={
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
@@ -143,7 +84,7 @@ def way_out_cluster() -> Any:
         type="ORIGINAL_DST",
         connect_timeout={"seconds": 10},
         lb_policy="CLUSTER_PROVIDED",
-        circuit_breakers=_NO_BREAKERS,
+        circuit_breakers=circuit_breakers(),
     )
 
 

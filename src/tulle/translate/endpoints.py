@@ -7,21 +7,35 @@ from typing import Any
 from tulle.envoy_api.messages import message
 from tulle.ir.types import Endpoint, Endpoints, Locality
 from tulle.translate import names
+from tulle.translate.transport import PLAIN, SOCKET_MATCH
 
 
 def load_assignment(endpoints: Endpoints) -> Any:
     """A ClusterLoadAssignment; with no endpoint Envoy answers at once that nobody is there."""
     return message("envoy.config.endpoint.v3.ClusterLoadAssignment")(
         cluster_name=names.backend(endpoints.destination, endpoints.subset),
-        endpoints=[_locality(locality) for locality in endpoints.localities],
+        endpoints=[locality(found) for found in endpoints.localities],
     )
 
 
-def _locality(locality: Locality) -> dict[str, Any]:
-    return {"lb_endpoints": [_lb_endpoint(endpoint) for endpoint in locality.endpoints]}
+def locality(found: Locality) -> dict[str, Any]:
+    """LocalityLbEndpoints."""
+    region, _, rest = found.name.partition("/")
+    zone, _, subzone = rest.partition("/")
+    place = {name: part for name, part in (("region", region), ("zone", zone), ("sub_zone", subzone)) if part}
+    return {
+        **({"locality": place} if place else {}),
+        "lb_endpoints": [_lb_endpoint(endpoint) for endpoint in found.endpoints],
+        **({"load_balancing_weight": {"value": found.weight}} if found.weight else {}),
+        **({"priority": found.priority} if found.priority else {}),
+    }
 
 
 def _lb_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     address = {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
-    health = {"health_status": "DRAINING"} if endpoint.draining else {}
-    return {"endpoint": {"address": address}, **health}
+    return {
+        "endpoint": {"address": address},
+        **({"health_status": "DRAINING"} if endpoint.draining else {}),
+        **({"load_balancing_weight": {"value": endpoint.weight}} if endpoint.weight != 1 else {}),
+        **({"metadata": {"filter_metadata": {SOCKET_MATCH: PLAIN}}} if endpoint.plain else {}),
+    }

@@ -11,7 +11,7 @@ from typing import Any
 from tulle.envoy_api.messages import encode
 from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, TcpService, VirtualHost
 from tulle.model.workload import Capture
-from tulle.translate import clusters, endpoints, inbound_listener, listeners, names, routes
+from tulle.translate import backend_clusters, clusters, endpoints, inbound_listener, listeners, names, routes
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Key, Resource, resource
 
 _PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
@@ -19,7 +19,7 @@ _PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
 
 def backend(value: Backend) -> Resource:
     """A cluster; the same for every caller."""
-    return _resource(CDS, clusters.backend_cluster(value))
+    return _resource(CDS, backend_clusters.backend_cluster(value))
 
 
 def load_assignment(value: Endpoints) -> Resource:
