@@ -123,13 +123,15 @@ def test_isolate_is_a_mode_of_capture() -> None:
         ("http2-api:9000", ServicePort(9000, 9000, Protocol.HTTP2, "http2-api")),
         ("http-api:9000", ServicePort(9000, 9000, Protocol.HTTP, "http-api")),
         ("https-api:9000/http", ServicePort(9000, 9000, Protocol.HTTP, "https-api")),
-        ("tcpdump:9000", ServicePort(9000, 9000, Protocol.HTTP, "tcpdump")),
+        ("tcpdump:9000", ServicePort(9000, 9000, Protocol.AUTO, "tcpdump")),
+        ("9000", ServicePort(9000, 9000, Protocol.AUTO)),
+        ("grpc-web-api:9000", ServicePort(9000, 9000, Protocol.HTTP, "grpc-web-api")),
         ("9000/tcp", ServicePort(9000, 9000, Protocol.TCP)),
         ("5432", ServicePort(5432, 5432, Protocol.TCP)),
         ("5432/http", ServicePort(5432, 5432, Protocol.HTTP)),
         ("http-odd:5432", ServicePort(5432, 5432, Protocol.HTTP, "http-odd")),
         ("mysql-main:9001", ServicePort(9001, 9001, Protocol.TCP, "mysql-main")),
-        ("https:9443", ServicePort(9443, 9443, Protocol.TCP, "https")),
+        ("https:9443", ServicePort(9443, 9443, Protocol.TLS, "https")),
         ("grpc-api:9000/http", ServicePort(9000, 9000, Protocol.HTTP, "grpc-api")),
     ],
 )
@@ -137,9 +139,8 @@ def test_a_port_says_its_name_number_target_and_protocol(text: str, port: Servic
     assert parse_port(text) == port
 
 
-@pytest.mark.parametrize("text", ["grpc-web:80", "grpc-web-api:80", "53/UDP"])
-def test_a_protocol_that_is_not_supported_yet_is_said_so(text: str) -> None:
-    assert "is not supported yet; http, http2, grpc and tcp are" in mistakes(ports=[text])
+def test_a_protocol_that_no_port_can_have_is_said_so() -> None:
+    assert "there is no protocol 'UDP'; there are: http," in mistakes(ports=["53/UDP"])
 
 
 @pytest.mark.parametrize("text", ["", "web", ":80", "80:", "80/", "80:81:82", "a:b:80", "-1", "80 ", "٨٠", "80/quic"])

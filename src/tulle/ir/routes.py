@@ -59,10 +59,14 @@ class Headers(Struct, frozen=True):
 
 
 class BackendRef(Struct, frozen=True, order=True):
-    """Names an ir Backend: a port of a service, and one of its subsets ("" for all of it)."""
+    """Names an ir Backend: a port of a service, and one of its subsets ("" for all of it).
+
+    detected: what turned out not to be HTTP on a port of which nobody said what it carries.
+    """
 
     destination: Destination
     subset: str = ""
+    detected: bool = False
 
 
 class Weighted(Struct, frozen=True):

@@ -63,7 +63,8 @@ class Backend(Struct, frozen=True):
     """One port of a service, or of one of its subsets, as a caller reaches it.
 
     identities: the SPIFFE ids of which a serving sidecar must prove one, sorted. tcp: bytes are carried as they are, a
-    connection for each of the caller's, instead of HTTP. http2: its programs speak HTTP/2, for endpoints without sidecars.
+    connection for each of the caller's, instead of HTTP. detected: as BackendRef's.
+    http2: its programs speak HTTP/2, for endpoints without sidecars.
     localities: where they are, for discovery by DNS; others are told as Endpoints.
     """
 
@@ -71,6 +72,7 @@ class Backend(Struct, frozen=True):
     identities: tuple[str, ...]
     tcp: bool = False
     subset: str = ""
+    detected: bool = False
     http2: bool = False
     discovery: Discovery = Discovery.MESH
     transport: Transport = Transport.MESH
@@ -89,6 +91,7 @@ class Endpoints(Struct, frozen=True):
     destination: Destination
     localities: tuple[Locality, ...]
     subset: str = ""
+    detected: bool = False
 
 
 class Answer(StrEnum):
@@ -107,7 +110,8 @@ class VirtualHost(Struct, frozen=True):
     route_config: the outbound route configuration it belongs to.
     domains: the authorities it serves, each with the port as it is written.
     problem: what the caller is told where there is no backend. tunnels: whether callers may ask for tunnels (CONNECT).
-    routes: in their order, for ROUTE; a request that none of them fits gets 404. tcp: to where TUNNEL leads.
+    routes: in their order, for ROUTE; a request that none of them fits gets 404. tcp: to where tunnels lead, unless they carry
+    HTTP for sure.
     """
 
     route_config: str
@@ -148,15 +152,28 @@ class OutboundRoutes(Struct, frozen=True):
     proxy: str
 
 
-class TcpService(Struct, frozen=True):
-    """Where a workload's connections to one TCP port of a service go in: captured ones, for the service's address.
+class TcpChain(Struct, frozen=True):
+    """Where connections go that ask for one of these names by SNI, `*.` before one for all beneath it; any if there is none.
 
-    source: as Outbound's.
+    No backends: they are closed at once.
+    """
+
+    backends: tuple[Weighted, ...] = ()
+    sni: tuple[str, ...] = ()
+
+
+class TcpService(Struct, frozen=True):
+    """Where a workload's connections to one port of a service go in that may not be HTTP: captured ones, for its address.
+
+    chains: those with the most specific name first count. detect: for how many nanoseconds the first bytes are waited for,
+    which may be HTTP after all, and then is routed as such; 0 if it is known that they are not. source: as Outbound's.
     """
 
     route_config: str
     destination: Destination
     vip: str
+    chains: tuple[TcpChain, ...]
+    detect: int = 0
     source: str = ""
 
 

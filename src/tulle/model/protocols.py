@@ -6,11 +6,10 @@ where servers speak first; what nobody tells is found out from the first bytes.
 
 from __future__ import annotations
 
-from tulle.model.well_known import TCP_PORTS
+from tulle.model.well_known import HTTP_PORTS, TCP_PORTS
 from tulle.model.workload import Protocol
 
-HTTP_PORT = 80
-_NAMES = {
+NAMES = {
     "http": Protocol.HTTP,
     "http2": Protocol.HTTP2,
     "grpc": Protocol.GRPC,
@@ -26,7 +25,7 @@ _NAMES = {
 
 def named(text: str) -> Protocol | None:
     """By its name, in any case: `HTTP`, `grpc-web`; None for one that is not known."""
-    return _NAMES.get(text.lower())
+    return NAMES.get(text.lower())
 
 
 def select(protocol: str, port_name: str, number: int) -> Protocol:
@@ -37,4 +36,4 @@ def select(protocol: str, port_name: str, number: int) -> Protocol:
         return found
     if number in TCP_PORTS:
         return Protocol.TCP
-    return Protocol.HTTP if number == HTTP_PORT else Protocol.AUTO
+    return Protocol.HTTP if number in HTTP_PORTS else Protocol.AUTO

@@ -7,6 +7,9 @@ the manuals of the product that is named. Left out is what speaks HTTP or gRPC o
 InfluxDB), and what programs under development like to use for HTTP.
 """
 
+# Where programs speak HTTP unless somebody says otherwise: 80, what IANA calls http-alt, and what frameworks start with.
+HTTP_PORTS = {80, 3000, 5000, 8000, 8008, 8080, 8081, 8888}
+
 TCP_PORTS = {
     25: "SMTP",
     53: "DNS",

@@ -205,7 +205,7 @@ class View:
     def holds(self, service: ServiceName) -> Iterable[str]:
         """The names of the load assignments of `service` that it should hold."""
         refs = (ref for d in self._demands.of(service) if d in self._reached for ref in self._reached[d].backends)
-        return dict.fromkeys(names.backend(r.destination, r.subset) for r in refs if r.destination.service == service)
+        return dict.fromkeys(names.backend(r) for r in refs if r.destination.service == service)
 
     def acknowledged(self, service: ServiceName) -> bool:
         """Whether it has acknowledged the newest endpoints of a service."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from msgspec import Struct
 
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import Backend, Endpoint, Endpoints, Locality
+from tulle.ir.types import Backend, Endpoint, Endpoints
+from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import Resource
 from tulle.model.workload import Health, Protocol
-from tulle.resolve import rules
+from tulle.resolve import policies, rules
 from tulle.resolve.callers import Caller
 from tulle.resolve.index import Instance, Mesh, Service
+from tulle.resolve.localities import localities
 from tulle.resolve.rules import Scope
 from tulle.resolve.services import Offer, offer
 
@@ -24,6 +26,7 @@ class Basis(Struct, frozen=True, eq=False):
 
     ref: BackendRef
     offer: Offer
+    labels: Mapping[str, str]  # what instances of the subset carry
     rules: tuple[Resource, ...]
     config: Resource | None
     caller: Caller
@@ -39,30 +42,48 @@ class Basis(Struct, frozen=True, eq=False):
     @property
     def variant(self) -> Hashable:
         """What tells it from those of other callers."""
-        return (self.rules, self.offer.entry, self.config, self.caller.locality if self.rules or self.config else "")
+        caller = self.caller if self.rules or self.config else None
+        return (self.rules, self.offer.entry, self.config, caller and (caller.locality, caller.labels))
+
+    @property
+    def mesh_config(self) -> MeshConfig | None:
+        spec = self.config.spec if self.config else None
+        return spec if isinstance(spec, MeshConfig) else None
 
 
 def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
-    """None if the mesh has no such service, or it no such port."""
+    """None if the mesh has no such service, or it no such port or subset."""
     offered = offer(mesh, caller, _EVERYTHING, ref.destination.service)
     if offered is None or offered.port(ref.destination.port) is None:
         return None
     found = rules.destination_rules(mesh.declared, caller, offered.service.name.host, offered.namespace)
-    return Basis(ref, offered, found, mesh.declared.mesh_config, caller)
+    labels = policies.subset_labels(found, ref.subset) if ref.subset else {}
+    return None if labels is None else Basis(ref, offered, labels, found, mesh.declared.mesh_config, caller)
 
 
 def backend(given: Basis) -> Backend:
-    destination = given.ref.destination
-    tcp = given.protocol is Protocol.TCP
-    return Backend(destination, given.service.identities, tcp, given.ref.subset)
+    ref, port = given.ref, given.ref.destination.port
+    return Backend(
+        ref.destination,
+        given.service.identities,
+        tcp=given.protocol in (Protocol.TCP, Protocol.TLS) or ref.detected,
+        subset=ref.subset,
+        detected=ref.detected,
+        policy=policies.policy(given.rules, port, ref.subset, given.mesh_config),
+    )
 
 
 def endpoints(given: Basis) -> Endpoints:
     """Healthy instances, and draining ones marked as such."""
-    port = given.ref.destination.port
-    serving = [_endpoint(i) for i in given.service.instances if _serves(i, port)]
-    localities = (Locality(0, "", tuple(sorted(serving))),) if serving else ()
-    return Endpoints(given.ref.destination, localities, given.ref.subset)
+    ref, port, caller = given.ref, given.ref.destination.port, given.caller
+    serving = [
+        (i.workload.locality, i.workload.tags, _endpoint(i))
+        for i in given.service.instances
+        if _serves(i, port) and given.labels.items() <= i.workload.tags.items()
+    ]
+    setting, failover = policies.locality_setting(given.rules, port, ref.subset, given.mesh_config)
+    found = localities(serving, caller.locality, dict(caller.labels), setting, failover)
+    return Endpoints(ref.destination, found, ref.subset, ref.detected)
 
 
 def _serves(instance: Instance, port: int) -> bool:

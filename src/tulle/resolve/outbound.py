@@ -8,17 +8,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Weighted
-from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpService, VirtualHost
+from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpChain, TcpService, VirtualHost
+from tulle.model.durations import nanoseconds
 from tulle.model.names import DEFAULT_PORT, Destination, ServiceName, authorities
 from tulle.model.resources.resource import Resource
+from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import KnownPort
 from tulle.model.workload import Capture, Protocol, Proxy, Workload
 from tulle.resolve import rules
-from tulle.resolve.callers import caller_of
+from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.services import Offer, offer
+from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
 
+_NOT_HTTP = (Protocol.TCP, Protocol.TLS, Protocol.AUTO)
+# Long enough for a client that has something to say, short for one that waits for the server.
+_DETECT = 200_000_000
 _MOST_PORTS = 20
 _MOST_TEXT = 500
 
@@ -77,15 +83,16 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     elif offered is not None and protocol is None:
         problem = f"service {offered.service.name} has no port {destination.port}; its ports: {_numbers(offered)}"
         host = replace(host, answer=Answer.UNKNOWN, problem=problem)
-    elif offered is not None and protocol is Protocol.TCP:
+    elif offered is not None and protocol in (Protocol.TCP, Protocol.TLS):
         problem = (
-            f"port {destination.port} of {offered.service.name} carries TCP, not HTTP: "
+            f"port {destination.port} of {offered.service.name} carries {protocol.upper()}, not HTTP: "
             "connect to it with a client of its own"
         )
-        to = (Weighted(BackendRef(Destination(offered.service.name, destination.port))),)
-        host = replace(host, answer=Answer.TUNNEL, problem=problem, tcp=to)
+        chain = chain_of(_chains(mesh, caller, rule, offered, destination.port, names), destination.service.host)
+        host = replace(host, answer=Answer.TUNNEL, problem=problem, tcp=chain.backends if chain else ())
     else:
-        host = replace(host, routes=_routes(rule, offered, destination))
+        chain = chain_of(_chains(mesh, caller, rule, offered, destination.port, names), destination.service.host)
+        host = replace(host, routes=_routes(rule, offered, destination), tcp=chain.backends if chain else ())
     own = {offered.service.name} if offered else set()
     return Reached(host, frozenset({destination.service, *own, *names.asked}))
 
@@ -116,19 +123,63 @@ def rejected(host: VirtualHost, why: str) -> VirtualHost:
 
 
 def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Destination) -> TcpService | None:
-    """Where a workload's captured connections to a destination go in; None if it is no TCP port of a service."""
+    """Where a workload's captured connections to a destination go in; None if they are HTTP for sure, or go nowhere."""
     caller = caller_of(workload)
-    offered = offer(mesh, caller, rules.scope(mesh.declared, caller), destination.service)
-    if offered is None or not offered.service.vip or offered.carries(destination.port) is not Protocol.TCP:
+    seen = rules.scope(mesh.declared, caller)
+    offered = offer(mesh, caller, seen, destination.service)
+    protocol = offered.carries(destination.port) if offered else None
+    if offered is None or not offered.service.vip or protocol not in _NOT_HTTP:
         return None
-    return TcpService(route_config(workload), destination, offered.service.vip, proxy.source)
+    rule = rules.virtual_service(mesh.declared, caller, seen, destination.service.host)
+    return TcpService(
+        route_config(workload),
+        destination,
+        offered.service.vip,
+        _chains(mesh, caller, rule, offered, destination.port, MeshNames(mesh, caller)),
+        _detect(mesh) if protocol is Protocol.AUTO else 0,
+        proxy.source,
+    )
 
 
 def tcp_ports(mesh: Mesh, workload: Workload, service: ServiceName) -> list[KnownPort]:
-    """The service's ports that carry TCP, as the workload sees them."""
+    """The service's ports that may carry something else than HTTP, as the workload sees them."""
     caller = caller_of(workload)
     offered = offer(mesh, caller, rules.scope(mesh.declared, caller), service)
-    return [port for port in offered.ports if port.protocol is Protocol.TCP] if offered else []
+    return [port for port in offered.ports if port.protocol in _NOT_HTTP] if offered else []
+
+
+def _chains(
+    mesh: Mesh, caller: Caller, rule: Resource | None, offered: Offer | None, port: int, names: MeshNames
+) -> tuple[TcpChain, ...]:
+    """Where what is not HTTP goes; nothing for a port that carries HTTP."""
+    protocol = offered.carries(port) if offered else None
+    if offered is None or protocol not in _NOT_HTTP:
+        return ()
+    spec = offered.entry.spec if offered.entry else None
+    addresses = [offered.service.vip] if offered.service.vip else []
+    addresses += spec.addresses if isinstance(spec, ServiceEntry) else ()
+    by_name = () if protocol is Protocol.TCP else tls_chains(rule, caller, port, addresses, names)
+    itself = (Weighted(BackendRef(Destination(offered.service.name, port))),)
+    found = tcp_route(rule, caller, port, addresses, names)
+    chains = (*by_name, TcpChain(itself if found is None else found))
+    return tuple(
+        replace(chain, backends=tuple(_as_tcp(mesh, caller, weighted) for weighted in chain.backends))
+        for chain in chains
+    )
+
+
+def _as_tcp(mesh: Mesh, caller: Caller, weighted: Weighted) -> Weighted:
+    """A port of which nobody said what it carries takes what is not HTTP in its own way."""
+    destination = weighted.backend.destination
+    offered = offer(mesh, caller, rules.Scope(), destination.service)
+    detected = offered is not None and offered.carries(destination.port) is Protocol.AUTO
+    return replace(weighted, backend=replace(weighted.backend, detected=detected))
+
+
+def _detect(mesh: Mesh) -> int:
+    """For how many nanoseconds a connection's first bytes are waited for (MeshConfig, `protocolDetectionTimeout`)."""
+    said = mesh.declared.config.protocol_detection_timeout
+    return (nanoseconds(said) if said else None) or _DETECT
 
 
 def _numbers(offered: Offer) -> str:

@@ -32,7 +32,7 @@ def backend_cluster(backend: Backend) -> Any:
     inside = backend.transport is Transport.MESH
     timeout = policy.pool.connect_timeout
     return message("envoy.config.cluster.v3.Cluster")(
-        name=names.backend(backend.destination, backend.subset),
+        name=names.backend(backend),
         **_discovery(backend),
         connect_timeout=duration((_CONNECT if inside else _CONNECT_OUTSIDE) if timeout is None else timeout),
         **load_balancing(backend),
@@ -60,7 +60,7 @@ def _discovery(backend: Backend) -> dict[str, Any]:
         "dns_refresh_rate": duration(_REFRESH if refresh is None else refresh),
         "respect_dns_ttl": True,
         "load_assignment": {
-            "cluster_name": names.backend(backend.destination, backend.subset),
+            "cluster_name": names.backend(backend),
             "endpoints": [locality(found) for found in backend.localities],
         },
     }

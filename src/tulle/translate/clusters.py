@@ -33,16 +33,20 @@ def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
     call that must not be repeated has a connection of its own: a dead program refuses that, unseen.
     """
     name = names.inbound_cluster(workload, port.destination.port)
-    if port.protocol is Protocol.TCP:
+    if port.protocol in (Protocol.TCP, Protocol.TLS):
         return (_loopback(name, port, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
         return (_program(name, port, {"http2_protocol_options": {}}, {}),)
     http1 = {"http_protocol_options": _preserve_case()}
     once = names.inbound_once_cluster(workload, port.destination.port)
-    return (
+    programs = (
         _program(name, port, http1, {}),
         _program(once, port, http1, {"max_requests_per_connection": {"value": 1}}),
     )
+    if port.protocol is not Protocol.AUTO:
+        return programs
+    tcp = names.inbound_tcp_cluster(workload, port.destination.port)
+    return (*programs, _loopback(tcp, port, alt_stat_name=names.INBOUND_TCP_STATS))
 
 
 def _program(name: str, port: InboundPort, protocol: dict[str, Any], connections: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from tulle.translate.transport import PLAIN, SOCKET_MATCH
 def load_assignment(endpoints: Endpoints) -> Any:
     """A ClusterLoadAssignment; with no endpoint Envoy answers at once that nobody is there."""
     return message("envoy.config.endpoint.v3.ClusterLoadAssignment")(
-        cluster_name=names.backend(endpoints.destination, endpoints.subset),
+        cluster_name=names.backend(endpoints),
         endpoints=[locality(found) for found in endpoints.localities],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
@@ -26,22 +27,33 @@ def inbound_listener(inbound: Inbound) -> Any:
         traffic_direction="INBOUND",
         address={"socket_address": {"address": inbound.address, "port_value": inbound.port}},
         listener_filters=[inspector],
-        filter_chains=[_chain(inbound.workload, port) for port in inbound.ports],
+        filter_chains=[chain for port in inbound.ports for chain in _chains(inbound.workload, port)],
     )
 
 
-def _chain(workload: str, port: InboundPort) -> dict[str, Any]:
-    tcp = port.protocol is Protocol.TCP
+def _chains(workload: str, port: InboundPort) -> list[dict[str, Any]]:
+    """Where nobody said what a port carries, the calling sidecar has found out, and says it."""
     cluster = names.inbound_cluster(workload, port.destination.port)
+    if port.protocol in (Protocol.TCP, Protocol.TLS):
+        return [_chain(port, names.MESH_ALPN, [], tcp_proxy(cluster, "inbound"))]
+    chains = [_chain(port, names.MESH_ALPN, ["h2", "http/1.1"], _http(workload, port))]
+    if port.protocol is Protocol.AUTO:
+        program = names.inbound_tcp_cluster(workload, port.destination.port)
+        chains.append(_chain(port, names.DETECTED_TCP_ALPN, [], tcp_proxy(program, "inbound")))
+    return chains
+
+
+def _chain(port: InboundPort, offered: str, alpn: Sequence[str], to: dict[str, Any]) -> dict[str, Any]:
+    sni = names.sni(port.destination)
     return {
-        "name": names.sni(port.destination),
+        "name": sni if offered == names.MESH_ALPN else f"{sni} {offered}",
         "filter_chain_match": {
             "transport_protocol": "tls",
-            "application_protocols": [names.MESH_ALPN],
-            "server_names": [names.sni(port.destination)],
+            "application_protocols": [offered],
+            "server_names": [sni],
         },
-        "transport_socket": server_socket(IDENTITY, WORKLOAD_PREFIX, [] if tcp else ["h2", "http/1.1"]),
-        "filters": [tcp_proxy(cluster, "inbound") if tcp else _http(workload, port)],
+        "transport_socket": server_socket(IDENTITY, WORKLOAD_PREFIX, alpn),
+        "filters": [to],
     }
 
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.types import Outbound, TcpService
+from tulle.ir.types import Outbound, TcpChain, TcpService
 from tulle.model.vips import NETWORK
 from tulle.model.workload import Capture
 from tulle.translate import names
 from tulle.translate.clusters import dns_cache
+from tulle.translate.durations import duration
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import closed, tcp_proxy
 
 _HTTP = "envoy.extensions.filters.http"
+_LISTENER = "envoy.extensions.filters.listener"
+# For how many nanoseconds a client that should begin with TLS may be silent, before it is taken as it is.
+_SILENT_CLIENT = 5_000_000_000
 
 # The only bound on a first call whose name the control plane does not answer; a route sets its own (none) once it is known.
 _UNANSWERED = {"seconds": 30}
@@ -44,7 +48,7 @@ def tunnel_listener(outbound: Outbound) -> Any:
     return message("envoy.config.listener.v3.Listener")(
         name=names.tunnels(outbound.route_config),
         internal_listener={},
-        filter_chains=[{"filters": [_http(outbound)]}],
+        filter_chains=[{"filters": [_http(outbound.route_config, transparent=False)]}],
     )
 
 
@@ -58,18 +62,63 @@ def tcp_listener(service: TcpService) -> Any:
         traffic_direction="OUTBOUND",
         bind_to_port={"value": False},
         address={"socket_address": {"address": service.vip, "port_value": service.destination.port}},
-        filter_chains=[
-            {
-                "filter_chain_match": _from(service.source),
-                "filters": [tcp_proxy(names.backend(service.destination), "outbound")],
-            }
-        ],
+        filter_chains=[*(_detected_http(service) if service.detect else ()), *_tcp_chains(service)],
+        **_inspected(service),
     )
+
+
+def _inspected(service: TcpService) -> dict[str, Any]:
+    """What is looked for in the first bytes. Who sends none for too long waits for the server to speak."""
+    inspectors = []
+    if service.detect:
+        inspectors.append(_listener_filter("http_inspector", f"{_LISTENER}.http_inspector.v3.HttpInspector"))
+    if any(chain.sni for chain in service.chains):
+        inspectors.append(_listener_filter("tls_inspector", f"{_LISTENER}.tls_inspector.v3.TlsInspector"))
+    if not inspectors:
+        return {}
+    timeout = duration(service.detect or _SILENT_CLIENT)
+    return {
+        "listener_filters": inspectors,
+        "listener_filters_timeout": timeout,
+        "continue_on_listener_filters_timeout": True,
+    }
+
+
+def _listener_filter(name: str, kind: str) -> dict[str, Any]:
+    return {"name": f"envoy.filters.listener.{name}", "typed_config": pack(message(kind)())}
+
+
+def _detected_http(service: TcpService) -> list[dict[str, Any]]:
+    """HTTP/1 is routed as such. HTTP/2 goes on as it is: nobody said that the program speaks it."""
+    match = {"application_protocols": ["http/1.0", "http/1.1"], **_from(service.source)}
+    return [{"name": "http", "filter_chain_match": match, "filters": [_http(service.route_config, transparent=True)]}]
+
+
+def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": chain.sni[0] if chain.sni else "any",
+            "filter_chain_match": {
+                **({"server_names": chain.sni} if chain.sni else {}),
+                **_from(service.source),
+            },
+            "filters": [_to(chain)],
+        }
+        for chain in service.chains
+    ]
+
+
+def _to(chain: TcpChain) -> dict[str, Any]:
+    if not chain.backends:
+        return closed()
+    if len(chain.backends) == 1:
+        return tcp_proxy(names.backend(chain.backends[0].backend), "outbound")
+    return tcp_proxy([(names.backend(w.backend), w.weight) for w in chain.backends], "outbound")
 
 
 def _proxy(outbound: Outbound) -> dict[str, Any]:
     """HTTP as programs send it to a proxy: absolute URIs, plain Host, and CONNECT (also in HTTP/1.0, as http.client does)."""
-    return {"filter_chains": [{"filters": [_http(outbound, tunnels=True)]}]}
+    return {"filter_chains": [{"filters": [_http(outbound.route_config, transparent=False, tunnels=True)]}]}
 
 
 def _captured(outbound: Outbound) -> dict[str, Any]:
@@ -78,7 +127,7 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
     services: dict[str, Any] = {
         "name": "services",
         "filter_chain_match": {"prefix_ranges": [network], **_from(outbound.source)},
-        "filters": [_http(outbound)],
+        "filters": [_http(outbound.route_config, transparent=True)],
     }
     door: dict[str, Any] = {"use_original_dst": {"value": True}, "filter_chains": [services]}
     if outbound.capture is Capture.SECCOMP:
@@ -108,18 +157,18 @@ def _from(source: str) -> dict[str, Any]:
     }
 
 
-def _http(outbound: Outbound, *, tunnels: bool = False) -> dict[str, Any]:
+def _http(route_config: str, *, transparent: bool, tunnels: bool = False) -> dict[str, Any]:
     on_demand = message(f"{_HTTP}.on_demand.v3.OnDemand")()
     filters = [{"name": "envoy.filters.http.on_demand", "typed_config": pack(on_demand)}]
     upgrades = [{"upgrade_type": "websocket"}]
-    if not outbound.capture.is_transparent:
+    if not transparent:
         forward = message(f"{_HTTP}.dynamic_forward_proxy.v3.FilterConfig")(dns_cache_config=dns_cache())
         filters.append({"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": pack(forward)})
     if tunnels:
         upgrades.append({"upgrade_type": "CONNECT"})
     return http_manager(
         stat_prefix="outbound",
-        rds={"route_config_name": outbound.route_config, "config_source": ADS},
+        rds={"route_config_name": route_config, "config_source": ADS},
         stream_idle_timeout=_UNANSWERED,
         local_reply_config=outbound_replies(),
         upgrade_configs=upgrades,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tulle.ir.routes import BackendRef
+from tulle.ir.types import Backend, Endpoints
 from tulle.model.names import Destination, destination_from
 
 PASSTHROUGH = "passthrough"
@@ -16,19 +18,25 @@ EXPLAIN_HEADER = "x-tulle-explain"
 PEER_HEADER = "x-tulle-peer"
 # What a calling sidecar offers as ALPN: this call comes from the mesh. It is matched, never negotiated.
 MESH_ALPN = "tulle"
+# The same of a connection that turned out not to be HTTP, to a port of which nobody said what it carries.
+DETECTED_TCP_ALPN = "tulle-tcp"
 # Methods that are safe by definition (RFC 9110, section 9.2.1), as a regular expression.
 SAFE_METHODS = "GET|HEAD|OPTIONS"
 
 
-def backend(destination: Destination, subset: str = "") -> str:
-    """`outbound|80|v1|service-b.default.svc.cluster.local`: a cluster, and its load assignment."""
-    return f"outbound|{destination.port}|{subset}|{destination.service.host}"
+def backend(of: BackendRef | Backend | Endpoints) -> str:
+    """`outbound|80|v1|service-b.default.svc.cluster.local`: a cluster, and its load assignment.
+
+    With `|tcp` after it: what turned out not to be HTTP.
+    """
+    end = "|tcp" if of.detected else ""
+    return f"outbound|{of.destination.port}|{of.subset}|{of.destination.service.host}{end}"
 
 
 def destination_of_backend(name: str) -> Destination | None:
     """The inverse of `backend`; None for the name of anything else."""
     parts = name.split("|")
-    if len(parts) != 4 or parts[0] != "outbound":
+    if len(parts) not in (4, 5) or parts[0] != "outbound":
         return None
     return destination_from(f"{parts[3]}:{parts[1]}")
 
@@ -41,6 +49,11 @@ def inbound_cluster(workload: str, port: int) -> str:
 def inbound_once_cluster(workload: str, port: int) -> str:
     """`inbound|80|service-b-3fa2c1|once`: the program itself, by a connection of the call's own."""
     return f"{inbound_cluster(workload, port)}|once"
+
+
+def inbound_tcp_cluster(workload: str, port: int) -> str:
+    """`inbound|9000|service-b-3fa2c1|tcp`: the program itself, for what turned out not to be HTTP."""
+    return f"{inbound_cluster(workload, port)}|tcp"
 
 
 def inbound_listener(workload: str) -> str:

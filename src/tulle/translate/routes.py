@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
+from tulle.ir.routes import BackendRef, Forward
 from tulle.ir.types import Answer, OutboundRoutes, VirtualHost
 from tulle.model.addresses import CANARY_HOST
 from tulle.translate import names
@@ -59,10 +60,11 @@ def initial_virtual_host(route_config: str) -> Any:
 def virtual_host(host: VirtualHost) -> Any:
     """One host and port of the mesh, or of what might have been the mesh."""
     parts: dict[str, Any]
-    cluster = names.backend(host.destination)
+    backends = [w.backend for r in host.routes if isinstance(r.action, Forward) for w in r.action.backends]
+    cluster = names.backend(next(iter([*backends, *(w.backend for w in host.tcp)]), BackendRef(host.destination)))
     if host.answer is Answer.ROUTE:
         parts = {
-            "routes": [*(_tunnel(names.tunnels(host.route_config)) if host.tunnels else ()), *_calls(cluster)],
+            "routes": [*_tunnels(host), *_calls(cluster)],
             "retry_policy": _retries(_SAFE),
             "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
@@ -90,6 +92,13 @@ def mesh_hosts(namespaces: Sequence[str]) -> str:
 def own_hosts(port: int) -> str:
     """A regular expression of the authorities by which a listener on loopback is reached directly."""
     return rf"(?i)(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\]|\[::ffff:127\.[0-9.]+\]):{port}"
+
+
+def _tunnels(host: VirtualHost) -> list[dict[str, Any]]:
+    """What comes through a tunnel to an HTTP port is HTTP like any other; to a port of which nobody said so, what it is."""
+    if not host.tunnels:
+        return []
+    return _tunnel(names.backend(host.tcp[0].backend) if host.tcp else names.tunnels(host.route_config))
 
 
 def _calls(cluster: str) -> list[dict[str, Any]]:

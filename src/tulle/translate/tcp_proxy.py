@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
@@ -10,14 +11,16 @@ _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _DIRECT_RESPONSE = "envoy.extensions.filters.network.direct_response.v3.Config"
 
 
-def tcp_proxy(cluster: str, stat_prefix: str) -> dict[str, Any]:
+def tcp_proxy(clusters: str | Sequence[tuple[str, int]], stat_prefix: str) -> dict[str, Any]:
     """A network filter that connects to a cluster, and to another of its instances if one can't be reached.
 
-    Connections may be idle for as long as the two ends like: a pool of database connections often is.
+    clusters: one, or several with the shares in which connections are divided among them. Connections may be idle for as
+    long as the two ends like: a pool of database connections often is.
     """
-    settings = message(_TCP_PROXY)(
-        stat_prefix=stat_prefix, cluster=cluster, idle_timeout={}, max_connect_attempts={"value": 4}
-    )
+    to: dict[str, Any] = {"cluster": clusters}
+    if not isinstance(clusters, str):
+        to = {"weighted_clusters": {"clusters": [{"name": name, "weight": share} for name, share in clusters]}}
+    settings = message(_TCP_PROXY)(stat_prefix=stat_prefix, **to, idle_timeout={}, max_connect_attempts={"value": 4})
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": pack(settings)}
 
 

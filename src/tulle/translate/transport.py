@@ -42,7 +42,8 @@ def _mesh(backend: Backend) -> dict[str, Any]:
     tls = backend.policy.tls
     peers = tls.names if tls and tls.mesh and tls.names else backend.identities
     http = [] if backend.tcp else ["h2" if speaks_http2(backend) else "http/1.1"]
-    return client_socket(IDENTITY, peers, [names.MESH_ALPN, *http], names.sni(backend.destination))
+    mesh = names.DETECTED_TCP_ALPN if backend.detected else names.MESH_ALPN
+    return client_socket(IDENTITY, peers, [mesh, *http], names.sni(backend.destination))
 
 
 def _plain(backend: Backend) -> dict[str, Any] | None:
