@@ -11,10 +11,11 @@ from tulle.sources.problems import Problem, Severity
 
 
 class Report:
-    """The problems of one document. lines: of its fields, by path."""
+    """The problems of one document. lines: of its fields, by path. namespace: of the resource, what "." means in it."""
 
-    def __init__(self, lines: Mapping[str, int] | None = None) -> None:
+    def __init__(self, lines: Mapping[str, int] | None = None, namespace: str = "default") -> None:
         self.problems: list[Problem] = []
+        self.namespace = namespace
         self._lines = lines or {}
 
     def note(self, path: str, message: str, severity: Severity) -> None:

@@ -1,0 +1,95 @@
+"""WorkloadEntry, an endpoint of a ServiceEntry, and WorkloadGroup.
+
+Source: Istio, pkg/config/validation (validateWorkloadEntry, ValidateWorkloadGroup) and the rules of their CRDs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
+from tulle.sources.at import At
+from tulle.sources.validation import readiness_probe
+from tulle.sources.validation.amounts import check_count, check_port
+from tulle.sources.validation.names import check_labels, check_port_name, check_socket_path, host_fault, is_address
+
+_MOST_PORTS, _MOST_LABELS, _LONGEST_ADDRESS = 128, 256, 256
+_LONGEST_PORT_NAME = 62  # of the CRD, which asks for less than 63
+
+
+def check_entry(spec: WorkloadEntry, at: At) -> None:
+    _check_address(spec, at, names=True, sockets=True)
+    _check_rest(spec, at)
+
+
+def check_endpoint(spec: WorkloadEntry, at: At, ports: Collection[str], *, static: bool) -> None:
+    """Of a ServiceEntry. ports: the names of its ports. static: whether it is resolved by STATIC, else by DNS."""
+    _check_address(spec, at, names=not static, sockets=static)
+    _check_rest(spec, at)
+    for name in spec.ports:
+        if name not in ports:
+            at.field("ports").key(name).error(f"the entry has no port `{name}`: use the names of its `ports`")
+    if static and spec.address.startswith("unix://") and len(ports) != 1:
+        at.field("address").error(f"a socket serves one port, and the entry has {len(ports)}: give it exactly one")
+
+
+def check_group(spec: WorkloadGroup, at: At) -> None:
+    if spec.template is None:
+        at.field("template").error("is needed: the fields that the group's workloads share; `{}` for none")
+    else:
+        template = at.field("template")
+        if spec.template.address:
+            template.field("address").warning("each workload of a group has an address of its own: leave it out")
+        _check_socket(spec.template, template)
+        _check_rest(spec.template, template)
+    if spec.metadata is not None:
+        metadata = at.field("metadata")
+        check_labels(spec.metadata.labels, metadata.field("labels"))
+        check_count(list(spec.metadata.labels), metadata.field("labels"), _MOST_LABELS)
+        check_count(list(spec.metadata.annotations), metadata.field("annotations"), _MOST_LABELS)
+    readiness_probe.check(spec.probe, at.field("probe"))
+
+
+def _check_address(entry: WorkloadEntry, at: At, *, names: bool, sockets: bool) -> None:
+    address, place = entry.address, at.field("address")
+    if not address:
+        if not entry.network:
+            place.error("is needed: an IP address, a DNS name, or `unix:///path/of/a/socket`")
+            return
+        place.warning(f"nothing says where in network `{entry.network}` it is")
+        place.unsupported("tulle has no gateways between networks: give an address")
+    elif address.startswith("unix://") and sockets:
+        _check_socket(entry, at)
+    elif not is_address(address):
+        if not names:
+            place.error(f"`{address}` must be an IP address with `resolution: STATIC`; names need `resolution: DNS`")
+        elif fault := host_fault(address, wildcard=False):
+            place.error(f"{fault}; or write an IP address")
+    if len(address) > _LONGEST_ADDRESS:
+        place.error(f"has {len(address)} characters: {_LONGEST_ADDRESS} at most")
+
+
+def _check_socket(entry: WorkloadEntry, at: At) -> None:
+    if entry.address.startswith("unix://"):
+        check_socket_path(entry.address, at.field("address"))
+        if entry.ports:
+            at.field("ports").error(f"`{entry.address}` is a socket, which has no ports: leave `ports` out")
+
+
+def _check_rest(entry: WorkloadEntry, at: At) -> None:
+    ports = at.field("ports")
+    for name, number in entry.ports.items():
+        check_port_name(name, ports.key(name))
+        if len(name) == _LONGEST_PORT_NAME + 1:
+            ports.key(name).error(f"the port's name `{name}` has {len(name)} characters: {_LONGEST_PORT_NAME} at most")
+        check_port(number, ports.key(name))
+    check_count(list(entry.ports), ports, _MOST_PORTS)
+    check_labels(entry.labels, at.field("labels"))
+    check_count(list(entry.labels), at.field("labels"), _MOST_LABELS)
+    for name, text, most in (
+        ("network", entry.network, 2048),
+        ("locality", entry.locality, 2048),
+        ("serviceAccount", entry.service_account, 253),
+    ):
+        if len(text) > most:
+            at.field(name).error(f"has {len(text)} characters: {most} at most")
