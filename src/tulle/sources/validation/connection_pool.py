@@ -13,7 +13,7 @@ from tulle.model.resources.destination_rule import (
     TCPSettings,
 )
 from tulle.sources.at import At
-from tulle.sources.validation.amounts import check_duration, check_not_negative
+from tulle.sources.validation.amounts import check_not_negative, check_time
 
 
 def check(pool: ConnectionPoolSettings | None, at: At) -> None:
@@ -29,15 +29,15 @@ def check(pool: ConnectionPoolSettings | None, at: At) -> None:
 
 def check_keepalive(keepalive: TcpKeepalive | None, at: At) -> None:
     if keepalive is not None:
-        check_duration(keepalive.time, at.field("time"))
-        check_duration(keepalive.interval, at.field("interval"))
+        check_time(keepalive.time, at.field("time"))
+        check_time(keepalive.interval, at.field("interval"))
 
 
 def _check_tcp(tcp: TCPSettings, at: At) -> None:
     check_not_negative(tcp.max_connections, at.field("maxConnections"))
-    check_duration(tcp.connect_timeout, at.field("connectTimeout"))
-    check_duration(tcp.max_connection_duration, at.field("maxConnectionDuration"))
-    check_duration(tcp.idle_timeout, at.field("idleTimeout"), zero=True)
+    check_time(tcp.connect_timeout, at.field("connectTimeout"))
+    check_time(tcp.max_connection_duration, at.field("maxConnectionDuration"))
+    check_time(tcp.idle_timeout, at.field("idleTimeout"), zero=True)
     check_keepalive(tcp.tcp_keepalive, at.field("tcpKeepalive"))
 
 
@@ -47,12 +47,12 @@ def _check_http(http: HTTPSettings, at: At) -> None:
     check_not_negative(http.max_requests_per_connection, at.field("maxRequestsPerConnection"))
     check_not_negative(http.max_retries, at.field("maxRetries"))
     check_not_negative(http.max_concurrent_streams, at.field("maxConcurrentStreams"))
-    check_duration(http.idle_timeout, at.field("idleTimeout"))
+    check_time(http.idle_timeout, at.field("idleTimeout"))
     if http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE and http.use_client_protocol:
         at.field("useClientProtocol").error(
             "the caller's protocol can't be kept and upgraded to HTTP/2 at once: "
             "leave out `useClientProtocol`, or `h2UpgradePolicy: UPGRADE`"
         )
     if http.http2_keep_alive is not None:
-        check_duration(http.http2_keep_alive.interval, at.field("http2KeepAlive").field("interval"))
-        check_duration(http.http2_keep_alive.timeout, at.field("http2KeepAlive").field("timeout"))
+        check_time(http.http2_keep_alive.interval, at.field("http2KeepAlive").field("interval"))
+        check_time(http.http2_keep_alive.timeout, at.field("http2KeepAlive").field("timeout"))

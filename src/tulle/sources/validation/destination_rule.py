@@ -8,11 +8,12 @@ from __future__ import annotations
 from tulle.model.resources.destination_rule import DestinationRule, Subset
 from tulle.sources.at import At
 from tulle.sources.validation import export_to, traffic_policy
-from tulle.sources.validation.names import check_host, check_labels, check_selector, is_label
+from tulle.sources.validation.basics import check_labels, check_wildcard_host, is_dns_label
+from tulle.sources.validation.names import check_selector
 
 
 def check(spec: DestinationRule, at: At) -> None:
-    check_host(spec.host, at.field("host"))
+    check_wildcard_host(spec.host, at.field("host"))
     traffic_policy.check(spec.traffic_policy, at.field("trafficPolicy"))
     names: set[str] = set()
     for index, subset in enumerate(spec.subsets):
@@ -30,7 +31,7 @@ def _check_subset(subset: Subset, at: At, names: set[str]) -> None:
     names.add(subset.name)
     if not subset.name:
         at.field("name").error("the subset needs a name, by which routes name it")
-    elif not is_label(subset.name):
+    elif not is_dns_label(subset.name):
         at.field("name").error(
             f"`{subset.name}` must be letters, digits and hyphens, at most 63, with no hyphen at its ends"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tulle.sources.at import At
-from tulle.sources.validation.names import is_label
+from tulle.sources.validation.basics import is_dns_label
 
 
 def check(entries: Sequence[str], at: At, *, nobody: bool = False, only_own: bool = False) -> None:
@@ -21,7 +21,7 @@ def check(entries: Sequence[str], at: At, *, nobody: bool = False, only_own: boo
             at.item(index).error(f"`{entry}` is named twice (`.` is `{own}`): leave one out")
         elif entry == "~" and not nobody:
             at.item(index).error("`~`, to nobody, is for a ServiceEntry only; write `.` for this namespace")
-        elif entry not in ("~", "*") and not is_label(namespace):
+        elif entry not in ("~", "*") and not is_dns_label(namespace):
             at.item(index).error(f"`{entry}` must be `.`, `*` or a namespace")
         else:
             seen.add(namespace)

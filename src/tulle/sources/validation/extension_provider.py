@@ -14,8 +14,9 @@ from tulle.model.resources.mesh_config import (
     ExtensionProvider,
 )
 from tulle.sources.at import At
-from tulle.sources.validation.amounts import check_duration, check_one_of, check_port
-from tulle.sources.validation.names import check_namespaced_host, host_fault, is_address
+from tulle.sources.validation.amounts import check_one_of, check_time
+from tulle.sources.validation.basics import check_port, fqdn_problem, is_address
+from tulle.sources.validation.names import check_namespaced_host
 
 # Envoy: type.v3.StatusCode.
 _STATUSES = frozenset(
@@ -78,7 +79,7 @@ def _check_http(provider: ExtAuthzHttpProvider | None, at: At) -> None:
 def _check_common(provider: ExtAuthzHttpProvider | ExtAuthzGrpcProvider, at: At) -> None:
     check_port(provider.port, at.field("port"))
     check_service(provider.service, at.field("service"))
-    check_duration(provider.timeout, at.field("timeout"))
+    check_time(provider.timeout, at.field("timeout"))
     status = provider.status_on_error
     if status and not (re.fullmatch(r"[+-]?[0-9]{1,9}", status) and int(status) in _STATUSES):
         at.field("statusOnError").error(f"`{status}` is no HTTP status that Envoy answers with: write `403` or `503`")
@@ -90,5 +91,7 @@ def check_service(service: str, at: At) -> None:
         at.error("is needed: the service that is asked, such as `authorizer.default.svc.cluster.local`")
     elif "/" in service:
         check_namespaced_host(service, at)
-    elif not is_address(service) and (fault := host_fault(service, wildcard=False)):
-        at.error(f"{fault}; the port has a field of its own" if ":" in service else f"{fault}; or write an IP address")
+    elif not is_address(service) and (problem := fqdn_problem(service)):
+        at.error(
+            f"{problem}; the port has a field of its own" if ":" in service else f"{problem}; or write an IP address"
+        )

@@ -9,7 +9,7 @@ from tulle.model.durations import nanoseconds
 from tulle.model.resources.destination_rule import ConsistentHashLB, LoadBalancerSettings, SimpleLB
 from tulle.sources.at import At
 from tulle.sources.validation import locality
-from tulle.sources.validation.amounts import check_duration, check_one_of, check_percent
+from tulle.sources.validation.amounts import check_one_of, check_percent, check_time
 
 # Envoy: config.cluster.v3.Cluster.RingHashLbConfig and MaglevLbConfig.
 _LARGEST_RING = 8 * 1024 * 1024
@@ -31,7 +31,7 @@ def check(balancer: LoadBalancerSettings | None, at: At, *, outlier: bool) -> No
 
 
 def _check_warmup(balancer: LoadBalancerSettings, at: At) -> None:
-    check_duration(balancer.warmup_duration_secs, at.field("warmupDurationSecs"))
+    check_time(balancer.warmup_duration_secs, at.field("warmupDurationSecs"))
     if balancer.warmup_duration_secs is not None and balancer.warmup is not None:
         at.field("warmupDurationSecs").warning("is not read beside `warmup`: leave it out")
     if balancer.warmup is None and balancer.warmup_duration_secs is None:
@@ -45,7 +45,7 @@ def _check_warmup(balancer: LoadBalancerSettings, at: At) -> None:
     at = at.field("warmup")
     if warmup.duration is None:
         at.field("duration").error("`warmup` needs a `duration`, such as `60s`")
-    check_duration(warmup.duration, at.field("duration"))
+    check_time(warmup.duration, at.field("duration"))
     if warmup.minimum_percent is not None:
         check_percent(warmup.minimum_percent, at.field("minimumPercent"))
     if warmup.aggression is not None and not warmup.aggression >= 1:
@@ -88,7 +88,7 @@ def _check_ttl(ttl: str | None, at: At) -> None:
         return
     length = nanoseconds(ttl)
     if length is None:
-        check_duration(ttl, at)
+        check_time(ttl, at)
     elif length < 0:
         at.unsupported(f"a cookie can't live for `{ttl}`: write 0s for the length of the session")
 

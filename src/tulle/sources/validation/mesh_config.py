@@ -11,10 +11,11 @@ from tulle.model.durations import nanoseconds
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, extension_provider, locality, outlier_detection
-from tulle.sources.validation.amounts import check_connect_timeout, check_duration
-from tulle.sources.validation.names import is_label
+from tulle.sources.validation.amounts import check_time
+from tulle.sources.validation.basics import check_duration, is_dns_label
 
 TRUST_DOMAIN = "cluster.local"
+_MS, _HOUR = 10**6, 3600 * 10**9
 
 
 def check(spec: MeshConfig, at: At) -> None:
@@ -42,24 +43,28 @@ def _check_trust_domains(spec: MeshConfig, at: At) -> None:
 
 def _is_trust_domain(text: str) -> bool:
     labels = text.removesuffix(".").split(".")
-    return all(map(is_label, labels))
+    return all(map(is_dns_label, labels))
 
 
 def _check_times(spec: MeshConfig, at: At) -> None:
-    check_connect_timeout(spec.connect_timeout, at.field("connectTimeout"))
+    if (
+        spec.connect_timeout is not None
+        and (check_duration(spec.connect_timeout, at.field("connectTimeout")) or 0) > _HOUR
+    ):
+        at.field("connectTimeout").error(f"is {spec.connect_timeout}: use 1h at most")
     place, sniffing = at.field("protocolDetectionTimeout"), spec.protocol_detection_timeout
     length = nanoseconds(sniffing) if sniffing is not None else 0
-    if length is None or length % 10**6:
-        check_duration(sniffing, place, zero=True)
+    if length is None or length % _MS:
+        check_time(sniffing, place, zero=True)
     elif length < 0:
         place.unsupported(f"`{sniffing}` can't be negative; 0s waits without end")
     connection_pool.check_keepalive(spec.tcp_keepalive, at.field("tcpKeepalive"))
-    check_duration(spec.dns_refresh_rate, at.field("dnsRefreshRate"))
+    check_time(spec.dns_refresh_rate, at.field("dnsRefreshRate"))
 
 
 def _check_namespaces(spec: MeshConfig, at: At) -> None:
     """Istio looks at none of them; a name that is none would match nothing."""
-    if spec.root_namespace and not is_label(spec.root_namespace):
+    if spec.root_namespace and not is_dns_label(spec.root_namespace):
         at.field("rootNamespace").warning(
             f"`{spec.root_namespace}` is no namespace's name, so there is no root namespace"
         )
@@ -70,5 +75,5 @@ def _check_namespaces(spec: MeshConfig, at: At) -> None:
 
 def _check_exports(entries: Sequence[str], at: At) -> None:
     for index, entry in enumerate(entries):
-        if entry not in (".", "*", "~") and not is_label(entry):
+        if entry not in (".", "*", "~") and not is_dns_label(entry):
             at.item(index).warning(f"`{entry}` is no namespace's name: write `.`, `*`, `~` or a namespace")

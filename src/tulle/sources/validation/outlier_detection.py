@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tulle.model.resources.destination_rule import OutlierDetection
 from tulle.sources.at import At
-from tulle.sources.validation.amounts import check_duration, check_percent
+from tulle.sources.validation.amounts import check_percent, check_time
 
 
 def check(outlier: OutlierDetection | None, at: At) -> None:
     if outlier is None:
         return
-    check_duration(outlier.interval, at.field("interval"))
-    check_duration(outlier.base_ejection_time, at.field("baseEjectionTime"))
+    check_time(outlier.interval, at.field("interval"))
+    check_time(outlier.base_ejection_time, at.field("baseEjectionTime"))
     check_percent(outlier.max_ejection_percent, at.field("maxEjectionPercent"))
     check_percent(outlier.min_health_percent, at.field("minHealthPercent"))
     if outlier.consecutive_errors:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tulle.model.resources.workload_entry import ReadinessProbe
 from tulle.sources.at import At
-from tulle.sources.validation.amounts import check_not_negative, check_one_of, check_port
-from tulle.sources.validation.names import check_header_name
+from tulle.sources.validation.amounts import check_not_negative, check_one_of
+from tulle.sources.validation.basics import check_header_name, check_port
 
 
 def check(probe: ReadinessProbe | None, at: At) -> None:

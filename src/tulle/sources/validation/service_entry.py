@@ -5,18 +5,16 @@ from __future__ import annotations
 from tulle.model.resources.service_entry import Location, Resolution, ServiceEntry, ServicePort
 from tulle.sources.at import At
 from tulle.sources.validation import export_to
-from tulle.sources.validation.amounts import check_count, check_port
+from tulle.sources.validation.amounts import check_count, check_size
+from tulle.sources.validation.basics import check_port, check_subnet, check_wildcard_host, wildcard_host_problem
 from tulle.sources.validation.names import (
     HTTP_PROTOCOLS,
     TCP_PROTOCOLS,
     TLS_PROTOCOLS,
-    check_host,
     check_port_name,
     check_protocol,
     check_selector,
-    host_fault,
     is_partial_wildcard,
-    is_subnet,
 )
 from tulle.sources.validation.workload_entry import check_endpoint
 
@@ -44,12 +42,12 @@ def _check_hosts(spec: ServiceEntry, at: At) -> None:
             if spec.resolution is not Resolution.DYNAMIC_DNS:
                 place.error("`*` would be every host there is: name them, such as `*.example.com`")
             continue
-        check_host(host, place)
+        check_wildcard_host(host, place)
         if is_partial_wildcard(host):
             place.warning(f"the `*` in `{host}` stands for no whole label: write `*.example.com`")
         if spec.resolution is Resolution.DYNAMIC_DNS and "*" not in host:
             place.error(f"`resolution: DYNAMIC_DNS` is for wildcards: use `DNS` for `{host}`")
-        elif spec.resolution in _DNS and "*" in host and not spec.endpoints and not host_fault(host):
+        elif spec.resolution in _DNS and "*" in host and not spec.endpoints and not wildcard_host_problem(host):
             place.error(f"`{host}` can't be looked up: give `endpoints`, or use `resolution: DYNAMIC_DNS`")
 
 
@@ -57,10 +55,8 @@ def _check_addresses(spec: ServiceEntry, at: At) -> None:
     check_count(spec.addresses, at, _MOST)
     for index, address in enumerate(spec.addresses):
         place = at.item(index)
-        if not is_subnet(address):
-            place.error(f"`{address[:80]}` must be an IP address or a range, such as 10.1.2.3 or 10.1.0.0/16")
-        elif len(address) > _LONGEST_ADDRESS:
-            place.error(f"has {len(address)} characters: {_LONGEST_ADDRESS} at most")
+        check_subnet(address, place)
+        check_size(address, place, _LONGEST_ADDRESS)
         if "/" in address and spec.resolution not in (Resolution.NONE, Resolution.STATIC):
             place.error(f"`{address}` is a range, which `resolution: {spec.resolution}` can't have: use NONE or STATIC")
 
@@ -88,10 +84,6 @@ def _check_port_use(spec: ServiceEntry, port: ServicePort, at: At) -> None:
         at.field("protocol").unsupported("tulle carries no UDP: leave the port out, and the program calls it directly")
     if port.target_port:
         check_port(port.target_port, at.field("targetPort"))
-        if spec.resolution is Resolution.NONE:
-            at.field("targetPort").warning(
-                "does nothing with `resolution: NONE`, where the caller chooses address and port"
-            )
     # Of the other resolutions, a service without an address is given one.
     if spec.resolution is Resolution.NONE and not spec.addresses and port.protocol in ("", "TCP"):
         at.warning("TCP is told apart by address, and `resolution: NONE` brings none: give `addresses`")
@@ -105,7 +97,8 @@ def _check_endpoints(spec: ServiceEntry, at: At) -> None:
         check_selector(spec.workload_selector.labels, selector.field("labels"))
         if spec.endpoints:
             selector.error("`workloadSelector` and `endpoints` exclude each other: keep one")
-        if spec.resolution is not Resolution.STATIC:
+        # By DNS, the workloads' addresses may be names.
+        if spec.resolution in (Resolution.NONE, Resolution.DYNAMIC_DNS):
             selector.warning(f"`resolution: {spec.resolution}` looks at no workloads: use STATIC")
     if spec.resolution is Resolution.NONE and spec.endpoints:
         place.error("`resolution: NONE` goes where the caller goes: leave `endpoints` out, or use STATIC or DNS")

@@ -12,16 +12,13 @@ from tulle.model.resources.sidecar import (
 )
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, sidecar_ingress
-from tulle.sources.validation.amounts import check_port
+from tulle.sources.validation.basics import check_fqdn, check_port, is_address, is_dns_label
 from tulle.sources.validation.names import (
-    check_host,
     check_namespaced_host,
     check_port_name,
     check_protocol,
     check_selector,
     check_socket_path,
-    is_address,
-    is_label,
 )
 
 
@@ -114,10 +111,10 @@ def _check_policy(policy: OutboundTrafficPolicy, at: At) -> None:
     at.unsupported("tulle has no egress proxies: leave it out, and unknown hosts are called directly")
     if policy.mode is not OutboundMode.ALLOW_ANY:
         at.error("unknown hosts are called with `mode: ALLOW_ANY` only: set that, or leave `egressProxy` out")
-    check_host(proxy.host, at.field("host"), wildcard=False)
+    check_fqdn(proxy.host, at.field("host"))
     if proxy.port is None:
         at.field("port").error("is needed: `port: {number: 443}`")
     else:
         check_port(proxy.port.number, at.field("port").field("number"))
-    if proxy.subset and not is_label(proxy.subset):
+    if proxy.subset and not is_dns_label(proxy.subset):
         at.field("subset").error(f"`{proxy.subset}` is no subset's name: letters, digits and hyphens, at most 63")

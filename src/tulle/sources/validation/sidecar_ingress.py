@@ -8,8 +8,8 @@ from __future__ import annotations
 from tulle.model.resources.sidecar import IstioIngressListener, ServerTLSMode, ServerTLSSettings, SidecarPort
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool
-from tulle.sources.validation.amounts import check_port
-from tulle.sources.validation.names import check_port_name, check_protocol, check_socket_path, is_address
+from tulle.sources.validation.basics import check_port, is_address
+from tulle.sources.validation.names import check_port_name, check_protocol, check_socket_path
 
 _OWN_ADDRESSES = ("", "127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 _MUTUAL = (ServerTLSMode.MUTUAL, ServerTLSMode.OPTIONAL_MUTUAL)

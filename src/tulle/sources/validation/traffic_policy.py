@@ -8,8 +8,8 @@ from __future__ import annotations
 from tulle.model.resources.destination_rule import PortTrafficPolicy, RetryBudget, TrafficPolicy, TunnelSettings
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, load_balancer, outlier_detection, tls
-from tulle.sources.validation.amounts import check_count, check_duration, check_percent, check_port
-from tulle.sources.validation.names import host_fault, is_address
+from tulle.sources.validation.amounts import check_count, check_percent, check_time
+from tulle.sources.validation.basics import check_port, fqdn_problem, is_address
 
 _MOST_PORTS = 4096
 
@@ -55,12 +55,12 @@ def _check_ports(policies: tuple[PortTrafficPolicy, ...], at: At) -> None:
 def _check_tunnel(tunnel: TunnelSettings, at: At) -> None:
     if tunnel.protocol not in ("", "CONNECT", "POST"):
         at.field("protocol").error(f"`{tunnel.protocol}` must be CONNECT or POST")
-    if not is_address(tunnel.target_host) and (fault := host_fault(tunnel.target_host, wildcard=False)):
-        at.field("targetHost").error(f"{fault}; or write an IP address")
+    if not is_address(tunnel.target_host) and (problem := fqdn_problem(tunnel.target_host)):
+        at.field("targetHost").error(f"{problem}; or write an IP address")
     check_port(tunnel.target_port, at.field("targetPort"))
 
 
 def _check_budget(budget: RetryBudget, at: At) -> None:
     if budget.percent is not None:
         check_percent(budget.percent, at.field("percent"))
-    check_duration(budget.budget_interval, at.field("budgetInterval"))
+    check_time(budget.budget_interval, at.field("budgetInterval"))

@@ -10,10 +10,12 @@ from collections.abc import Collection
 from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
 from tulle.sources.at import At
 from tulle.sources.validation import readiness_probe
-from tulle.sources.validation.amounts import check_count, check_port
-from tulle.sources.validation.names import check_labels, check_port_name, check_socket_path, host_fault, is_address
+from tulle.sources.validation.amounts import check_count, check_size
+from tulle.sources.validation.basics import check_labels, check_port, fqdn_problem, is_address
+from tulle.sources.validation.names import check_port_name, check_socket_path
 
-_MOST_PORTS, _MOST_LABELS, _LONGEST_ADDRESS = 128, 256, 256
+_MOST_PORTS, _MOST_LABELS = 128, 256
+_LONGEST_ADDRESS, _LONGEST_PLACE, _LONGEST_ACCOUNT = 256, 2048, 253
 _LONGEST_PORT_NAME = 62  # of the CRD, which asks for less than 63
 
 
@@ -45,8 +47,8 @@ def check_group(spec: WorkloadGroup, at: At) -> None:
     if spec.metadata is not None:
         metadata = at.field("metadata")
         check_labels(spec.metadata.labels, metadata.field("labels"))
-        check_count(list(spec.metadata.labels), metadata.field("labels"), _MOST_LABELS)
-        check_count(list(spec.metadata.annotations), metadata.field("annotations"), _MOST_LABELS)
+        check_count(spec.metadata.labels, metadata.field("labels"), _MOST_LABELS)
+        check_count(spec.metadata.annotations, metadata.field("annotations"), _MOST_LABELS)
     readiness_probe.check(spec.probe, at.field("probe"))
 
 
@@ -63,10 +65,9 @@ def _check_address(entry: WorkloadEntry, at: At, *, names: bool, sockets: bool) 
     elif not is_address(address):
         if not names:
             place.error(f"`{address}` must be an IP address with `resolution: STATIC`; names need `resolution: DNS`")
-        elif fault := host_fault(address, wildcard=False):
-            place.error(f"{fault}; or write an IP address")
-    if len(address) > _LONGEST_ADDRESS:
-        place.error(f"has {len(address)} characters: {_LONGEST_ADDRESS} at most")
+        elif problem := fqdn_problem(address):
+            place.error(f"{problem}; or write an IP address")
+    check_size(address, place, _LONGEST_ADDRESS)
 
 
 def _check_socket(entry: WorkloadEntry, at: At) -> None:
@@ -83,13 +84,9 @@ def _check_rest(entry: WorkloadEntry, at: At) -> None:
         if len(name) == _LONGEST_PORT_NAME + 1:
             ports.key(name).error(f"the port's name `{name}` has {len(name)} characters: {_LONGEST_PORT_NAME} at most")
         check_port(number, ports.key(name))
-    check_count(list(entry.ports), ports, _MOST_PORTS)
+    check_count(entry.ports, ports, _MOST_PORTS)
     check_labels(entry.labels, at.field("labels"))
-    check_count(list(entry.labels), at.field("labels"), _MOST_LABELS)
-    for name, text, most in (
-        ("network", entry.network, 2048),
-        ("locality", entry.locality, 2048),
-        ("serviceAccount", entry.service_account, 253),
-    ):
-        if len(text) > most:
-            at.field(name).error(f"has {len(text)} characters: {most} at most")
+    check_count(entry.labels, at.field("labels"), _MOST_LABELS)
+    check_size(entry.network, at.field("network"), _LONGEST_PLACE)
+    check_size(entry.locality, at.field("locality"), _LONGEST_PLACE)
+    check_size(entry.service_account, at.field("serviceAccount"), _LONGEST_ACCOUNT)
