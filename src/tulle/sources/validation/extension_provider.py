@@ -19,7 +19,7 @@ from tulle.sources.validation.basics import check_port, fqdn_problem, is_address
 from tulle.sources.validation.names import check_namespaced_host
 
 # Envoy: type.v3.StatusCode.
-_STATUSES = frozenset(
+STATUSES = frozenset(
     {0, 100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418), *range(421, 425), 426, 428, 429}
     | {431, *range(500, 509), 510, 511}
 )
@@ -81,7 +81,7 @@ def _check_common(provider: ExtAuthzHttpProvider | ExtAuthzGrpcProvider, at: At)
     check_service(provider.service, at.field("service"))
     check_time(provider.timeout, at.field("timeout"))
     status = provider.status_on_error
-    if status and not (re.fullmatch(r"[+-]?[0-9]{1,9}", status) and int(status) in _STATUSES):
+    if status and not (re.fullmatch(r"[+-]?[0-9]{1,9}", status) and int(status) in STATUSES):
         at.field("statusOnError").error(f"`{status}` is no HTTP status that Envoy answers with: write `403` or `503`")
 
 

@@ -9,7 +9,7 @@ from tulle.model.resources.sidecar import IstioIngressListener, ServerTLSMode, S
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool
 from tulle.sources.validation.basics import check_port, is_address
-from tulle.sources.validation.names import check_port_name, check_protocol, check_socket_path
+from tulle.sources.validation.names import HTTP_PROTOCOLS, check_port_name, check_protocol, check_socket_path
 
 _OWN_ADDRESSES = ("", "127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
 _MUTUAL = (ServerTLSMode.MUTUAL, ServerTLSMode.OPTIONAL_MUTUAL)
@@ -34,7 +34,7 @@ def check(listeners: tuple[IstioIngressListener, ...], at: At) -> None:
             _check_endpoint(listener.default_endpoint, place.field("defaultEndpoint"))
         if listener.tls is not None:
             _check_tls(listener.tls, place.field("tls"))
-        connection_pool.check(listener.connection_pool, place.field("connectionPool"))
+        _check_pool(listener, place.field("connectionPool"))
 
 
 def _check_port(port: SidecarPort, at: At) -> None:
@@ -44,6 +44,14 @@ def _check_port(port: SidecarPort, at: At) -> None:
     check_port(port.number, at.field("number"))
     if port.target_port:
         at.field("targetPort").error("has no meaning here: use `defaultEndpoint`")
+
+
+def _check_pool(listener: IstioIngressListener, at: At) -> None:
+    connection_pool.check(listener.connection_pool, at)
+    if listener.connection_pool is None or listener.connection_pool.http is None or listener.port is None:
+        return
+    if listener.port.protocol.lower() not in HTTP_PROTOCOLS:
+        at.field("http").warning("is not read, as the port's protocol is not HTTP: give `tcp`, or say `protocol: HTTP`")
 
 
 def _check_endpoint(endpoint: str, at: At) -> None:
@@ -63,6 +71,8 @@ def _check_tls(tls: ServerTLSSettings, at: At) -> None:
         ("subjectAltNames", tls.subject_alt_names),
         ("httpsRedirect", tls.https_redirect),
         ("credentialName", tls.credential_name),
+        ("credentialNames", tls.credential_names),
+        ("tlsCertificates", tls.tls_certificates),
     ):
         if given:
             at.field(name).error("is for gateways, not for a sidecar: leave it out")
