@@ -36,8 +36,17 @@ FAULTY = {
     "a connection's time beyond an hour": ("{connectTimeout: 61m}", "connectTimeout"),
     "a connection without time": ("{connectTimeout: 0s}", "connectTimeout"),
     "sniffing finely": ("{protocolDetectionTimeout: 1.5us}", "protocolDetectionTimeout"),
+    "a rate without a unit": ("{dnsRefreshRate: '60'}", "dnsRefreshRate"),
     "failover to itself": ("{localityLbSetting: {failover: [{from: us, to: us}]}}", "localityLbSetting.failover[0]"),
     "an empty pool": ("{defaultTrafficPolicy: {connectionPool: {}}}", "defaultTrafficPolicy.connectionPool"),
+    "a provider of two kinds": (
+        "{extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a.b, port: 1},"
+        " envoyExtAuthzHttp: {service: a.b, port: 1}}]}",
+        "extensionProviders[0].envoyExtAuthzGrpc",
+    ),
+}
+
+UNFIT_PROVIDERS = {
     "a nameless provider": (
         "{extensionProviders: [{envoyExtAuthzGrpc: {service: a.b, port: 1}}]}",
         "extensionProviders[0].name",
@@ -48,11 +57,6 @@ FAULTY = {
         "extensionProviders[1].name",
     ),
     "a provider of nothing": ("{extensionProviders: [{name: a}]}", "extensionProviders[0]"),
-    "a provider of two kinds": (
-        "{extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a.b, port: 1},"
-        " envoyExtAuthzHttp: {service: a.b, port: 1}}]}",
-        "extensionProviders[0].envoyExtAuthzGrpc",
-    ),
     "no service": (http("port: 1"), "extensionProviders[0].envoyExtAuthzHttp.service"),
     "no port": (http("service: a.b"), "extensionProviders[0].envoyExtAuthzHttp.port"),
     "a port in the service": (http("service: 'a.b:80', port: 1"), "extensionProviders[0].envoyExtAuthzHttp.service"),
@@ -84,6 +88,17 @@ def test_a_config_that_istio_takes_has_no_problem(judge: Any, text: str) -> None
 @pytest.mark.parametrize(("text", "path"), FAULTY.values(), ids=FAULTY)
 def test_a_config_that_istio_refuses_is_wrong_at_its_field(judge: Any, text: str, path: str) -> None:
     assert list(judge(mesh_config.check, MeshConfig, text).errors) == [f"spec.{path}"]
+
+
+@pytest.mark.parametrize(("text", "path"), UNFIT_PROVIDERS.values(), ids=UNFIT_PROVIDERS)
+def test_a_provider_that_istio_only_logs_as_wrong_is_valid_and_unsupported(judge: Any, text: str, path: str) -> None:
+    verdict = judge(mesh_config.check, MeshConfig, text)
+    assert (list(verdict.unsupported), verdict.errors) == ([f"spec.{path}"], {})
+
+
+def test_a_time_that_envoy_would_refuse_is_valid_and_unsupported(judge: Any) -> None:
+    verdict = judge(mesh_config.check, MeshConfig, "{dnsRefreshRate: 0s, tcpKeepalive: {time: 1us}}")
+    assert (list(verdict.unsupported), verdict.errors) == (["spec.dnsRefreshRate", "spec.tcpKeepalive.time"], {})
 
 
 def test_another_trust_domain_is_valid_and_unsupported(judge: Any) -> None:

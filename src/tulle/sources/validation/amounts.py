@@ -12,11 +12,22 @@ from tulle.model.durations import nanoseconds
 from tulle.sources.at import At
 from tulle.sources.validation.basics import check_duration
 
+_MS = 10**6
+
 
 def check_time(text: str | None, at: At, *, zero: bool = False) -> None:
     """What is not given is fine. zero: whether 0 has a meaning of its own, such as no limit."""
     if text is not None and not (zero and nanoseconds(text) == 0):
         check_duration(text, at)
+
+
+def check_loose_time(text: str | None, at: At) -> None:
+    """Where Istio asks for nothing but a length of time, and Envoy wants a millisecond at least."""
+    length = nanoseconds(text) if text is not None else _MS
+    if length is None:
+        check_time(text, at)
+    elif length < _MS:
+        at.unsupported(f"is {text}: use at least 1ms")
 
 
 def check_percent(value: float, at: At) -> None:

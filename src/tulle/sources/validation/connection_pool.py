@@ -27,18 +27,12 @@ def check(pool: ConnectionPoolSettings | None, at: At) -> None:
         _check_http(pool.http, at.field("http"))
 
 
-def check_keepalive(keepalive: TcpKeepalive | None, at: At) -> None:
-    if keepalive is not None:
-        check_time(keepalive.time, at.field("time"))
-        check_time(keepalive.interval, at.field("interval"))
-
-
 def _check_tcp(tcp: TCPSettings, at: At) -> None:
     check_not_negative(tcp.max_connections, at.field("maxConnections"))
     check_time(tcp.connect_timeout, at.field("connectTimeout"))
     check_time(tcp.max_connection_duration, at.field("maxConnectionDuration"))
     check_time(tcp.idle_timeout, at.field("idleTimeout"), zero=True)
-    check_keepalive(tcp.tcp_keepalive, at.field("tcpKeepalive"))
+    _check_keepalive(tcp.tcp_keepalive, at.field("tcpKeepalive"))
 
 
 def _check_http(http: HTTPSettings, at: At) -> None:
@@ -56,3 +50,9 @@ def _check_http(http: HTTPSettings, at: At) -> None:
     if http.http2_keep_alive is not None:
         check_time(http.http2_keep_alive.interval, at.field("http2KeepAlive").field("interval"))
         check_time(http.http2_keep_alive.timeout, at.field("http2KeepAlive").field("timeout"))
+
+
+def _check_keepalive(keepalive: TcpKeepalive | None, at: At) -> None:
+    if keepalive is not None:
+        check_time(keepalive.time, at.field("time"))
+        check_time(keepalive.interval, at.field("interval"))

@@ -11,7 +11,7 @@ from tulle.model.durations import nanoseconds
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, extension_provider, locality, outlier_detection
-from tulle.sources.validation.amounts import check_time
+from tulle.sources.validation.amounts import check_loose_time, check_time
 from tulle.sources.validation.basics import check_duration, is_dns_label
 
 TRUST_DOMAIN = "cluster.local"
@@ -58,8 +58,10 @@ def _check_times(spec: MeshConfig, at: At) -> None:
         check_time(sniffing, place, zero=True)
     elif length < 0:
         place.unsupported(f"`{sniffing}` can't be negative; 0s waits without end")
-    connection_pool.check_keepalive(spec.tcp_keepalive, at.field("tcpKeepalive"))
-    check_time(spec.dns_refresh_rate, at.field("dnsRefreshRate"))
+    if spec.tcp_keepalive is not None:
+        check_loose_time(spec.tcp_keepalive.time, at.field("tcpKeepalive").field("time"))
+        check_loose_time(spec.tcp_keepalive.interval, at.field("tcpKeepalive").field("interval"))
+    check_loose_time(spec.dns_refresh_rate, at.field("dnsRefreshRate"))
 
 
 def _check_namespaces(spec: MeshConfig, at: At) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tulle.sources.at import At
-from tulle.sources.validation.basics import check_wildcard_host, is_dns_label
+from tulle.sources.validation.basics import is_dns_label, wildcard_host_problem
 
 HTTP_PROTOCOLS = frozenset({"http", "http2", "http_proxy", "grpc", "grpc-web"})
 TLS_PROTOCOLS = frozenset({"https", "tls"})
@@ -49,20 +49,24 @@ def is_partial_wildcard(host: str) -> bool:
 
 
 def check_namespaced_host(text: str, at: At) -> None:
-    """`namespace/dnsName`, as Sidecar's egress names hosts. The namespace may be `*`, `.` or `~`."""
+    if problem := namespaced_host_problem(text):
+        at.error(problem)
+
+
+def namespaced_host_problem(text: str) -> str | None:
+    """Why this is no `namespace/dnsName`, as Sidecar's egress names hosts. The namespace may be `*`, `.` or `~`."""
     namespace, slash, host = text.partition("/")
     if not slash:
-        at.error(f"`{text}` must have the form namespace/dnsName: `./{text}` for this namespace, `*/{text}` for any")
-    elif not namespace or not host:
-        at.error(f"`{text}` must name both a namespace and a host, such as `./*` (all of this namespace)")
-    elif namespace not in ("*", ".", "~") and not is_dns_label(namespace):
-        at.error(f"`{text}`: `{namespace}` is no namespace; write its name, `.` (this one), `*` (any) or `~` (none)")
-    elif host != "*" and "." not in host:
-        at.error(f"`{text}`: `{host}` is a short name; write it in full, such as `{host}.default.svc.cluster.local`")
-    elif is_partial_wildcard(host):
-        at.error(f"`{text}`: a `*` must stand for whole labels, as in `*.example.com`")
-    else:
-        check_wildcard_host(host, at)
+        return f"`{text}` must have the form namespace/dnsName: `./{text}` for this namespace, `*/{text}` for any"
+    if not namespace or not host:
+        return f"`{text}` must name both a namespace and a host, such as `./*` (all of this namespace)"
+    if namespace not in ("*", ".", "~") and not is_dns_label(namespace):
+        return f"`{text}`: `{namespace}` is no namespace; write its name, `.` (this one), `*` (any) or `~` (none)"
+    if host != "*" and "." not in host:
+        return f"`{text}`: `{host}` is a short name; write it in full, such as `{host}.default.svc.cluster.local`"
+    if is_partial_wildcard(host):
+        return f"`{text}`: a `*` must stand for whole labels, as in `*.example.com`"
+    return wildcard_host_problem(host)
 
 
 def check_socket_path(address: str, at: At) -> None:
