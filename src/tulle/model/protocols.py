@@ -30,10 +30,15 @@ def named(text: str) -> Protocol | None:
 
 def select(protocol: str, port_name: str, number: int) -> Protocol:
     """What a port carries. Every argument may say nothing ("" or 0)."""
-    by_name = None if protocol else named(port_name.lower()) or named(port_name.partition("-")[0])
-    found = named(protocol) or by_name
+    found = named(protocol) or (None if protocol else _by_port_name(port_name.lower()))
     if found is not None:
         return found
     if number in TCP_PORTS:
         return Protocol.TCP
     return Protocol.HTTP if number in HTTP_PORTS else Protocol.AUTO
+
+
+def _by_port_name(name: str) -> Protocol | None:
+    if name.startswith("grpc-web-"):
+        return NAMES["grpc-web"]
+    return named(name) or named(name.partition("-")[0])
