@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-if TYPE_CHECKING:
-    from yaml import SafeLoader as _Fastest
-else:
-    _Fastest = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from tulle.sources.yaml_text import Fastest, fault, nearest
+
+__all__ = ["Mistake", "Mistakes", "Value", "document", "nearest"]
 
 _LONG = 20  # digits, more than which no number of ours has
 _TAG = "tag:yaml.org,2002:"
@@ -26,7 +24,7 @@ _NULL, _BOOL, _INT, _FLOAT, _TEXT = (_TAG + kind for kind in ("null", "bool", "i
 _KINDS = {_NULL: "nothing", _BOOL: "a boolean", _INT: "a number", _FLOAT: "a number", _TEXT: "a text"}
 
 
-class _Core(_Fastest):
+class _Core(Fastest):
     """The core schema of YAML 1.2 in place of PyYAML's 1.1."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  as PyYAML has it
@@ -69,14 +67,9 @@ def document(text: str, mistakes: Mistakes) -> Value | None:
     """The one document of a file; None if it is no YAML, or empty, which is noted."""
     try:
         node = yaml.compose(text, Loader=_Core)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = " ".join(filter(None, [error.context, error.problem]))
-        mistakes.note(mark.line + 1 if mark else 1, "", f"this is no YAML: {message}")
-        return None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        mistakes.note(line, "", f"this is no YAML: the character {chr(error.character)!r} is not allowed")
+    except yaml.YAMLError as error:
+        line, message = fault(error, text)
+        mistakes.note(line, "", message)
         return None
     if node is None:
         mistakes.note(1, "", "the file is empty")
@@ -184,9 +177,3 @@ class Value:
     @property
     def _instead(self) -> str:
         return f", not {self.node.value}" if isinstance(self.node, yaml.ScalarNode) else f"; here is {self._kind}"
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """What may have been meant, as the end of a message."""
-    near = get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"

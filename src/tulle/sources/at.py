@@ -9,17 +9,30 @@ from collections.abc import Mapping
 
 from tulle.sources.problems import Problem, Severity
 
+MOST = 1000  # of a severity; what is beyond would cost time and be read by nobody
+
 
 class Report:
-    """The problems of one document. lines: of its fields, by path. namespace: of the resource, what "." means in it."""
+    """The problems of one document, up to so many of each severity. lines: of its fields, by path.
+
+    namespace: of the resource, what "." means in it.
+    """
 
     def __init__(self, lines: Mapping[str, int] | None = None, namespace: str = "default") -> None:
         self.problems: list[Problem] = []
         self.namespace = namespace
-        self._lines = lines or {}
+        self._lines = {} if lines is None else lines
+        self._noted = dict.fromkeys(Severity, 0)
 
     def note(self, path: str, message: str, severity: Severity) -> None:
-        self.problems.append(Problem(self.line(path), path, message, severity))
+        self._noted[severity] += 1
+        if self._noted[severity] <= MOST:
+            self.problems.append(Problem(self.line(path), path, message, severity))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether no more errors are kept."""
+        return self._noted[Severity.ERROR] >= MOST
 
     def line(self, path: str) -> int:
         """Of the field, or of the nearest one around it that is there."""

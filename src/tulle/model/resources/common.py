@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+# Numbers of protobuf. (msgspec knows no bound beyond 2**63 - 1; a Uint64's most is 2**64 - 1.)
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Uint32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Uint64 = Annotated[int, Meta(ge=0)]
 
 
 class Message(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,7 +24,7 @@ class StringMatch(Message, frozen=True):
 
 
 class PortSelector(Message, frozen=True):
-    number: int = 0
+    number: Uint32 = 0
 
 
 class Destination(Message, frozen=True):

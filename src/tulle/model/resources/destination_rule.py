@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import field
 
-from tulle.model.resources.common import Message, PortSelector, WorkloadSelector
+from tulle.model.resources.common import Int32, Message, PortSelector, Uint32, Uint64, WorkloadSelector
 
 
 class SimpleLB(StrEnum):
@@ -32,11 +32,11 @@ class HTTPCookie(Message, frozen=True):
 
 
 class RingHash(Message, frozen=True):
-    minimum_ring_size: int = 0
+    minimum_ring_size: Uint64 = 0
 
 
 class MagLev(Message, frozen=True):
-    table_size: int = 0
+    table_size: Uint64 = 0
 
 
 class ConsistentHashLB(Message, frozen=True):
@@ -46,12 +46,12 @@ class ConsistentHashLB(Message, frozen=True):
     http_query_parameter_name: str | None = None
     ring_hash: RingHash | None = None
     maglev: MagLev | None = None
-    minimum_ring_size: int = 0
+    minimum_ring_size: Uint64 = 0
 
 
 class Distribute(Message, frozen=True):
     from_: str = field(default="", name="from")
-    to: Mapping[str, int] = {}
+    to: Mapping[str, Uint32] = {}
 
 
 class Failover(Message, frozen=True):
@@ -70,7 +70,7 @@ class ZoneAwareLoadBalancerSetting(Message, frozen=True):
     enabled: bool | None = None
     failover: tuple[Failover, ...] = ()
     failover_priority: tuple[str, ...] = ()
-    min_cluster_size: int | None = None
+    min_cluster_size: Uint64 | None = None
 
 
 class WarmupConfiguration(Message, frozen=True):
@@ -89,13 +89,13 @@ class LoadBalancerSettings(Message, frozen=True):
 
 
 class TcpKeepalive(Message, frozen=True):
-    probes: int = 0
+    probes: Uint32 = 0
     time: str | None = None
     interval: str | None = None
 
 
 class TCPSettings(Message, frozen=True):
-    max_connections: int = 0
+    max_connections: Int32 = 0
     connect_timeout: str | None = None
     tcp_keepalive: TcpKeepalive | None = None
     max_connection_duration: str | None = None
@@ -114,14 +114,14 @@ class ConnectionKeepalive(Message, frozen=True):
 
 
 class HTTPSettings(Message, frozen=True):
-    http1_max_pending_requests: int = 0
-    http2_max_requests: int = 0
-    max_requests_per_connection: int = 0
-    max_retries: int = 0
+    http1_max_pending_requests: Int32 = 0
+    http2_max_requests: Int32 = 0
+    max_requests_per_connection: Int32 = 0
+    max_retries: Int32 = 0
     idle_timeout: str | None = None
     h2_upgrade_policy: H2UpgradePolicy = H2UpgradePolicy.DEFAULT
     use_client_protocol: bool = False
-    max_concurrent_streams: int = 0
+    max_concurrent_streams: Int32 = 0
     http2_keep_alive: ConnectionKeepalive | None = None
 
 
@@ -131,16 +131,16 @@ class ConnectionPoolSettings(Message, frozen=True):
 
 
 class OutlierDetection(Message, frozen=True):
-    consecutive_errors: int = 0
+    consecutive_errors: Int32 = 0
     split_external_local_origin_errors: bool = False
-    consecutive_local_origin_failures: int | None = None
-    consecutive_gateway_errors: int | None = None
-    consecutive_5xx_errors: int | None = field(default=None, name="consecutive5xxErrors")
+    consecutive_local_origin_failures: Uint32 | None = None
+    consecutive_gateway_errors: Uint32 | None = None
+    consecutive_5xx_errors: Uint32 | None = field(default=None, name="consecutive5xxErrors")
     interval: str | None = None
     base_ejection_time: str | None = None
-    max_ejection_percent: int = 0
-    min_health_percent: int = 0
-    outlier_detection_http_error_codes: tuple[int, ...] = ()
+    max_ejection_percent: Int32 = 0
+    min_health_percent: Int32 = 0
+    outlier_detection_http_error_codes: tuple[Uint32, ...] = ()
 
 
 class TLSMode(StrEnum):
@@ -165,7 +165,7 @@ class ClientTLSSettings(Message, frozen=True):
 class TunnelSettings(Message, frozen=True):
     protocol: str = ""
     target_host: str = ""
-    target_port: int = 0
+    target_port: Uint32 = 0
 
 
 class ProxyProtocolVersion(StrEnum):
@@ -179,7 +179,7 @@ class ProxyProtocol(Message, frozen=True):
 
 class RetryBudget(Message, frozen=True):
     percent: float | None = None
-    min_retry_concurrency: int = 0
+    min_retry_concurrency: Uint32 = 0
     budget_interval: str | None = None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import field
 
-from tulle.model.resources.common import Message
+from tulle.model.resources.common import Message, Uint32
 from tulle.model.resources.destination_rule import (
     ConnectionPoolSettings,
     LocalityLoadBalancerSetting,
@@ -50,14 +50,14 @@ class DefaultTrafficPolicy(Message, frozen=True):
 
 
 class RequestBodyInCheck(Message, frozen=True):
-    max_request_bytes: int = 0
+    max_request_bytes: Uint32 = 0
     allow_partial_message: bool = False
     pack_as_bytes: bool = False
 
 
 class ExtAuthzHttpProvider(Message, frozen=True):
     service: str = ""
-    port: int = 0
+    port: Uint32 = 0
     timeout: str | None = None
     path_prefix: str = ""
     fail_open: bool = False
@@ -74,7 +74,7 @@ class ExtAuthzHttpProvider(Message, frozen=True):
 
 class ExtAuthzGrpcProvider(Message, frozen=True):
     service: str = ""
-    port: int = 0
+    port: Uint32 = 0
     timeout: str | None = None
     fail_open: bool = False
     clear_route_cache: bool = False

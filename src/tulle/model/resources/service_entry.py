@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tulle.model.resources.common import LabelSelector, Message
+from tulle.model.resources.common import LabelSelector, Message, Uint32
 from tulle.model.resources.workload_entry import WorkloadEntry
 
 
@@ -22,10 +22,10 @@ class Resolution(StrEnum):
 
 
 class ServicePort(Message, frozen=True):
-    number: int = 0
+    number: Uint32 = 0
     protocol: str = ""
     name: str = ""
-    target_port: int = 0
+    target_port: Uint32 = 0
 
 
 class ServiceEntry(Message, frozen=True):

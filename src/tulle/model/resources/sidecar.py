@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tulle.model.resources.common import Destination, LabelSelector, Message
+from tulle.model.resources.common import Destination, LabelSelector, Message, Uint32
 from tulle.model.resources.destination_rule import ConnectionPoolSettings
 
 
@@ -20,10 +20,10 @@ class OutboundMode(StrEnum):
 
 
 class SidecarPort(Message, frozen=True):
-    number: int = 0
+    number: Uint32 = 0
     protocol: str = ""
     name: str = ""
-    target_port: int = 0
+    target_port: Uint32 = 0
 
 
 class ServerTLSMode(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from tulle.model.resources.common import Destination, Message, Percent, StringMatch
+from tulle.model.resources.common import Destination, Int32, Message, Percent, StringMatch, Uint32
 
 
 class HeaderOperations(Message, frozen=True):
@@ -26,7 +26,7 @@ class HTTPMatchRequest(Message, frozen=True):
     method: StringMatch | None = None
     authority: StringMatch | None = None
     headers: Mapping[str, StringMatch] = {}
-    port: int = 0
+    port: Uint32 = 0
     source_labels: Mapping[str, str] = {}
     gateways: tuple[str, ...] = ()
     query_params: Mapping[str, StringMatch] = {}
@@ -38,13 +38,13 @@ class HTTPMatchRequest(Message, frozen=True):
 
 class HTTPRouteDestination(Message, frozen=True):
     destination: Destination | None = None
-    weight: int = 0
+    weight: Int32 = 0
     headers: Headers | None = None
 
 
 class RouteDestination(Message, frozen=True):
     destination: Destination | None = None
-    weight: int = 0
+    weight: Int32 = 0
 
 
 class RedirectPortSelection(StrEnum):
@@ -55,10 +55,10 @@ class RedirectPortSelection(StrEnum):
 class HTTPRedirect(Message, frozen=True):
     uri: str = ""
     authority: str = ""
-    port: int | None = None
+    port: Uint32 | None = None
     derive_port: RedirectPortSelection | None = None
     scheme: str = ""
-    redirect_code: int = 0
+    redirect_code: Uint32 = 0
     prefix_rewrite: str = ""
 
 
@@ -68,7 +68,7 @@ class HTTPBody(Message, frozen=True):
 
 
 class HTTPDirectResponse(Message, frozen=True):
-    status: int = 0
+    status: Uint32 = 0
     body: HTTPBody | None = None
 
 
@@ -89,7 +89,7 @@ class HTTPRewrite(Message, frozen=True):
 
 
 class HTTPRetry(Message, frozen=True):
-    attempts: int = 0
+    attempts: Int32 = 0
     per_try_timeout: str | None = None
     retry_on: str = ""
     retry_remote_localities: bool | None = None
@@ -115,14 +115,14 @@ class CorsPolicy(Message, frozen=True):
 
 
 class Delay(Message, frozen=True):
-    percent: int = 0
+    percent: Int32 = 0
     fixed_delay: str | None = None
     exponential_delay: str | None = None
     percentage: Percent | None = None
 
 
 class Abort(Message, frozen=True):
-    http_status: int | None = None
+    http_status: Int32 | None = None
     grpc_status: str | None = None
     http2_error: str | None = None
     percentage: Percent | None = None
@@ -151,7 +151,7 @@ class HTTPRoute(Message, frozen=True):
     fault: HTTPFaultInjection | None = None
     mirror: Destination | None = None
     mirrors: tuple[HTTPMirrorPolicy, ...] = ()
-    mirror_percent: int | None = None
+    mirror_percent: Uint32 | None = None
     mirror_percentage: Percent | None = None
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
@@ -159,7 +159,7 @@ class HTTPRoute(Message, frozen=True):
 
 class L4MatchAttributes(Message, frozen=True):
     destination_subnets: tuple[str, ...] = ()
-    port: int = 0
+    port: Uint32 = 0
     source_subnet: str = ""
     source_labels: Mapping[str, str] = {}
     gateways: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ class L4MatchAttributes(Message, frozen=True):
 class TLSMatchAttributes(Message, frozen=True):
     sni_hosts: tuple[str, ...] = ()
     destination_subnets: tuple[str, ...] = ()
-    port: int = 0
+    port: Uint32 = 0
     source_labels: Mapping[str, str] = {}
     gateways: tuple[str, ...] = ()
     source_namespace: str = ""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tulle.model.resources.common import Message
+from tulle.model.resources.common import Int32, Message, Uint32
 
 
 class WorkloadEntry(Message, frozen=True):
     address: str = ""
-    ports: Mapping[str, int] = {}
+    ports: Mapping[str, Uint32] = {}
     labels: Mapping[str, str] = {}
     network: str = ""
     locality: str = ""
-    weight: int = 0
+    weight: Uint32 = 0
     service_account: str = ""
 
 
@@ -29,20 +29,20 @@ class HTTPHeader(Message, frozen=True):
 
 class HTTPHealthCheckConfig(Message, frozen=True):
     path: str = ""
-    port: int = 0
+    port: Uint32 = 0
     host: str = ""
     scheme: str = ""
     http_headers: tuple[HTTPHeader, ...] = ()
 
 
 class GrpcHealthCheckConfig(Message, frozen=True):
-    port: int = 0
+    port: Uint32 = 0
     service: str = ""
 
 
 class TCPHealthCheckConfig(Message, frozen=True):
     host: str = ""
-    port: int = 0
+    port: Uint32 = 0
 
 
 class ExecHealthCheckConfig(Message, frozen=True):
@@ -50,11 +50,11 @@ class ExecHealthCheckConfig(Message, frozen=True):
 
 
 class ReadinessProbe(Message, frozen=True):
-    initial_delay_seconds: int = 0
-    timeout_seconds: int = 0
-    period_seconds: int = 0
-    success_threshold: int = 0
-    failure_threshold: int = 0
+    initial_delay_seconds: Int32 = 0
+    timeout_seconds: Int32 = 0
+    period_seconds: Int32 = 0
+    success_threshold: Int32 = 0
+    failure_threshold: Int32 = 0
     http_get: HTTPHealthCheckConfig | None = None
     tcp_socket: TCPHealthCheckConfig | None = None
     exec: ExecHealthCheckConfig | None = None

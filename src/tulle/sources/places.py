@@ -1,0 +1,104 @@
+"""Where each value of a document stands, as a tree beside the value: small, and plain JSON, so that it can be sent along.
+
+A place is a line, or `[line, places]` with the places of what is in it: a mapping's by name, a list's in order. The line
+of a field is that of its name. What comes from a peer may have any form; a place that can't be told is just not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Place = Any  # int | [int, dict[str, Place]] | [int, list[Place]]
+# The way to a value: () of the document, else (the way to what holds it, its name or index). A text is made of it only
+# for a message: texts of all ways are many times as long as a file whose names are.
+Path = tuple[Any, ...]
+
+_LONGEST_NAME = 200  # in a message
+
+
+def rendered(path: Path) -> str:
+    """`spec.http[0].route`; "" for the document."""
+    text = ""
+    while path:
+        path, step = path
+        if isinstance(step, int):
+            text = f"[{step}]{'.' if text and text[0] != '[' else ''}{text}"
+        else:
+            name = step if len(step) <= _LONGEST_NAME else f"{step[:_LONGEST_NAME]}…"
+            text = f"{name}{'.' if text and not text.startswith('[') else ''}{text}"
+    return text
+
+
+class Lines(Mapping[str, int]):
+    """The lines of a document's fields by path, `spec.http[0].route[1]`; "" is the document."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def __getitem__(self, path: str) -> int:
+        line = line_of(_found(self._place, path))
+        if line == 0:
+            raise KeyError(path)
+        return line
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (path for path, _ in walk(self._place))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in walk(self._place))
+
+
+def line_of(place: Place) -> int:
+    """0 if it is not known."""
+    if isinstance(place, list) and place:
+        place = place[0]
+    return place if type(place) is int and place > 0 else 0
+
+
+def inside(place: Place, key: str | int) -> Place:
+    """The place of one field or item; None if it is not known."""
+    children = place[1] if isinstance(place, list) and len(place) == 2 else None
+    if isinstance(key, str):
+        return children.get(key) if isinstance(children, dict) else None
+    return children[key] if isinstance(children, list) and 0 <= key < len(children) else None
+
+
+def walk(place: Place, path: str = "") -> Iterator[tuple[str, int]]:
+    """All paths with their lines, outer ones first."""
+    yield path, line_of(place)
+    children = place[1] if isinstance(place, list) and len(place) == 2 else None
+    if isinstance(children, dict):
+        for name, child in children.items():
+            yield from walk(child, f"{path}.{name}" if path else name)
+    elif isinstance(children, list):
+        for index, child in enumerate(children):
+            yield from walk(child, f"{path}[{index}]")
+
+
+def _found(place: Place, path: str) -> Place:
+    """Names may have dots and brackets in them: of those that fit, the longest is meant."""
+    while path:
+        if path[0] == "[":
+            index, _, rest = path[1:].partition("]")
+            place = inside(place, int(index)) if index.isdecimal() and len(index) < 10 else None
+            path = rest[1:] if rest.startswith(".") else rest
+        else:
+            name = _name(place, path)
+            place = inside(place, name)
+            rest = path[len(name) :]
+            path = rest[1:] if rest.startswith(".") else rest
+        if place is None:
+            return None
+    return place
+
+
+def _name(place: Place, path: str) -> str:
+    end = len(path)
+    while end > 0:
+        if inside(place, path[:end]) is not None:
+            return path[:end]
+        end = max(path.rfind(".", 0, end), path.rfind("[", 0, end), 0)
+    return path
