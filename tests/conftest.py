@@ -14,3 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write into docs/reference/capture.md what tests/capture have found",
     )
+    parser.addoption(
+        "--update-resources-table",
+        action="store_true",
+        help="write docs/reference/resources.md from what `tulle explain` says",
+    )

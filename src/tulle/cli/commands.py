@@ -13,6 +13,8 @@ COMMANDS = {
     "up": "Start the control plane.",
     "run": "Run a program as an instance of a service.",
     "dev": "Run all programs of a tulle.yaml or Procfile.",
+    "validate": "Check documents as `tulle apply` does, without a control plane.",
+    "explain": "Show what fields a kind of resource has, and what they mean.",
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",

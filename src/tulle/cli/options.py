@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from tulle.config import data_folder
+from tulle.model.names import label_problem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,3 +45,31 @@ def log_format(command: F) -> F:
         show_default=True,
         help="How to write the log, which goes to stderr.",
     )(command)
+
+
+def files(command: F) -> F:
+    return click.option(
+        "-f",
+        "--filename",
+        "files",
+        multiple=True,
+        required=True,
+        metavar="FILE",
+        help="A file, a folder of .yaml, .yml and .json files, or - for standard input; may be repeated.",
+    )(command)
+
+
+def in_namespace(command: F) -> F:
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        callback=_label,
+        help="The namespace of what names none.  [default: default]",
+    )(command)
+
+
+def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and (problem := label_problem("namespace", value)):
+        raise click.BadParameter(problem, ctx, param)
+    return value

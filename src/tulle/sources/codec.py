@@ -71,8 +71,8 @@ def check(document: Document, namespace: str) -> Checked:
             resource = Resource(ref, spec, labels, annotations, origin=_origin(document))
     problems = _ordered([*document.problems, *report.problems])
     sound = all(problem.severity is Severity.WARNING for problem in problems)
-    said = _said(document.value, namespace)
     known = ref if ref is not None and ref.name else None
+    said = (known.kind, known.namespace, known.name) if known else _said(document.value, namespace)
     return Checked(document, known, resource if sound else None, problems, *said)
 
 

@@ -21,8 +21,6 @@ from tulle.sources.at import At
 from tulle.sources.other_kinds import is_known
 from tulle.sources.yaml_text import nearest
 
-# The namespace of what is one for the whole mesh: Istio's default for that.
-MESH_NAMESPACE = "istio-system"
 _FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 _OWN = ("name", "namespace", "labels", "annotations")
 _KUBERNETES = (
@@ -90,11 +88,12 @@ def envelope(value: Mapping[str, Any], kind: str, namespace: str, at: At) -> tup
 
 
 def _mesh_wide(metadata: Mapping[str, Any], at: At) -> Ref:
+    """It is of no namespace."""
     if metadata.get("name") not in (None, MESH_CONFIG_NAME):
         at.field("name").error(f"the mesh has one MeshConfig, with the name {MESH_CONFIG_NAME}")
-    if metadata.get("namespace") not in (None, "", MESH_NAMESPACE):
+    if metadata.get("namespace") not in (None, ""):
         at.field("namespace").error("MeshConfig is for the whole mesh: leave the namespace out")
-    return Ref("MeshConfig", MESH_NAMESPACE, MESH_CONFIG_NAME)
+    return Ref("MeshConfig", "", MESH_CONFIG_NAME)
 
 
 def _ref(kind: str, metadata: Mapping[str, Any], namespace: str, at: At) -> Ref:

@@ -113,7 +113,7 @@ def _no_constant(name: str) -> float:
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=_integer,  # type: ignore[arg-type]  as an integer may be too great for one
+    parse_int=_integer,
     parse_float=_float,
     parse_constant=_no_constant,
 )

@@ -15,11 +15,43 @@ from tulle.model.resources.common import Message
 from tulle.model.resources.mesh_config import ExtensionProvider, MeshConfig, MeshOutboundTrafficPolicy
 from tulle.sources.at import At
 
+_PORTS = "tulle asks the kernel for the ports of its sidecars: leave it out"
+_KUBERNETES = "this is about Kubernetes, which tulle does without: leave it out"
+_TELEMETRY = "tulle does not send telemetry yet: leave it out"
+_NAMES = "tulle names what it counts itself: leave it out"
+_CLUSTERS = "tulle's mesh is one cluster: leave it out"
+_CA = "tulle is the mesh's only certificate authority: leave it out"
+_TLS = "sidecars speak TLS 1.3 with each other, and Envoy's defaults to others: leave it out"
+_PER_SERVICE = "say it in a DestinationRule of the service that it is for"
+
 # Of each message: its fields, and what to do instead.
 UNSUPPORTED: Mapping[type[Message], Mapping[str, str]] = {
-    MeshConfig: {},
-    MeshOutboundTrafficPolicy: {},
-    ExtensionProvider: {},
+    MeshConfig: {
+        **dict.fromkeys(("proxyListenPort", "proxyInboundListenPort", "proxyHttpPort"), _PORTS),
+        **dict.fromkeys(("ingressClass", "ingressService", "ingressControllerMode", "ingressSelector"), _KUBERNETES),
+        **dict.fromkeys(("enableTracing", "accessLogFile", "accessLogFormat", "accessLogEncoding"), _TELEMETRY),
+        **dict.fromkeys(("enableEnvoyAccessLogService", "disableEnvoyListenerLog", "defaultProviders"), _TELEMETRY),
+        **dict.fromkeys(("enablePrometheusMerge",), _TELEMETRY),
+        **dict.fromkeys(("inboundClusterStatName", "outboundClusterStatName"), _NAMES),
+        **dict.fromkeys(("serviceSettings", "serviceScopeConfigs", "configSources"), _CLUSTERS),
+        **dict.fromkeys(("caCertificates", "certificates", "ca"), _CA),
+        **dict.fromkeys(("meshMTLS", "tlsDefaults"), _TLS),
+        **dict.fromkeys(("h2UpgradePolicy", "verifyCertificateAtClient"), _PER_SERVICE),
+        "hboneIdleTimeout": "tulle has no ambient mode: leave it out",
+        "defaultConfig": "the options of `tulle run` say how a sidecar is started: leave it out",
+        "inboundTrafficPolicy": "calls come to the ports of `tulle run --port` alone: leave it out",
+        "enableAutoMtls": "sidecars always use mutual TLS with each other: leave it out",
+        "zoneAwareLbSetting": "tulle does not do zone-aware routing: use `localityLbSetting`",
+        "discoverySelectors": "all namespaces belong to the mesh: leave it out, or narrow by `exportTo`",
+        "serviceEntryVisibility": "narrow by `exportTo`, or by `defaultServiceExportTo`",
+    },
+    MeshOutboundTrafficPolicy: {"tls": "name the hosts in a ServiceEntry, and their TLS in a DestinationRule"},
+    ExtensionProvider: {
+        **dict.fromkeys(("zipkin", "lightstep", "datadog", "stackdriver", "opencensus", "skywalking"), _TELEMETRY),
+        **dict.fromkeys(("opentelemetry", "prometheus", "envoyFileAccessLog"), _TELEMETRY),
+        **dict.fromkeys(("envoyHttpAls", "envoyTcpAls", "envoyOtelAls"), _TELEMETRY),
+        "sds": "tulle gives keys and certificates out itself: leave it out",
+    },
 }
 
 
@@ -32,7 +64,7 @@ def note_unsupported(spec: Any, at: At) -> None:
     for field in _fields(type_):
         value = getattr(spec, field.name)
         if field.encode_name in reasons:
-            if value not in (None, (), {}, "", 0, False):
+            if value is not None and value != field.default:
                 at.field(field.encode_name).unsupported(reasons[field.encode_name])
         elif isinstance(value, Message):
             note_unsupported(value, at.field(field.encode_name))
