@@ -22,6 +22,7 @@ from tulle.config import API_SOCKET, AUTHORITY, SECRET, Settings
 from tulle.control_plane import logs, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
+from tulle.control_plane.facts import merged
 from tulle.control_plane.inspection import Inspection
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
@@ -36,6 +37,7 @@ from tulle.identity.secret import open_secret
 from tulle.model.addresses import LOOPBACK
 from tulle.model.spiffe import CONTROL_PLANE_ID
 from tulle.registry.registry import Registry
+from tulle.sources.stored import Declared
 from tulle.store.errors import StoreError
 from tulle.store.sqlite import open_store
 from tulle.translate.bootstrap import bootstrap
@@ -86,11 +88,12 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         authority = Authority.open(settings.data / AUTHORITY, clock)
         attestation = Attestation(open_secret(settings.data / SECRET))
         registry = Registry(store, settings.lease)
+        declared = Declared(store, clock)
         mesh = LiveMesh(Timeline(clock))
         tasks = await stack.enter_async_context(_tasks())
 
         known = asyncio.Event()
-        tasks("follow the registry", mesh.follow(registry.snapshots(), known))
+        tasks("follow the sources", mesh.follow(merged(registry.snapshots(), declared.snapshots()), known))
         tasks("remember callees", mesh.remember(registry))
         await known.wait()
 

@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Sequence
 
 from msgspec import Struct
 
-# etcd's default for --max-txn-ops, which holds for comparisons and operations alike.
-MOST_OPERATIONS = 128
+# Of comparisons and operations alike: a folder of resources is applied as one. etcd takes 128 unless it is started with
+# --max-txn-ops=16384.
+MOST_OPERATIONS = 16_384
 
 
 class KeyValue(Struct, frozen=True, gc=False):

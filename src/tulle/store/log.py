@@ -15,7 +15,10 @@ from tulle.store.errors import Compacted, StoreUnavailable
 
 
 class Log:
-    """The newest `limit` events since the store was opened at `revision`."""
+    """The newest `limit` events since the store was opened at `revision`; more where the newest batch alone has more.
+
+    So a reader that is up to date is never left behind by one large transaction.
+    """
 
     def __init__(self, revision: int, limit: int) -> None:
         self._events: list[Event] = []
@@ -25,8 +28,9 @@ class Log:
         self._news = asyncio.Event()
 
     def append(self, events: Sequence[Event]) -> None:
+        earlier = len(self._events)
         self._events.extend(events)
-        if excess := max(0, len(self._events) - self._limit):
+        if excess := min(max(0, len(self._events) - self._limit), earlier):
             self._forgotten = self._events[excess - 1].revision
             del self._events[:excess]
         self._wake()
