@@ -28,7 +28,9 @@ from tulle.identity.enrolment import Enrolment
 from tulle.identity.root import new_root
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.sources.stored import Declared
 from tulle.store.errors import StoreFull
+from tulle.store.sqlite import open_store
 
 SECRET = "5e" * 32
 
@@ -237,13 +239,14 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     authority = Authority(new_root(datetime.now(UTC)), time.time)
     enrolment = Enrolment(authority, 600, lambda proxy: {"node": {"id": proxy}})
     agents = RecordedAgents()
-    app = build_app(Doors(SmallMesh(), agents, enrolment, Attestation(SECRET)))
     folder = tmp_path / ("deeper than a Unix socket's name can be" * 4)
     folder.mkdir()
-    api = Api(app, agents, folder / "api.sock")
-    await api.start()
-    yield api
-    await api.stop()
+    async with open_store(tmp_path / "state") as store:
+        doors = Doors(SmallMesh(), agents, enrolment, Attestation(SECRET), Declared(store, time.time))
+        api = Api(build_app(doors), agents, folder / "api.sock")
+        await api.start()
+        yield api
+        await api.stop()
 
 
 @pytest.fixture

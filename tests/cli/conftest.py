@@ -37,6 +37,8 @@ from tulle.identity.root import new_root
 from tulle.identity.secret import open_secret
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Protocol
+from tulle.sources.stored import Declared
+from tulle.store.sqlite import open_store
 
 LISTENER = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15002}}}
 CLUSTER = {"type": "EDS", "lb_policy": "LEAST_REQUEST"}
@@ -134,18 +136,18 @@ class Tulle:
     data: Path
     agents: Agents = field(default_factory=Agents)
 
-    async def __call__(self, *arguments: str, **environ: str) -> Ended:
+    async def __call__(self, *arguments: str, stdin: str = "", **environ: str) -> Ended:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tulle",
             *arguments,
             env={**os.environ, "TULLE_DATA": str(self.data), **environ},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
         assert process.returncode is not None
         return Ended(process.returncode, out.decode(), err.decode())
 
@@ -164,10 +166,11 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
     authority = Authority(new_root(datetime.now(UTC)), time.time)
     enrolment = Enrolment(authority, 600, lambda proxy: {})
     attestation = Attestation(open_secret(command.data / "secret"))
-    listening = asyncio.Event()
-    app = build_app(Doors(Mesh(), command.agents, enrolment, attestation))
-    task = asyncio.create_task(serve(app, command.data / "api.sock", listening), name="api")
-    await asyncio.wait_for(listening.wait(), 10)
-    yield command
-    task.cancel()
-    await asyncio.wait([task])
+    async with open_store(command.data) as store:
+        listening = asyncio.Event()
+        app = build_app(Doors(Mesh(), command.agents, enrolment, attestation, Declared(store, time.time)))
+        task = asyncio.create_task(serve(app, command.data / "api.sock", listening), name="api")
+        await asyncio.wait_for(listening.wait(), 10)
+        yield command
+        task.cancel()
+        await asyncio.wait([task])

@@ -5,6 +5,7 @@ POST   /v1/agents/{proxy}                api.agents
 GET    /v1/status, /v1/version, /v1/services, /v1/proxies, /v1/proxies/{id}, /v1/proxies/{id}/config    api.views
 DELETE /v1/services/{namespace}/{name}   forgets a service that has no live instance
 POST   /v1/proxies/{id}/restart?within=SECONDS    a new Envoy takes over from the proxy's old one
+/v1/resources...                         api.resources
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tulle.api.agents import AgentSessions
+from tulle.api.bodies import body_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
 from tulle.api.views import RestartView
 from tulle.identity.attestation import Attestation
@@ -33,7 +36,6 @@ from tulle.identity.enrolment import EnrolRefused, EnrolRequest
 from tulle.model.names import ServiceName, label_problem
 from tulle.store.errors import StoreError
 
-MAX_BODY = 1024 * 1024
 MAX_WAIT = 3600.0
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}", api.proxy),
         Route("/v1/proxies/{name}/config", api.config),
         Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
+        *Resources(doors.declared).routes,
     ]
     return Starlette(
         routes=routes,
@@ -81,7 +84,7 @@ class _Api:
 
     async def enrol(self, request: Request) -> Response:
         try:
-            asked = _enrol_request.decode(await _body(request))
+            asked = _enrol_request.decode(await body_of(request))
             return answer(self._enrolment.enrol(asked))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HTTPException(400, f"this is no enrolment request: {error}") from error
@@ -149,16 +152,6 @@ def _found(view: object, request: Request) -> object:
     if view is None:
         raise HTTPException(404, f"there is no proxy {request.path_params['name']}; `tulle proxies` lists them")
     return view
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            # The rest is not read, so nothing else can come on this connection.
-            raise HTTPException(413, f"the request is longer than {MAX_BODY} bytes", {"connection": "close"})
-    return bytes(body)
 
 
 class _Attested:

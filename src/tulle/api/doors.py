@@ -10,6 +10,7 @@ from tulle.identity.attestation import Attestation
 from tulle.identity.enrolment import Enrolment
 from tulle.model import workload
 from tulle.model.names import ServiceName
+from tulle.sources.stored import Declared
 
 
 class RegistrationRefused(Exception):
@@ -91,3 +92,4 @@ class Doors:
     agents: Agents
     enrolment: Enrolment
     attestation: Attestation
+    declared: Declared

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tulle.model.workload import Capture, Health, Protocol
+from tulle.sources.problems import Severity
+from tulle.sources.stored import Action
 
 
 class StatusView(Struct, frozen=True):
@@ -128,3 +130,57 @@ class RestartView(Struct, frozen=True):
 
     proxy: str
     seconds: float
+
+
+class DeclaredView(Struct, frozen=True):
+    """A resource as it was declared.
+
+    revision: of the store, at which it was written last. generation: 1 at first, one more with each change of `spec`.
+    created: when it was declared first. file, line: where its document stood. spec: Istio's JSON.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    revision: int
+    generation: int
+    created: float
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    file: str
+    line: int
+    spec: Any
+
+
+class OutcomeView(Struct, frozen=True):
+    """What became of one resource. namespace: empty for what the mesh has one of."""
+
+    kind: str
+    namespace: str
+    name: str
+    action: Action
+
+
+class ProblemView(Struct, frozen=True):
+    """What is wrong with a document. line: in the file, 0 if it is not known. path: of the field; empty: all of it."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+    severity: Severity
+
+
+class AppliedView(Struct, frozen=True):
+    """Documents that were applied. warnings: problems that keep nothing out."""
+
+    outcomes: list[OutcomeView]
+    warnings: list[ProblemView]
+
+
+class ChangeView(Struct, frozen=True):
+    """One line of a watch: what is there at first, then what is written, and what is gone."""
+
+    event: Literal["listed", "written", "deleted"]
+    resources: list[DeclaredView] = []
+    gone: list[OutcomeView] = []

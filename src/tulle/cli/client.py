@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import socket
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -18,14 +21,16 @@ from tulle.config import API_SOCKET, SECRET, data_folder
 _ANSWER_WITHIN = 10.0
 
 T = TypeVar("T")
+Query = Sequence[tuple[str, str]]
 
 
 class Refused(Failed):
     """The control plane answered, and not with what was asked for."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, body: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
+        self.body = body
 
 
 class ControlPlane:
@@ -34,23 +39,46 @@ class ControlPlane:
     def __init__(self, data: Path) -> None:
         self._data = data
 
-    def get(self, path: str, view: type[T]) -> T:
-        return self._ask("GET", path, view)
+    def get(self, path: str, view: type[T], query: Query = ()) -> T:
+        return self._ask("GET", _with(path, query), view)
 
-    def delete(self, path: str, view: type[T]) -> T:
-        return self._ask("DELETE", path, view)
+    def delete(self, path: str, view: type[T], query: Query = ()) -> T:
+        return self._ask("DELETE", _with(path, query), view)
 
-    def post(self, path: str, view: type[T], within: float) -> T:
+    def post(self, path: str, view: type[T], within: float, body: bytes = b"", query: Query = ()) -> T:
         """within: how many seconds it may take until there is an answer."""
-        return self._ask("POST", path, view, within + _ANSWER_WITHIN)
+        return self._ask("POST", _with(path, query), view, within + _ANSWER_WITHIN, body)
 
-    def _ask(self, method: str, path: str, view: type[T], within: float = _ANSWER_WITHIN) -> T:
+    def follow(self, path: str, view: type[T], query: Query = ()) -> Iterator[T]:
+        """The lines of an answer that has no end; it ends when the control plane ends it."""
+        decoder = msgspec.json.Decoder(view)
+        with self._asked("GET", _with(path, query), _ANSWER_WITHIN, has_end=False) as response:
+            while line := response.readline():
+                yield decoder.decode(line)
+
+    def _ask(self, method: str, path: str, view: type[T], within: float = _ANSWER_WITHIN, body: bytes = b"") -> T:
+        with self._asked(method, path, within, body) as response:
+            content = response.read()
+        try:
+            return msgspec.json.decode(content, type=view)
+        except msgspec.MsgspecError as error:
+            raise Failed(f"the control plane is of another version of tulle; restart it ({error})") from error
+
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, within: float, body: bytes = b"", *, has_end: bool = True
+    ) -> Iterator[HTTPResponse]:
         connection = _UnixConnection(self._data / API_SOCKET, within)
         try:
             connection.connect()
-            connection.request(method, path, headers={"Authorization": f"Bearer {self._secret()}"})
+            connection.request(method, path, body or None, headers={"Authorization": f"Bearer {self._secret()}"})
             response = connection.getresponse()
-            status, body = response.status, response.read()
+            if response.status != 200:
+                content = response.read()
+                raise Refused(_error(response.status, content), response.status, content)
+            if not has_end and connection.sock:
+                connection.sock.settimeout(None)
+            yield response
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Unreachable(f"no control plane runs on {self._data}. Start it with: {self._start}") from error
         except PermissionError as error:
@@ -63,12 +91,6 @@ class ControlPlane:
             raise Unreachable(message) from error
         finally:
             connection.close()
-        if status != 200:
-            raise Refused(_error(status, body), status)
-        try:
-            return msgspec.json.decode(body, type=view)
-        except msgspec.MsgspecError as error:
-            raise Failed(f"the control plane is of another version of tulle; restart it ({error})") from error
 
     def _secret(self) -> str:
         try:
@@ -92,6 +114,10 @@ class _UnixConnection(HTTPConnection):
         self.sock.settimeout(self.timeout)
         with short_path(self._path) as path:
             self.sock.connect(path)
+
+
+def _with(path: str, query: Query) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _error(status: int, body: bytes) -> str:

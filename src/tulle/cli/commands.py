@@ -15,6 +15,8 @@ COMMANDS = {
     "dev": "Run all programs of a tulle.yaml or Procfile.",
     "validate": "Check documents as `tulle apply` does, without a control plane.",
     "explain": "Show what fields a kind of resource has, and what they mean.",
+    "apply": "Create resources, or change them to what their documents say.",
+    "get": "List resources, or print some of them.",
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",

@@ -59,6 +59,10 @@ def files(command: F) -> F:
     )(command)
 
 
+def recursive(command: F) -> F:
+    return click.option("-R", "--recursive", is_flag=True, help="Also the folders within a folder.")(command)
+
+
 def in_namespace(command: F) -> F:
     return click.option(
         "-n",
@@ -67,6 +71,20 @@ def in_namespace(command: F) -> F:
         callback=_label,
         help="The namespace of what names none.  [default: default]",
     )(command)
+
+
+def all_namespaces(command: F) -> F:
+    return click.option("-A", "--all-namespaces", is_flag=True, help="Of every namespace.")(command)
+
+
+def labels(command: F) -> F:
+    return click.option(
+        "-l", "--selector", "labels", metavar="SELECTOR", default="", help="Only those with these labels: KEY=VALUE,..."
+    )(command)
+
+
+def dry_run(command: F) -> F:
+    return click.option("--dry-run", is_flag=True, help="Check, and say what would be done; change nothing.")(command)
 
 
 def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

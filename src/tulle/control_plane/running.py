@@ -108,6 +108,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             agents=AgentReports(registry, mesh),
             enrolment=Enrolment(authority, settings.cert_ttl, partial(_bootstrap, xds_port)),
             attestation=attestation,
+            declared=declared,
         )
         listening = asyncio.Event()
         tasks("serve the API", api_server.serve(build_app(doors), settings.data / API_SOCKET, listening))

@@ -1,0 +1,99 @@
+"""What `-f` names, read and checked: files, folders, standard input.
+
+Checked here as well as by the control plane, so that the answer comes at once and with the lines of the files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from tulle.api.views import ProblemView
+from tulle.cli.exits import Failed
+from tulle.cli.printing import printable
+from tulle.model.names import DEFAULT_NAMESPACE
+from tulle.model.resources.resource import Resource
+from tulle.sources.codec import Checked, check_all
+from tulle.sources.documents import Document, documents
+from tulle.sources.problems import Severity
+
+_ENDINGS = (".yaml", ".yml", ".json")
+
+
+def read(names: Sequence[str], *, recursive: bool = False) -> list[Document]:
+    """The documents of all files, in order. Raises Failed for a file that can't be read, or if there is no document."""
+    found = [
+        document for name in names for file, data in _contents(name, recursive) for document in documents(data, file)
+    ]
+    if not found:
+        raise Failed(f"there is no document in {', '.join(names)}")
+    return found
+
+
+def accepted(
+    found: Iterable[Document], namespace: str | None, *, quiet: bool = False
+) -> list[tuple[Document, Resource]]:
+    """All of them, checked; warnings are printed. Raises Failed after printing what is wrong.
+
+    namespace: of documents that name none, and then others must name no other one.
+    """
+    checked = check_all(found, namespace or DEFAULT_NAMESPACE)
+    problems = [*_problems(checked), *_elsewhere(checked, namespace)]
+    problems.sort(key=lambda one: (one.file, one.line, one.path, one.message))
+    refuse(problems, quiet=quiet)
+    return [(one.document, one.resource) for one in checked if one.resource is not None]
+
+
+def refuse(problems: Sequence[ProblemView], *, quiet: bool = False) -> None:
+    """Prints all of them on stderr; raises Failed if one is more than a warning."""
+    bad = [one for one in problems if one.severity is not Severity.WARNING]
+    for one in problems:
+        if one in bad or not quiet:
+            click.echo(told(one), err=True)
+    if bad:
+        raise Failed(f"nothing was changed: {len(bad)} problem{'s' if len(bad) > 1 else ''}")
+
+
+def told(problem: ProblemView) -> str:
+    """`mesh.yaml:12: spec.http[0].timeout: must be at least 1ms`."""
+    place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    word = "" if problem.severity is Severity.ERROR else f"{problem.severity.value}: "
+    return printable(f"{place}: {word}{f'{problem.path}: ' if problem.path else ''}{problem.message}")
+
+
+def _contents(name: str, recursive: bool) -> Iterator[tuple[str, bytes]]:
+    if name == "-":
+        yield "-", sys.stdin.buffer.read()
+        return
+    path = Path(name)
+    try:
+        for file in _files(path, recursive) if path.is_dir() else [path]:
+            yield str(file), file.read_bytes()
+    except OSError as error:
+        raise Failed(f"{error.filename or name} can't be read: {error.strerror}") from error
+
+
+def _files(folder: Path, recursive: bool) -> list[Path]:
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(file for file in found if file.suffix in _ENDINGS and file.is_file())
+
+
+def _problems(checked: Iterable[Checked]) -> Iterator[ProblemView]:
+    for one in checked:
+        for problem in one.problems:
+            yield ProblemView(one.document.file, problem.line, problem.path, problem.message, problem.severity)
+
+
+def _elsewhere(checked: Iterable[Checked], namespace: str | None) -> Iterator[ProblemView]:
+    for one in checked:
+        if namespace and one.kind != "MeshConfig" and one.namespace not in ("", namespace):
+            message = f"it is of the namespace {one.namespace!r}, and --namespace says {namespace!r}"
+            yield _problem_of(one, "metadata.namespace", message)
+
+
+def _problem_of(one: Checked, path: str, message: str) -> ProblemView:
+    line = one.document.by_path.get(path, one.document.line)
+    return ProblemView(one.document.file, line, path, message, Severity.ERROR)

@@ -1,0 +1,52 @@
+"""Documents on their way to the control plane, and what it says to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tulle.api.views import AppliedView, ProblemView
+from tulle.cli.client import ControlPlane, Refused
+from tulle.cli.resources.files import refuse
+from tulle.sources.documents import Document
+
+_CHECKED_WITHIN = 120.0  # a folder of 10,000 documents takes seconds
+
+
+class Problems(Struct):
+    """The body of a refusal."""
+
+    problems: list[ProblemView] = []
+
+
+def apply(
+    control_plane: ControlPlane,
+    documents: Iterable[Document],
+    namespace: str | None,
+    *,
+    dry_run: bool = False,
+    revisions: Sequence[int] = (),
+) -> AppliedView:
+    """All of them or none. revisions: what each resource must have still, 0: it must not be there.
+
+    Raises Refused (409 if a revision has changed), Failed after printing problems.
+    """
+    query = [("revision", str(revision)) for revision in revisions]
+    query += [("namespace", namespace)] if namespace else []
+    query += [("dry_run", "1")] if dry_run else []
+    body = b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
+    try:
+        return control_plane.post("/v1/resources", AppliedView, _CHECKED_WITHIN, body, query)
+    except Refused as refused:
+        refuse(problems_of(refused))
+        raise
+
+
+def problems_of(refused: Refused) -> list[ProblemView]:
+    """What is wrong with the documents, if that is why they were refused."""
+    try:
+        return msgspec.json.decode(refused.body, type=Problems).problems
+    except msgspec.MsgspecError:
+        return []

@@ -1,0 +1,160 @@
+"""`tulle apply`, `get` and their kin, as they are typed and what they print."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REVIEWS = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: reviews
+  labels: {team: books}
+spec:
+  hosts: [reviews]
+  http:
+  - timeout: 1.5s
+    route:
+    - destination: {host: reviews}
+"""
+RATINGS = """\
+apiVersion: networking.istio.io/v1beta1
+kind: DestinationRule
+metadata: {name: ratings, namespace: shop}
+spec:
+  host: ratings
+  subsets:
+  - {name: v1, labels: {version: v1}}
+"""
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Path:
+    """A folder of documents."""
+    folder = tmp_path / "mesh"
+    folder.mkdir()
+    (folder / "reviews.yaml").write_text(REVIEWS)
+    (folder / "ratings.yml").write_text(RATINGS)
+    (folder / "notes.txt").write_text("not: read")
+    return folder
+
+
+async def test_a_folder_is_applied_twice(tulle: Any, mesh: Path) -> None:
+    first = await tulle("apply", "-f", str(mesh))
+    assert (first.code, first.out) == (0, "destinationrule/ratings created\nvirtualservice/reviews created\n")
+    again = await tulle("apply", "-f", str(mesh))
+    assert again.out == "destinationrule/ratings unchanged\nvirtualservice/reviews unchanged\n"
+    changed = await tulle("apply", "-f", "-", stdin=REVIEWS.replace("1.5s", "2s"))
+    assert changed.out == "virtualservice/reviews configured\n"
+
+
+async def test_a_dry_run_changes_nothing(tulle: Any, mesh: Path) -> None:
+    said = await tulle("apply", "-f", str(mesh), "--dry-run")
+    assert "virtualservice/reviews created (dry run)\n" in said.out
+    assert (await tulle("get", "all", "-A")).err == "there are none\n"
+
+
+async def test_one_bad_document_keeps_all_out_and_says_where_it_is_bad(tulle: Any, mesh: Path) -> None:
+    bad = mesh / "bad.yaml"
+    bad.write_text(REVIEWS.replace("hosts:", "hots:").replace("1.5s", "2"))
+    said = await tulle("apply", "-f", str(mesh / "ratings.yml"), "-f", str(bad))
+    assert said.code == 1 and said.out == ""
+    assert f"{bad}:7: spec.hots: there is no such field; did you mean hosts?\n" in said.err
+    assert f"{bad}:9: spec.http[0].timeout: " in said.err
+    assert (await tulle("get", "all", "-A")).out == ""
+
+
+async def test_a_namespace_is_for_what_names_none_and_against_what_names_another(tulle: Any) -> None:
+    assert (await tulle("apply", "-n", "shop", "-f", "-", stdin=REVIEWS)).code == 0
+    assert (await tulle("get", "vs", "-n", "shop", "-o", "name")).out == "virtualservice/reviews\n"
+    said = await tulle("apply", "-n", "other", "-f", "-", stdin=RATINGS)
+    assert (said.code, said.out) == (1, "")
+    assert "metadata.namespace: it is of the namespace 'shop', and --namespace says 'other'" in said.err
+
+
+async def test_files_that_are_not_there_and_files_without_documents_are_refused(tulle: Any, tmp_path: Path) -> None:
+    missing = await tulle("apply", "-f", str(tmp_path / "none.yaml"))
+    assert missing.code == 1 and "none.yaml can't be read: No such file" in missing.err
+    empty = await tulle("apply", "-f", "-", stdin="# nothing\n---\n")
+    assert empty.code == 1 and "there is no document in -" in empty.err
+    assert (await tulle("apply")).code == 2
+
+
+async def test_kinds_are_named_as_people_type_them(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    for kind in ("vs", "VirtualService", "virtualservices", "virtualservices.networking.istio.io"):
+        assert (await tulle("get", kind)).rows == [["reviews", "-", "reviews", "0s"]] or kind
+    both = await tulle("get", "vs,dr", "-A")
+    assert both.out.index("virtualservice/reviews") < both.out.index("destinationrule/ratings")
+    unknown = await tulle("get", "virtualservise")
+    assert unknown.code == 2 and "did you mean virtualservice" in unknown.err
+
+
+async def test_what_is_not_there_is_said_and_the_rest_is_printed(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    said = await tulle("get", "vs", "reviews", "ratings", "-o", "name")
+    assert (said.code, said.out) == (1, "virtualservice/reviews\n")
+    assert "there is no VirtualService default/ratings" in said.err
+    none = await tulle("get", "se")
+    assert (none.code, none.out, none.err) == (0, "", "there are none in the namespace default\n")
+    selected = await tulle("get", "vs", "-l", "team=stars", "-o", "json")
+    assert selected.json["items"] == []
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+async def test_what_is_printed_can_be_applied_again(tulle: Any, mesh: Path, output: str) -> None:
+    await tulle("apply", "-f", str(mesh))
+    printed = await tulle("get", "all", "-A", "-o", output)
+    again = await tulle("apply", "-f", "-", stdin=printed.out)
+    assert again.out == "virtualservice/reviews unchanged\ndestinationrule/ratings unchanged\n"
+    one = yaml.safe_load((await tulle("get", "vs/reviews", "-o", output)).out)
+    assert one["spec"] == yaml.safe_load(REVIEWS)["spec"]
+    assert one["metadata"]["labels"] == {"team": "books"} and one["metadata"]["generation"] == 1
+
+
+async def test_texts_that_look_like_something_else_come_back_as_they_were(tulle: Any) -> None:
+    values = ["yes", "0o17", "1e3", "0x1f", "null", "~", "12:30:45", "a: b", "2026-01-01", "01"]
+    document = json.loads(json.dumps(yaml.safe_load(REVIEWS)))
+    matches = {f"x-{index}": {"exact": value} for index, value in enumerate(values)}
+    document["spec"]["http"][0]["match"] = [{"headers": matches}]
+    assert (await tulle("apply", "-f", "-", stdin=json.dumps(document))).code == 0
+    printed = (await tulle("get", "vs/reviews", "-o", "yaml")).out
+    assert (await tulle("apply", "-f", "-", stdin=printed)).out == "virtualservice/reviews unchanged\n"
+
+
+async def test_wide_says_where_a_document_was_written(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    (row,) = (await tulle("get", "vs", "-o", "wide")).rows
+    assert row[-3:] == ["1", "team=books", f"{mesh / 'reviews.yaml'}:1"]
+
+
+async def test_a_watch_prints_what_is_written_and_what_is_deleted(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    watch = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tulle", "get", "vs", "-o", "name", "--watch",
+        env={**os.environ, "TULLE_DATA": str(tulle.data), "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert watch.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            assert await watch.stdout.readline() == b"virtualservice/reviews\n"
+            await tulle("apply", "-f", "-", stdin=REVIEWS.replace("name: reviews", "name: other"))
+            assert await watch.stdout.readline() == b"virtualservice/other\n"
+    finally:
+        watch.kill()
+        await watch.wait()
+
+
+async def test_without_a_control_plane_a_bad_document_is_still_told(alone: Any, mesh: Path) -> None:
+    assert (await alone("apply", "-f", str(mesh))).code == 3
+    bad = await alone("apply", "-f", "-", stdin=REVIEWS.replace("hosts:", "hots:"))
+    assert bad.code == 1 and "-:7: spec.hots" in bad.err
