@@ -10,11 +10,10 @@ from tulle.cli.client import ControlPlane, Query, Refused
 from tulle.cli.exits import Failed
 from tulle.model.names import DEFAULT_NAMESPACE
 from tulle.model.resources.resource import Ref
-from tulle.sources.envelope import MESH_NAMESPACE
 
 
 def ref_of(kind: str, name: str, namespace: str | None) -> Ref:
-    return Ref(kind, MESH_NAMESPACE if kind == "MeshConfig" else namespace or DEFAULT_NAMESPACE, name)
+    return Ref(kind, "" if kind == "MeshConfig" else namespace or DEFAULT_NAMESPACE, name)
 
 
 def path_of(ref: Ref) -> str:
