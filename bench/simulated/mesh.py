@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tulle.ir.routes import BackendRef
 from tulle.model.names import DEFAULT_PORT, Destination, ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.translate import names
@@ -19,7 +20,7 @@ def service(index: int) -> ServiceName:
 
 def cluster(index: int) -> str:
     """What the service's load assignment is called."""
-    return names.backend(Destination(service(index), DEFAULT_PORT))
+    return names.backend(BackendRef(Destination(service(index), DEFAULT_PORT)))
 
 
 def proxy_id(index: int, instance: int) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tulle.ir.policies import HashKey
 from tulle.model.names import Destination
 
 
@@ -70,11 +71,17 @@ class BackendRef(Struct, frozen=True, order=True):
 
 
 class Weighted(Struct, frozen=True):
-    """One of the backends among which requests are divided, in proportion to the weights."""
+    """One of the backends among which requests are divided, in proportion to the weights.
 
-    backend: BackendRef
+    backend: None if there is no such; its share gets 503. missing: what was meant then, as users write it.
+    authority: what its requests have for one, if it is not empty.
+    """
+
+    backend: BackendRef | None
     weight: int = 1
     headers: Headers = Headers()
+    authority: str = ""
+    missing: str = ""
 
 
 class Rewrite(Struct, frozen=True):
@@ -128,17 +135,21 @@ class Cors(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True, tag=True):
-    """To the backends. timeout: None for none. retries: None for tulle's own, those that are always safe."""
+    """To the backends. timeout: None for none. retries: None for tulle's own, those that are always safe.
+
+    hash_keys: by what its backends keep requests together, the first that a request has.
+    """
 
     backends: tuple[Weighted, ...]
     rewrite: Rewrite = Rewrite()
     timeout: int | None = None
     retries: Retries | None = None
     mirrors: tuple[Mirror, ...] = ()
+    hash_keys: tuple[HashKey, ...] = ()
 
 
 class Redirect(Struct, frozen=True, tag=True):
-    """What is empty or None stays as it was. port: -1 for the scheme's own."""
+    """What is empty stays as it was. prefix: in place of what the match's prefix fitted. port: None to write none."""
 
     path: str = ""
     prefix: str = ""
@@ -154,7 +165,10 @@ class Respond(Struct, frozen=True, tag=True):
 
 
 class HttpRoute(Struct, frozen=True):
-    """name: as users and logs know it. source: the document that made it, `VirtualService default/reviews`."""
+    """name: as users and logs know it. source: the document that made it, `VirtualService default/reviews`.
+
+    stat_prefix: under which Envoy counts its requests, if it is not empty.
+    """
 
     match: HttpMatch
     action: Forward | Redirect | Respond
@@ -163,3 +177,4 @@ class HttpRoute(Struct, frozen=True):
     headers: Headers = Headers()
     fault: Fault | None = None
     cors: Cors | None = None
+    stat_prefix: str = ""

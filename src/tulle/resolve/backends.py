@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 
 from msgspec import Struct
 
+from tulle.ir.policies import Policy
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import Backend, Endpoint, Endpoints
 from tulle.model.resources.mesh_config import MeshConfig
@@ -62,15 +63,20 @@ def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
 
 
 def backend(given: Basis) -> Backend:
-    ref, port = given.ref, given.ref.destination.port
+    ref = given.ref
     return Backend(
         ref.destination,
         given.service.identities,
         tcp=given.protocol in (Protocol.TCP, Protocol.TLS) or ref.detected,
         subset=ref.subset,
         detected=ref.detected,
-        policy=policies.policy(given.rules, port, ref.subset, given.mesh_config),
+        policy=policy(given),
     )
+
+
+def policy(given: Basis) -> Policy:
+    """How the backend is used."""
+    return policies.policy(given.rules, given.ref.destination.port, given.ref.subset, given.mesh_config)
 
 
 def endpoints(given: Basis) -> Endpoints:

@@ -35,7 +35,10 @@ class Names(Protocol):
         A short name belongs to that namespace. No port: the service's only one, else `listener_port`.
         """
 
+    def has_subset(self, destination: Destination, subset: str) -> bool:
+        """Whether a DestinationRule that the caller goes by has such a subset of the destination's service."""
+
 
 class Delegates(Protocol):
-    def delegate(self, namespace: str, name: str) -> Resource | None:
-        """The VirtualService of that name; None if there is none to which the root may delegate."""
+    def delegate(self, namespace: str, name: str, root_namespace: str) -> Resource | None:
+        """The VirtualService of that namespace and name, if it is exported to `root_namespace`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tulle.ir.routes import BackendRef
 from tulle.model.names import Destination, ServiceName, service_of
 from tulle.model.resources.resource import Resource
 from tulle.model.resources.virtual_service import VirtualService
+from tulle.resolve import backends
 from tulle.resolve.callers import Caller
 from tulle.resolve.hosts import full
 from tulle.resolve.index import Mesh
@@ -32,8 +34,11 @@ class MeshNames:
         number = port or (offered.ports[0].number if len(offered.ports) == 1 else listener_port)
         return Destination(offered.service.name, number) if offered.port(number) else None
 
-    def delegate(self, namespace: str, name: str) -> Resource | None:
+    def has_subset(self, destination: Destination, subset: str) -> bool:
+        return backends.basis(self._mesh, self._caller, BackendRef(destination, subset)) is not None
+
+    def delegate(self, namespace: str, name: str, root_namespace: str) -> Resource | None:
         found = self._mesh.declared.get("VirtualService", namespace, name)
         if found is None or not isinstance(found.spec, VirtualService) or found.spec.hosts:
             return None
-        return found if exported(found, found.spec.export_to, Caller(namespace)) else None
+        return found if exported(found, found.spec.export_to, Caller(root_namespace)) else None

@@ -7,18 +7,22 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Weighted
+from tulle.ir.policies import HashKey
+from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Respond, Weighted
 from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpChain, TcpService, VirtualHost
 from tulle.model.durations import nanoseconds
 from tulle.model.names import DEFAULT_PORT, Destination, ServiceName, authorities
 from tulle.model.resources.resource import Resource
 from tulle.model.resources.service_entry import ServiceEntry
+from tulle.model.resources.virtual_service import VirtualService
 from tulle.model.snapshot import KnownPort
 from tulle.model.workload import Capture, Protocol, Proxy, Workload
-from tulle.resolve import rules
+from tulle.resolve import backends, rules
 from tulle.resolve.callers import Caller, caller_of
+from tulle.resolve.http_routes import http_routes
 from tulle.resolve.index import Mesh
 from tulle.resolve.mesh_names import MeshNames
+from tulle.resolve.retries import retries
 from tulle.resolve.services import Offer, offer
 from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
 
@@ -92,25 +96,49 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
         host = replace(host, answer=Answer.TUNNEL, problem=problem, tcp=chain.backends if chain else ())
     else:
         chain = chain_of(_chains(mesh, caller, rule, offered, destination.port, names), destination.service.host)
-        host = replace(host, routes=_routes(rule, offered, destination), tcp=chain.backends if chain else ())
+        routes = _routes(mesh, caller, rule, offered, destination, names)
+        host = replace(host, routes=routes, tcp=chain.backends if chain else ())
     own = {offered.service.name} if offered else set()
     return Reached(host, frozenset({destination.service, *own, *names.asked}))
 
 
-def _routes(rule: Resource | None, offered: Offer | None, destination: Destination) -> tuple[HttpRoute, ...]:
-    itself = BackendRef(Destination(offered.service.name, destination.port)) if offered else None
-    return (HttpRoute(HttpMatch(), Forward((Weighted(itself),))),) if itself else ()
+def _routes(
+    mesh: Mesh, caller: Caller, rule: Resource | None, offered: Offer | None, destination: Destination, names: MeshNames
+) -> tuple[HttpRoute, ...]:
+    """By the VirtualService, else to the service itself."""
+    default = mesh.declared.config.default_http_retry_policy
+    own_retries = retries(default) if default else None
+    spec = rule.spec if rule else None
+    found: tuple[HttpRoute, ...] = ()
+    if rule and isinstance(spec, VirtualService) and spec.http:
+        found = http_routes(spec, rule.ref, caller, destination.port, names, names, own_retries)
+        found = found or (HttpRoute(HttpMatch(), Respond(404), source=str(rule.ref)),)
+    elif offered is not None:
+        itself = BackendRef(Destination(offered.service.name, destination.port))
+        found = (HttpRoute(HttpMatch(), Forward((Weighted(itself),), retries=own_retries)),)
+    return tuple(_with_hash_keys(mesh, caller, route) for route in found)
+
+
+def _with_hash_keys(mesh: Mesh, caller: Caller, route: HttpRoute) -> HttpRoute:
+    """Requests are kept together by what the rules of its backends say."""
+    if not isinstance(route.action, Forward):
+        return route
+    keys: dict[HashKey, None] = {}
+    for weighted in route.action.backends:
+        basis = backends.basis(mesh, caller, weighted.backend) if weighted.backend else None
+        key = backends.policy(basis).balancing.hash_key if basis and basis.rules else None
+        if key is not None:
+            keys[key] = None
+    return replace(route, action=replace(route.action, hash_keys=tuple(keys))) if keys else route
 
 
 def _backends(host: VirtualHost) -> Iterator[BackendRef]:
-    for weighted in host.tcp:
-        yield weighted.backend
+    """All to which requests may go: those of routes, of their mirrors, of what is no HTTP."""
     for route in host.routes:
         if isinstance(route.action, Forward):
-            for weighted in route.action.backends:
-                yield weighted.backend
-            for mirror in route.action.mirrors:
-                yield mirror.backend
+            yield from (weighted.backend for weighted in route.action.backends if weighted.backend is not None)
+            yield from (mirror.backend for mirror in route.action.mirrors)
+    yield from (weighted.backend for weighted in host.tcp if weighted.backend is not None)
 
 
 def rejected(host: VirtualHost, why: str) -> VirtualHost:
@@ -170,6 +198,8 @@ def _chains(
 
 def _as_tcp(mesh: Mesh, caller: Caller, weighted: Weighted) -> Weighted:
     """A port of which nobody said what it carries takes what is not HTTP in its own way."""
+    if weighted.backend is None:
+        return weighted
     destination = weighted.backend.destination
     offered = offer(mesh, caller, rules.Scope(), destination.service)
     detected = offered is not None and offered.carries(destination.port) is Protocol.AUTO

@@ -11,7 +11,6 @@ from ipaddress import ip_address, ip_network
 
 from tulle.ir.routes import BackendRef, Weighted
 from tulle.ir.types import TcpChain
-from tulle.model.names import Destination, service_of
 from tulle.model.resources.resource import Resource
 from tulle.model.resources.virtual_service import (
     L4MatchAttributes,
@@ -20,7 +19,7 @@ from tulle.model.resources.virtual_service import (
     VirtualService,
 )
 from tulle.resolve.callers import Caller, Names
-from tulle.resolve.hosts import covers, full
+from tulle.resolve.hosts import covers
 from tulle.resolve.rules import MESH_GATEWAY
 
 
@@ -90,7 +89,9 @@ def _weighted(routes: Sequence[RouteDestination], namespace: str, port: int, nam
         if route.destination is None or (len(routes) > 1 and route.weight == 0):
             continue
         host, number = route.destination.host, route.destination.port.number if route.destination.port else None
-        there = names.destination(host, namespace, number, port)
-        missing = Destination(service_of(full(host, namespace)), number or port)
-        found.append(Weighted(BackendRef(there or missing, route.destination.subset), route.weight or 1))
+        there, subset = names.destination(host, namespace, number, port), route.destination.subset
+        if there is not None and (not subset or names.has_subset(there, subset)):
+            found.append(Weighted(BackendRef(there, subset), route.weight or 1))
+        else:
+            found.append(Weighted(None, route.weight or 1, missing=f"{subset} {host}".strip()))
     return tuple(found)

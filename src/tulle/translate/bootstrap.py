@@ -65,6 +65,8 @@ _KEPT_STATS = [
     {"suffix": "upstream_rq_retry"},
     {"suffix": "upstream_rq_active"},
     {"contains": "outlier_detection.ejections_active"},
+    # Of routes with a `statPrefix`.
+    {"safe_regex": {"regex": r"vhost\..*\.route\..*"}},
     # By which the agent tells when an Envoy that another took over from may end.
     {"suffix": ".downstream_cx_active"},
     {"suffix": ".downstream_pre_cx_active"},

@@ -13,7 +13,10 @@ from tulle.model.vips import NETWORK
 from tulle.model.workload import Capture
 from tulle.translate import names
 from tulle.translate.clusters import dns_cache
+from tulle.translate.cors import cors_filter
 from tulle.translate.durations import duration
+from tulle.translate.faults import fault_filter
+from tulle.translate.http_actions import cluster
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.sources import ADS
@@ -112,8 +115,8 @@ def _to(chain: TcpChain) -> dict[str, Any]:
     if not chain.backends:
         return closed()
     if len(chain.backends) == 1:
-        return tcp_proxy(names.backend(chain.backends[0].backend), "outbound")
-    return tcp_proxy([(names.backend(w.backend), w.weight) for w in chain.backends], "outbound")
+        return tcp_proxy(cluster(chain.backends[0]), "outbound")
+    return tcp_proxy([(cluster(weighted), weighted.weight) for weighted in chain.backends], "outbound")
 
 
 def _proxy(outbound: Outbound) -> dict[str, Any]:
@@ -172,5 +175,6 @@ def _http(route_config: str, *, transparent: bool, tunnels: bool = False) -> dic
         stream_idle_timeout=_UNANSWERED,
         local_reply_config=outbound_replies(),
         upgrade_configs=upgrades,
-        http_filters=[*filters, router()],
+        # After the first, which may bring the routes that have settings of these two.
+        http_filters=[*filters, fault_filter(), cors_filter(), router()],
     )

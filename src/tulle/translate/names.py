@@ -9,6 +9,10 @@ from tulle.model.names import Destination, destination_from
 PASSTHROUGH = "passthrough"
 # To wherever a captured connection was going, outside the mesh.
 WAY_OUT = "way-out"
+# Where a route leads whose destination does not exist: there is no such cluster, and Envoy answers 503 (RouteAction).
+NOWHERE = "nowhere"
+# A route's metadata of tulle's: which document made it (`source`), and which of its destinations do not exist (`missing`).
+METADATA = "tulle"
 # All connections to programs that carry TCP, in Envoy's stats.
 INBOUND_TCP_STATS = "inbound_tcp"
 # On a response of a serving sidecar: its program never saw the request, so any call may be tried elsewhere.

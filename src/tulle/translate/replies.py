@@ -9,13 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tulle.translate.names import NOT_SERVED_HEADER
+from tulle.translate.names import METADATA, NOT_SERVED_HEADER
+
+# The document whose route the call took.
+_SOURCE = f"%METADATA(ROUTE:{METADATA}:source)%"
 
 
 def outbound_replies() -> dict[str, Any]:
     """For the program that called."""
     return {
         "mappers": [
+            # What a user has asked for is answered as it was asked for.
+            {"filter": {"response_flag_filter": {"flags": ["FI"]}}},
+            _mapper(
+                ["NC"],
+                f"{_SOURCE} sends the call to %REQ(:AUTHORITY)% where nothing is: %METADATA(ROUTE:{METADATA}:missing)%",
+            ),
+            _mapper(["UT"], f"the call to %REQ(:AUTHORITY)% took longer than {_SOURCE} allows"),
+            _mapper(
+                ["UO"],
+                "the call to %REQ(:AUTHORITY)% is over a limit of its DestinationRule: there are as many calls, or "
+                "connections, as it allows",
+            ),
             _mapper(["DF"], "neither the mesh nor DNS knows the host %REQ(:AUTHORITY)%"),
             _mapper(
                 ["NR"],
@@ -34,7 +49,7 @@ def outbound_replies() -> dict[str, Any]:
                 status=503,
             ),
             _mapper(
-                ["UF", "URX", "UC", "UR", "LR", "UPE", "UT", "UO"],
+                ["UF", "URX", "UC", "UR", "LR", "UPE"],
                 "the call to %REQ(:AUTHORITY)% failed: %UPSTREAM_TRANSPORT_FAILURE_REASON%",
             ),
         ]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from tulle.envoy_api.messages import message, pack
-from tulle.ir.routes import BackendRef, Forward
+from tulle.envoy_api.messages import message
 from tulle.ir.types import Answer, OutboundRoutes, VirtualHost
 from tulle.model.addresses import CANARY_HOST
 from tulle.translate import names
+from tulle.translate.answers import answer
+from tulle.translate.http_actions import cluster
+from tulle.translate.http_routes import http_routes
+from tulle.translate.retries import SAFE, own_retries
 from tulle.translate.sources import ADS
 
-_PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-# The program has not seen the request, so every method may go to another instance.
-_UNSEEN = "connect-failure,refused-stream,reset-before-request,retriable-headers"
-# The program may have seen it, so only methods that are safe.
-_SAFE = f"{_UNSEEN},reset,gateway-error"
 # Bytes of a request's body that are kept, so that it can be sent again.
 _MOST_RETRIED = 8 * 1024 * 1024
 _CIRCLE = "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy"
 _MISDIRECTED = "this connection was opened to a service of the mesh, but the request is for another host"
+# Of a direct response, as Istio allows them; Envoy's own bound is 4,096.
+_MOST_ANSWERED = 1024 * 1024
 # Who answered is proved within the mesh alone: outside nobody is asked, and nobody can claim it.
 _OUTSIDE_HEADERS = {
     "request_headers_to_remove": [names.EXPLAIN_HEADER],
@@ -44,6 +43,7 @@ def route_configuration(outbound: OutboundRoutes) -> Any:
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
         vhds={"config_source": ADS},
+        max_direct_response_body_size_bytes={"value": _MOST_ANSWERED},
         virtual_hosts=[
             {"name": "canary", "domains": [CANARY_HOST], "routes": [canary]},
             {"name": "outside", "domains": ["*"], **elsewhere},
@@ -60,18 +60,16 @@ def initial_virtual_host(route_config: str) -> Any:
 def virtual_host(host: VirtualHost) -> Any:
     """One host and port of the mesh, or of what might have been the mesh."""
     parts: dict[str, Any]
-    backends = [w.backend for r in host.routes if isinstance(r.action, Forward) for w in r.action.backends]
-    cluster = names.backend(next(iter([*backends, *(w.backend for w in host.tcp)]), BackendRef(host.destination)))
     if host.answer is Answer.ROUTE:
         parts = {
-            "routes": [*_tunnels(host), *_calls(cluster)],
-            "retry_policy": _retries(_SAFE),
+            "routes": [*_tunnels(host), *http_routes(host.routes)],
+            "retry_policy": own_retries(SAFE),
             "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
             "response_headers_to_remove": [names.NOT_SERVED_HEADER],
         }
     elif host.answer is Answer.TUNNEL:
-        parts = {"routes": [*(_tunnel(cluster) if host.tunnels else ()), *_refusal(503, host.problem, tunnels=False)]}
+        parts = {"routes": [*_tunnels(host), *_refusal(503, host.problem, tunnels=False)]}
     elif host.answer is Answer.PASSTHROUGH:
         only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
         routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]
@@ -94,53 +92,28 @@ def own_hosts(port: int) -> str:
     return rf"(?i)(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\]|\[::ffff:127\.[0-9.]+\]):{port}"
 
 
-def _tunnels(host: VirtualHost) -> list[dict[str, Any]]:
-    """What comes through a tunnel to an HTTP port is HTTP like any other; to a port of which nobody said so, what it is."""
-    if not host.tunnels:
-        return []
-    return _tunnel(names.backend(host.tcp[0].backend) if host.tcp else names.tunnels(host.route_config))
-
-
-def _calls(cluster: str) -> list[dict[str, Any]]:
-    """Safe methods take the virtual host's retries."""
-    route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}}
-    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
-    explain = {"name": names.EXPLAIN_HEADER, "present_match": True}
-    return [
-        {
-            "match": {"prefix": "/", "headers": [explain, safe]},
-            "route": route,
-            "response_headers_to_add": [_set(names.PEER_HEADER, "%UPSTREAM_PEER_URI_SAN%")],
-        },
-        {"match": {"prefix": "/", "headers": [safe]}, "route": route},
-        {"match": {"prefix": "/"}, "route": {**route, "retry_policy": _retries(_UNSEEN)}},
-    ]
-
-
-def _retries(retry_on: str) -> dict[str, Any]:
-    """Up to three more instances, each another than before."""
-    return {
-        "retry_on": retry_on,
-        "num_retries": {"value": 3},
-        "retriable_headers": [{"name": names.NOT_SERVED_HEADER, "present_match": True}],
-        "retry_host_predicate": [{"name": "previous_hosts", "typed_config": pack(message(_PREVIOUS_HOSTS)())}],
-        "host_selection_retry_max_attempts": 32,
-        "retry_back_off": {"base_interval": {"nanos": 5_000_000}, "max_interval": {"nanos": 50_000_000}},
-    }
-
-
 def _passthrough(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     to_cluster = {"cluster": names.PASSTHROUGH, "timeout": {}, "idle_timeout": {}}
     return [
-        *_tunnel(names.PASSTHROUGH, headers),
+        *_tunnel({"cluster": names.PASSTHROUGH}, headers),
         {"match": {"prefix": "/", "headers": headers}, "route": to_cluster},
     ]
 
 
-def _tunnel(cluster: str, headers: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
-    """What comes through a tunnel (CONNECT) goes to the cluster as it is."""
+def _tunnels(host: VirtualHost) -> list[dict[str, Any]]:
+    """What comes through a tunnel to an HTTP port is HTTP like any other; to any other port it is what it is."""
+    if not host.tunnels:
+        return []
+    shares = [{"name": cluster(weighted), "weight": {"value": weighted.weight}} for weighted in host.tcp]
+    if len(shares) > 1:
+        return _tunnel({"weighted_clusters": {"clusters": shares}})
+    return _tunnel({"cluster": shares[0]["name"] if shares else names.tunnels(host.route_config)})
+
+
+def _tunnel(to: dict[str, Any], headers: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """What comes through a tunnel (CONNECT) goes on as it is. to: a cluster, or several."""
     connect = [{"upgrade_type": "CONNECT", "connect_config": {}}]
-    route = {"cluster": cluster, "timeout": {}, "idle_timeout": {}, "upgrade_configs": connect}
+    route = {**to, "timeout": {}, "idle_timeout": {}, "upgrade_configs": connect}
     return [{"match": {"connect_matcher": {}, "headers": headers}, "route": route}]
 
 
@@ -149,18 +122,4 @@ def _refusal(
 ) -> list[dict[str, Any]]:
     """Routes that answer at once."""
     matches: list[dict[str, Any]] = [{"connect_matcher": {}}] if tunnels else []
-    return [{"match": {**match, "headers": headers}, **_answer(status, error)} for match in [*matches, {"prefix": "/"}]]
-
-
-def _answer(status: int, error: str) -> dict[str, Any]:
-    return {
-        "direct_response": {
-            "status": status,
-            "body": {"inline_string": json.dumps({"error": error, "code": status})},
-        },
-        "response_headers_to_add": [_set("content-type", "application/json")],
-    }
-
-
-def _set(header: str, value: str) -> dict[str, Any]:
-    return {"header": {"key": header, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return [{"match": {**match, "headers": headers}, **answer(status, error)} for match in [*matches, {"prefix": "/"}]]
