@@ -172,6 +172,7 @@ def test_outlier_detection_that_is_asked_for_has_istios_defaults() -> None:
         base_ejection=30 * SECOND,
         max_ejection=300 * SECOND,
         max_ejection_percent=10,
+        at_least_one=True,
     )
     said = {
         "consecutive5xxErrors": 0,
@@ -193,6 +194,7 @@ def test_outlier_detection_that_is_asked_for_has_istios_defaults() -> None:
         base_ejection=600 * SECOND,
         max_ejection=600 * SECOND,
         max_ejection_percent=100,
+        at_least_one=True,
         min_health_percent=40,
         codes=(409, 429),
     )

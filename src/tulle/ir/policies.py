@@ -92,7 +92,10 @@ class RetryBudget(Struct, frozen=True):
 
 
 class Outliers(Struct, frozen=True):
-    """When an endpoint is left out. 0: never for that reason. codes: further HTTP codes that count as errors."""
+    """When an endpoint is left out. 0: never for that reason. codes: further HTTP codes that count as errors.
+
+    at_least_one: whether the only one that is ill is left out even where that is more than max_ejection_percent.
+    """
 
     consecutive_5xx: int = 0
     consecutive_gateway: int = 5
@@ -102,6 +105,7 @@ class Outliers(Struct, frozen=True):
     base_ejection: int = 5_000_000_000
     max_ejection: int | None = 60_000_000_000
     max_ejection_percent: int = 50
+    at_least_one: bool = False
     min_health_percent: int = 0
     codes: tuple[int, ...] = ()
 

@@ -155,11 +155,12 @@ class OutboundRoutes(Struct, frozen=True):
 class TcpChain(Struct, frozen=True):
     """Where connections go that ask for one of these names by SNI, `*.` before one for all beneath it; any if there is none.
 
-    No backends: they are closed at once.
+    No backends: they are closed at once. policy: that of the first of them, for the connection as a whole.
     """
 
     backends: tuple[Weighted, ...] = ()
     sni: tuple[str, ...] = ()
+    policy: Policy = DEFAULT
 
 
 class TcpService(Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tulle.ir.policies import HashKey
+from tulle.ir.policies import DEFAULT, HashKey
 from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Respond, Weighted
 from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpChain, TcpService, VirtualHost
 from tulle.model.durations import nanoseconds
@@ -190,10 +190,14 @@ def _chains(
     itself = (Weighted(BackendRef(Destination(offered.service.name, port))),)
     found = tcp_route(rule, caller, port, addresses, names)
     chains = (*by_name, TcpChain(itself if found is None else found))
-    return tuple(
-        replace(chain, backends=tuple(_as_tcp(mesh, caller, weighted) for weighted in chain.backends))
-        for chain in chains
-    )
+    return tuple(_as_tcp_chain(mesh, caller, chain) for chain in chains)
+
+
+def _as_tcp_chain(mesh: Mesh, caller: Caller, chain: TcpChain) -> TcpChain:
+    to = tuple(_as_tcp(mesh, caller, weighted) for weighted in chain.backends)
+    first = next((weighted.backend for weighted in to if weighted.backend is not None), None)
+    basis = backends.basis(mesh, caller, first) if first else None
+    return replace(chain, backends=to, policy=backends.policy(basis) if basis else DEFAULT)
 
 
 def _as_tcp(mesh: Mesh, caller: Caller, weighted: Weighted) -> Weighted:

@@ -101,6 +101,8 @@ def _outliers(said: OutlierDetection | None) -> Outliers:
         base_ejection=base,
         max_ejection=max(base, _LONGEST_EJECTION),
         max_ejection_percent=said.max_ejection_percent or 10,
+        # Of few instances 10% is none, and the examples in Istio's tasks are of few.
+        at_least_one=True,
         min_health_percent=said.min_health_percent,
         codes=tuple(sorted(set(said.outlier_detection_http_error_codes))),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from tulle.envoy_api.messages import message
 from tulle.ir.types import Endpoint, Endpoints, Locality
 from tulle.translate import names
-from tulle.translate.transport import PLAIN, SOCKET_MATCH
+from tulle.translate.transport import SOCKET_MATCH, plain_mark
 
 
 def load_assignment(endpoints: Endpoints) -> Any:
@@ -37,5 +37,5 @@ def _lb_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "endpoint": {"address": address},
         **({"health_status": "DRAINING"} if endpoint.draining else {}),
         **({"load_balancing_weight": {"value": endpoint.weight}} if endpoint.weight != 1 else {}),
-        **({"metadata": {"filter_metadata": {SOCKET_MATCH: PLAIN}}} if endpoint.plain else {}),
+        **({"metadata": {"filter_metadata": {SOCKET_MATCH: plain_mark()}}} if endpoint.plain else {}),
     }

@@ -115,8 +115,8 @@ def _to(chain: TcpChain) -> dict[str, Any]:
     if not chain.backends:
         return closed()
     if len(chain.backends) == 1:
-        return tcp_proxy(cluster(chain.backends[0]), "outbound")
-    return tcp_proxy([(cluster(weighted), weighted.weight) for weighted in chain.backends], "outbound")
+        return tcp_proxy(cluster(chain.backends[0]), "outbound", chain.policy)
+    return tcp_proxy([(cluster(weighted), weighted.weight) for weighted in chain.backends], "outbound", chain.policy)
 
 
 def _proxy(outbound: Outbound) -> dict[str, Any]:

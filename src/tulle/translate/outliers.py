@@ -25,6 +25,8 @@ def outlier_detection(outliers: Outliers) -> dict[str, Any]:
         "enforcing_success_rate": {"value": 0},
         "enforcing_local_origin_success_rate": {"value": 0},
     }
+    if outliers.at_least_one:
+        found["always_eject_one_host"] = {"value": True}
     if outliers.max_ejection is not None:
         found["max_ejection_time"] = duration(outliers.max_ejection)
     if outliers.split_local:

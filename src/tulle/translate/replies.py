@@ -57,9 +57,15 @@ def outbound_replies() -> dict[str, Any]:
 
 
 def inbound_replies() -> dict[str, Any]:
-    """For the calling sidecar. A refused connection is marked: the program never saw the call, so any may be tried elsewhere."""
+    """For the calling sidecar. A refused connection is marked: the program never saw the call, so any may be tried elsewhere.
+
+    A call over a limit is not marked: one that is refused so as to spare the instances is not to go to the next of them.
+    """
     return {
         "mappers": [
+            _mapper(
+                ["UO"], "the program behind this sidecar has as many calls as a DestinationRule allows (connectionPool)"
+            ),
             _mapper(["UF", "UH"], "the program behind this sidecar takes no connection", unseen=True),
             _mapper(["UPE"], "the program behind this sidecar answered with something that is no proper HTTP"),
             _mapper(

@@ -18,7 +18,6 @@ from tulle.translate.upstream_http import speaks_http2
 
 # In the metadata of an endpoint without a sidecar (Cluster, `transport_socket_matches`).
 SOCKET_MATCH = "envoy.transport_socket_match"
-PLAIN = {"fields": {"plain": {"bool_value": True}}}
 
 _SOCKETS = "envoy.extensions.transport_sockets"
 
@@ -31,10 +30,15 @@ def transport(backend: Backend) -> dict[str, Any]:
     if backend.transport is Transport.PLAIN:
         return {"transport_socket": plain} if plain else {}
     matches = [
-        {"name": "plain", "match": PLAIN, "transport_socket": plain or _raw()},
+        {"name": "plain", "match": plain_mark(), "transport_socket": plain or _raw()},
         {"name": "mesh", "match": {}, "transport_socket": _mesh(backend)},
     ]
     return {"transport_socket_matches": matches}
+
+
+def plain_mark() -> Any:
+    """What that metadata is: a Struct, as protobuf takes a dict for one in some places and for its content in others."""
+    return message("google.protobuf.Struct")(fields={"plain": {"bool_value": True}})
 
 
 def _mesh(backend: Backend) -> dict[str, Any]:
