@@ -101,7 +101,7 @@ def test_services_come_after_what_they_need_else_as_they_are_written() -> None:
     [
         ("", "tulle.yaml:1: the file is empty"),
         ("# nothing", "tulle.yaml:1: the file is empty"),
-        ("a: [", "tulle.yaml:2: this is no YAML: while parsing a flow node did not find expected node content"),
+        ("a: [", "tulle.yaml:1: this is no YAML: while parsing a flow node did not find expected node content"),
         ("a: b: c", "tulle.yaml:1: this is no YAML: mapping values are not allowed in this context"),
         ("a:\n\x01", "tulle.yaml:2: this is no YAML: the character '\\x01' is not allowed"),
         ("- x", "tulle.yaml:1: write a mapping, NAME: VALUE; here is a list"),

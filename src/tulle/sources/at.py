@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tulle.sources.places import Lines
 from tulle.sources.problems import Problem, Severity
 
 MOST = 1000  # of a severity; what is beyond would cost time and be read by nobody
@@ -36,6 +37,8 @@ class Report:
 
     def line(self, path: str) -> int:
         """Of the field, or of the nearest one around it that is there."""
+        if isinstance(self._lines, Lines):
+            return self._lines.nearest(path)
         while path and path not in self._lines:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return self._lines.get(path, 0)

@@ -54,12 +54,12 @@ def kind_of(value: Any, at: At) -> str | None:
                 f"there is no version {version} of it; there are: {', '.join(NETWORKING_VERSIONS)}"
             )
         return kind
-    if is_known(group, kind):
-        at.field("kind").unsupported(f"tulle has no {kind} of {api}: leave the document out")
-    elif kind in SPECS:
+    if kind in SPECS:
         wanted = MESH_CONFIG_API if kind == "MeshConfig" else f"{NETWORKING_GROUP}/{NETWORKING_VERSIONS[0]}"
         at.field("apiVersion").error(f"a {kind} is of {wanted}, not of {api}")
         return kind
+    if is_known(group, kind):
+        at.field("kind").unsupported(f"tulle has no {kind} of {api}: leave the document out")
     else:
         at.field("kind").error(f"there is no such kind; {nearest(kind, SPECS)}")
     return None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tulle.sources.limits import DEEPEST, LONGEST_NUMBER, Noted, Refused
+from tulle.sources.limits import DEEPEST, LONGEST_NUMBER, TOO_DEEP, Noted, Refused
 from tulle.sources.places import Path, Place, line_of
 from tulle.sources.scalars import integer
 
@@ -68,7 +68,7 @@ class _Scan:
         if piece not in ("{", "["):
             return line
         if depth >= DEEPEST:
-            raise Refused(line, f"it nests deeper than {DEEPEST} levels")
+            raise Refused(line, TOO_DEEP)
         return [line, self._fields(path, depth + 1) if piece == "{" else self._items(path, depth + 1)]
 
     def _fields(self, path: Path, depth: int) -> dict[str, Place]:

@@ -7,6 +7,7 @@ from tulle.sources.problems import Problem, Severity
 
 LARGEST_FILE = 10 * 2**20  # bytes
 DEEPEST = 100  # levels; Istio's deepest field is at 12
+TOO_DEEP = f"it nests deeper than {DEEPEST} levels"
 MOST_DOCUMENTS = 50_000  # in one file
 MOST_ALIASED = 100_000  # values that aliases stand for, in one document
 LONGEST_NUMBER = 300  # digits; no float is greater than 1e308

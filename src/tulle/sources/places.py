@@ -15,6 +15,7 @@ Place = Any  # int | [int, dict[str, Place]] | [int, list[Place]]
 Path = tuple[Any, ...]
 
 _LONGEST_NAME = 200  # in a message
+_LONGEST_PATH = 2000  # that is looked for
 
 
 def rendered(path: Path) -> str:
@@ -39,16 +40,20 @@ class Lines(Mapping[str, int]):
         self._place = place
 
     def __getitem__(self, path: str) -> int:
-        line = line_of(_found(self._place, path))
-        if line == 0:
+        place, rest = _found(self._place, path)
+        if rest or not line_of(place):
             raise KeyError(path)
-        return line
+        return line_of(place)
 
     def __iter__(self) -> Iterator[str]:
-        yield from (path for path, _ in walk(self._place))
+        yield from (path for path, _ in walk(self._place) if path in self)
 
     def __len__(self) -> int:
-        return sum(1 for _ in walk(self._place))
+        return sum(1 for _ in self)
+
+    def nearest(self, path: str) -> int:
+        """The line of a field, or of the nearest one around it that is there. 0 if it is not known."""
+        return line_of(_found(self._place, path)[0])
 
 
 def line_of(place: Place) -> int:
@@ -78,27 +83,26 @@ def walk(place: Place, path: str = "") -> Iterator[tuple[str, int]]:
             yield from walk(child, f"{path}[{index}]")
 
 
-def _found(place: Place, path: str) -> Place:
-    """Names may have dots and brackets in them: of those that fit, the longest is meant."""
-    while path:
+def _found(place: Place, path: str) -> tuple[Place, str]:
+    """The innermost place on a way, and what is left of the way: nothing, if it was found.
+
+    Names may have dots and brackets in them: of those that fit, the longest is meant.
+    """
+    while path and len(path) < _LONGEST_PATH:
         if path[0] == "[":
             index, _, rest = path[1:].partition("]")
-            place = inside(place, int(index)) if index.isdecimal() and len(index) < 10 else None
-            path = rest[1:] if rest.startswith(".") else rest
+            below = inside(place, int(index)) if index.isdecimal() and len(index) < 10 else None
         else:
             name = _name(place, path)
-            place = inside(place, name)
-            rest = path[len(name) :]
-            path = rest[1:] if rest.startswith(".") else rest
-        if place is None:
-            return None
-    return place
+            below, rest = inside(place, name), path[len(name) :]
+        if below is None:
+            break
+        place, path = below, rest.removeprefix(".")
+    return place, path
 
 
 def _name(place: Place, path: str) -> str:
     end = len(path)
-    while end > 0:
-        if inside(place, path[:end]) is not None:
-            return path[:end]
+    while end > 0 and inside(place, path[:end]) is None:
         end = max(path.rfind(".", 0, end), path.rfind("[", 0, end), 0)
-    return path
+    return path[:end] or path

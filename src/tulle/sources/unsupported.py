@@ -87,9 +87,13 @@ def _may_hold(type_: Any) -> bool:
     return any(each in UNSUPPORTED for each in messages(type_))
 
 
-@cache
 def messages(type_: Any) -> tuple[type[Any], ...]:
     """A message and all that can be in it, each once, outer ones first."""
+    return _messages(type_)
+
+
+@cache
+def _messages(type_: Any) -> tuple[type[Any], ...]:
     found: dict[type[Any], None] = {}
     queue: list[Any] = [inspect.type_info(type_)]
     while queue:

@@ -26,7 +26,8 @@ def fault(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         reason = " ".join(filter(None, [error.context, error.problem]))
-        return (mark.line + 1 if mark else 1), f"this is no YAML: {reason}"
+        # Where a text ends too early, the mark stands below its last line.
+        return (min(mark.line, text.rstrip("\n").count("\n")) + 1 if mark else 1), f"this is no YAML: {reason}"
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return line, f"this is no YAML: the character {_shown(error.character)} is not allowed"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tulle.sources.limits import DEEPEST, MOST_ALIASED, Noted, Refused
+from tulle.sources.limits import DEEPEST, MOST_ALIASED, TOO_DEEP, Noted, Refused
 from tulle.sources.places import Path, Place, line_of
 from tulle.sources.problems import Severity
 from tulle.sources.scalars import TAGS, BadScalar, key, plain, tagged
@@ -56,6 +56,8 @@ def yaml_values(text: str, first_line: int) -> Iterator[tuple[Any, Place, Noted]
 
 def _refused(error: yaml.YAMLError, text: str, first_line: int) -> Refused:
     line, message = fault(error, text)
+    if "maximum nesting depth" in message:  # the parser looks ahead, and has a limit of its own
+        message = TOO_DEEP
     return Refused(line + first_line - 1, message)
 
 
@@ -83,7 +85,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             built = Built(self._scalar(event, path, line), line, 1, 0, line)
         elif depth >= DEEPEST:
-            raise Refused(line, f"it nests deeper than {DEEPEST} levels")
+            raise Refused(line, TOO_DEEP)
         else:
             collection = self._mapping if isinstance(event, yaml.MappingStartEvent) else self._sequence
             built = collection(event, path, depth, line)
@@ -101,7 +103,7 @@ class _Builder:
         if self._aliased > MOST_ALIASED:
             raise Refused(line, f"its aliases stand for more than {MOST_ALIASED} values: write them out")
         if depth + built.depth > DEEPEST:
-            raise Refused(line, f"it nests deeper than {DEEPEST} levels")
+            raise Refused(line, TOO_DEEP)
         return built
 
     def _scalar(self, event: Any, path: Path, line: int) -> object:
