@@ -42,7 +42,7 @@ async def test_of_three_calls_over_one_connection_one_waits_and_one_is_refused(r
     refused = await asyncio.wait_for(running.call(backend), 5)
     assert refused.status == 503
     said = json.loads(refused.text)
-    assert said["flags"] == "UO" and "refused at once" in said["error"]
+    assert said["flags"] == "UO" and "is over a limit" in said["error"]
     assert program.active == 1, "the second waits in the caller's sidecar"
     program.free.set()
     assert [call.text for call in await asyncio.gather(first, second)] == ["a", "a"]  # type: ignore[attr-defined]
