@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from tulle.resolve.backends import Basis
 from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.index import Mesh, Service
 from tulle.translate import resources
-from tulle.xds.resources import Resource
+from tulle.xds.resources import Key, Resource
 
 _MOST_VARIANTS = 256  # of one service, by port, subset, and what rules say to which callers
 
@@ -23,10 +24,11 @@ Door = Outbound | OutboundRoutes | Inbound
 
 
 class Made(Struct, frozen=True):
-    """A backend's cluster, and its load assignment where it has one."""
+    """A backend's cluster, and its load assignment where it has one. sources: the declared resources behind them."""
 
     cluster: Resource
     assignment: Resource | None
+    sources: frozenset[str]
 
     @property
     def resources(self) -> tuple[Resource, ...]:
@@ -79,7 +81,7 @@ def _translated(basis: Basis, before: _Memo | None) -> _Memo:
     if backend.discovery is Discovery.MESH:
         same = before is not None and before.endpoints == endpoints
         assignment = before.made.assignment if before and same else resources.load_assignment(endpoints)
-    return _Memo(basis.service, backend, endpoints, Made(cluster, assignment))
+    return _Memo(basis.service, backend, endpoints, Made(cluster, assignment, basis.sources))
 
 
 def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
@@ -104,13 +106,15 @@ def standing(door: Door) -> tuple[Resource, ...]:
 class Reach(Struct, frozen=True):
     """What a workload's sidecar holds for one destination: the backends that may serve it, and what leads to them.
 
-    uses: the services on which it depends. met: whether there is anything of the mesh behind it.
+    uses: the services on which it depends. met: whether there is anything of the mesh behind it. sources: the declared
+    resources of which it is made, and what of each.
     """
 
     resources: tuple[Resource, ...]
     backends: tuple[BackendRef, ...]
     uses: frozenset[ServiceName]
     met: bool
+    sources: tuple[tuple[str, tuple[Key, ...]], ...] = ()
 
 
 def reach(
@@ -130,13 +134,21 @@ def reach(
     caller = caller_of(workload)
     found = outbound.virtual_host(mesh, workload, destination, proxy.capture)
     if rejected is not None:
-        told = resources.virtual_host(outbound.rejected(found.host, rejected), asked)
-        return Reach((told,), (), found.uses, met=False)
+        refusal = resources.virtual_host(outbound.rejected(found.host, rejected), asked)
+        told = tuple((source, (refusal.key,)) for source in found.sources)
+        return Reach((refusal,), (), found.uses, met=False, sources=told)
     made = [(ref, parts) for ref in found.backends if (parts := encoder.made(mesh, caller, ref)) is not None]
     there = [resource for _, parts in made for resource in parts.resources]
     requires = tuple(resource.key for resource in there)
     if proxy.capture.is_transparent and (tcp := outbound.tcp_service(mesh, proxy, workload, destination)):
         there.append(resources.tcp_service(tcp, requires))
+    sources: defaultdict[str, list[Key]] = defaultdict(list)
+    for _, parts in made:
+        for source in parts.sources:
+            sources[source] += (resource.key for resource in parts.resources)
     met = found.host.answer in (Answer.ROUTE, Answer.TUNNEL)
     host = resources.virtual_host(found.host, asked, requires)
-    return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met)
+    for source in found.sources:
+        sources[source] += (resource.key for resource in (*there[len(requires) :], host))
+    told = tuple((source, tuple(keys)) for source, keys in sources.items())
+    return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met, told)

@@ -38,6 +38,13 @@ class News(Struct):
     learned: list[tuple[ServiceName, Destination]]
 
 
+class HoldsOf(Struct):
+    """Whether all that was made of a resource for a proxy is acknowledged by it, and why something was refused."""
+
+    acknowledged: bool = True
+    rejection: str = ""
+
+
 class View:
     """A proxy's stream. `proxy` is None until the proxy is registered; it then keeps what it was last.
 
@@ -191,6 +198,19 @@ class View:
             or self._rejects_first(names.tcp_listener(config, destination))
             for destination in tcp_destinations(mesh, workload, service)
         )
+
+    def in_force(self) -> dict[str, HoldsOf]:
+        """What it holds of declared resources, by resource."""
+        refused = {(r.type_url, r.name): r.message for r in self.session.rejections}
+        found: dict[str, HoldsOf] = {}
+        for demand, reached in self._reached.items():
+            rejected = self._rejected.get(demand)
+            for source, keys in reached.sources:
+                one = found.setdefault(source, HoldsOf())
+                why = rejected.message if rejected else next((refused[key] for key in keys if key in refused), "")
+                one.rejection = one.rejection or why
+                one.acknowledged = one.acknowledged and not why and all(self.session.acknowledged(*key) for key in keys)
+        return found
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""

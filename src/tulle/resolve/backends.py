@@ -47,6 +47,12 @@ class Basis(Struct, frozen=True, eq=False):
         return (self.rules, self.offer.entry, self.config, caller and (caller.locality, caller.labels))
 
     @property
+    def sources(self) -> frozenset[str]:
+        """The resources of which the backend is made."""
+        found = [*self.rules, *self.service.selected, *(part for part in (self.offer.entry, self.config) if part)]
+        return frozenset(str(resource.ref) for resource in found)
+
+    @property
     def mesh_config(self) -> MeshConfig | None:
         spec = self.config.spec if self.config else None
         return spec if isinstance(spec, MeshConfig) else None

@@ -50,11 +50,15 @@ def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRou
 
 
 class Reached(Struct, frozen=True):
-    """What happens to a workload's requests for a destination. uses: the services on which that depends, as far as rules name
-    them, whether or not there are any of these names."""
+    """What happens to a workload's requests for a destination.
+
+    uses: the services on which that depends, as far as rules name them, whether or not there are any of these names.
+    sources: the resources of which it is made, those of its backends aside.
+    """
 
     host: VirtualHost
     uses: frozenset[ServiceName]
+    sources: frozenset[str]
 
     @property
     def backends(self) -> tuple[BackendRef, ...]:
@@ -99,7 +103,9 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
         routes = _routes(mesh, caller, rule, offered, destination, names)
         host = replace(host, routes=routes, tcp=chain.backends if chain else ())
     own = {offered.service.name} if offered else set()
-    return Reached(host, frozenset({destination.service, *own, *names.asked}))
+    made_by = {str(part.ref) for part in (rule, offered.entry if offered else None, seen.sidecar) if part is not None}
+    made_by |= {route.source for route in host.routes if route.source}
+    return Reached(host, frozenset({destination.service, *own, *names.asked}), frozenset(made_by))
 
 
 def _routes(
