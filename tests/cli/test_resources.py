@@ -158,3 +158,112 @@ async def test_without_a_control_plane_a_bad_document_is_still_told(alone: Any, 
     assert (await alone("apply", "-f", str(mesh))).code == 3
     bad = await alone("apply", "-f", "-", stdin=REVIEWS.replace("hosts:", "hots:"))
     assert bad.code == 1 and "-:7: spec.hots" in bad.err
+
+
+async def test_what_is_deleted_is_gone_and_what_was_not_there_is_said(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    trial = await tulle("delete", "vs", "reviews", "--dry-run")
+    assert trial.out == "virtualservice/reviews deleted (dry run)\n"
+    said = await tulle("delete", "vs", "reviews", "nothing")
+    assert (said.code, said.out) == (1, "virtualservice/reviews deleted\n")
+    assert "there is no VirtualService default/nothing" in said.err
+    assert (await tulle("delete", "-f", str(mesh), "--ignore-not-found")).out == "destinationrule/ratings deleted\n"
+    assert (await tulle("get", "all", "-A", "-o", "name")).out == ""
+
+
+async def test_deleting_a_whole_kind_must_be_said(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    assert (await tulle("delete", "vs")).code == 2
+    assert (await tulle("delete")).code == 2
+    assert (await tulle("delete", "vs", "-l", "team=stars")).out == ""
+    assert (await tulle("delete", "vs", "--all")).out == "virtualservice/reviews deleted\n"
+
+
+async def test_a_diff_shows_what_applying_would_change(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh / "reviews.yaml"))
+    same = await tulle("diff", "-f", str(mesh / "reviews.yaml"))
+    assert (same.code, same.out) == (0, "")
+    (mesh / "reviews.yaml").write_text(REVIEWS.replace("1.5s", "2s"))
+    changed = await tulle("diff", "-f", str(mesh))
+    assert changed.code == 1
+    assert "--- stored/virtualservice/default/reviews\n" in changed.out
+    assert "-      timeout: 1.5s\n+      timeout: 2s\n" in changed.out
+    assert "+kind: DestinationRule\n" in changed.out
+    bad = await tulle("diff", "-f", "-", stdin=REVIEWS.replace("hosts:", "hots:"))
+    assert (bad.code, bad.out) == (2, "") and "-:7: spec.hots" in bad.err
+
+
+async def test_describe_shows_all_of_a_resource(tulle: Any, mesh: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    said = await tulle("describe", "vs", "reviews")
+    assert said.code == 0
+    for line in ("labels       team=books", "generation   1", f"written in   {mesh}/reviews.yaml:1", "  hosts:"):
+        assert line in said.out
+    assert (await tulle("describe", "vs/nothing")).code == 1
+
+
+@pytest.fixture
+def editor(tmp_path: Path) -> Any:
+    """An $EDITOR that replaces texts, each pair in turn at one opening; what it was given is kept beside."""
+
+    def editor(*changes: tuple[str, str]) -> str:
+        script = tmp_path / "editor.py"
+        script.write_text(
+            "import sys, pathlib\n"
+            f"changes = {list(changes)!r}\n"
+            f"turn = pathlib.Path({str(tmp_path / 'turn')!r})\n"
+            "n = int(turn.read_text()) if turn.exists() else 0\n"
+            "turn.write_text(str(n + 1))\n"
+            "file = pathlib.Path(sys.argv[1])\n"
+            f"pathlib.Path({str(tmp_path)!r}, f'opened-{{n}}').write_text(file.read_text())\n"
+            "if n < len(changes):\n"
+            "    file.write_text(file.read_text().replace(*changes[n]))\n"
+        )
+        return f"{sys.executable} {script}"
+
+    return editor
+
+
+async def test_a_resource_is_edited(tulle: Any, mesh: Path, editor: Any) -> None:
+    await tulle("apply", "-f", str(mesh))
+    said = await tulle("edit", "vs", "reviews", EDITOR=editor(("1.5s", "3s")), VISUAL="")
+    assert (said.code, said.out, said.err) == (0, "virtualservice/reviews configured\n", "")
+    assert "timeout: 3s" in (await tulle("get", "vs/reviews", "-o", "yaml")).out
+    left = await tulle("edit", "vs/reviews", EDITOR="true", VISUAL="")
+    assert (left.code, left.out) == (0, "VirtualService default/reviews is left as it was\n")
+
+
+async def test_what_cannot_be_applied_is_opened_again_with_what_is_wrong(
+    tulle: Any, mesh: Path, editor: Any, tmp_path: Path
+) -> None:
+    await tulle("apply", "-f", str(mesh))
+    repaired = editor(("hosts:", "hots:"), ("hots:", "hosts:"), ("1.5s", "4s"))
+    said = await tulle("edit", "vs", "reviews", EDITOR=repaired, VISUAL="")
+    again = (tmp_path / "opened-1").read_text()
+    assert "spec.hots: there is no such field" in again and "\n  hots:" in again
+    assert said.out == "VirtualService default/reviews is left as it was\n"
+    given_up = await tulle("edit", "vs", "reviews", EDITOR=editor(), VISUAL="")
+    assert given_up.code == 0
+
+
+async def test_what_was_typed_is_kept_when_it_cannot_be_applied(tulle: Any, mesh: Path, editor: Any) -> None:
+    await tulle("apply", "-f", str(mesh))
+    said = await tulle("edit", "vs", "reviews", EDITOR=editor(("name: reviews", "name: renamed")), VISUAL="")
+    assert said.code == 1 and "there are problems left" in said.err
+    kept = Path(said.err.partition("kept in ")[2].split("\n")[0])
+    assert "name: renamed" in kept.read_text()
+    kept.unlink()
+
+
+async def test_an_edit_does_not_overwrite_what_somebody_else_changed(tulle: Any, mesh: Path, tmp_path: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    script = tmp_path / "editor.sh"
+    theirs = tmp_path / "theirs.yaml"
+    theirs.write_text(REVIEWS.replace("1.5s", "9s"))
+    script.write_text(f'{sys.executable} -m tulle apply -f {theirs}\nsed -i s/1.5s/5s/ "$1"\n')
+    said = await tulle("edit", "vs", "reviews", EDITOR=f"sh {script}", VISUAL="")
+    assert said.code == 1 and "was changed by somebody else" in said.err
+    kept = Path(said.err.partition("kept in ")[2].split("\n")[0])
+    assert "timeout: 5s" in kept.read_text()
+    kept.unlink()
+    assert "timeout: 9s" in (await tulle("get", "vs/reviews", "-o", "yaml")).out

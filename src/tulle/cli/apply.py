@@ -15,7 +15,7 @@ from tulle.cli.resources.files import accepted, read, told
 
 
 @click.command("apply")
-@options.files
+@options.files()
 @options.recursive
 @options.in_namespace
 @options.dry_run

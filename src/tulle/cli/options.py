@@ -47,16 +47,16 @@ def log_format(command: F) -> F:
     )(command)
 
 
-def files(command: F) -> F:
+def files(*, required: bool = True) -> Callable[[F], F]:
     return click.option(
         "-f",
         "--filename",
         "files",
         multiple=True,
-        required=True,
+        required=required,
         metavar="FILE",
         help="A file, a folder of .yaml, .yml and .json files, or - for standard input; may be repeated.",
-    )(command)
+    )
 
 
 def recursive(command: F) -> F:

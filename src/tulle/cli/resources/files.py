@@ -15,7 +15,7 @@ from tulle.api.views import ProblemView
 from tulle.cli.exits import Failed
 from tulle.cli.printing import printable
 from tulle.model.names import DEFAULT_NAMESPACE
-from tulle.model.resources.resource import Resource
+from tulle.model.resources.resource import Ref, Resource
 from tulle.sources.codec import Checked, check_all
 from tulle.sources.documents import Document, documents
 from tulle.sources.problems import Severity
@@ -40,11 +40,30 @@ def accepted(
 
     namespace: of documents that name none, and then others must name no other one.
     """
+    checked, problems = problems_in(found, namespace)
+    refuse(problems, quiet=quiet)
+    return [(one.document, one.resource) for one in checked if one.resource is not None]
+
+
+def problems_in(found: Iterable[Document], namespace: str | None) -> tuple[list[Checked], list[ProblemView]]:
+    """The documents checked, and all that is wrong with them, warnings too, by file and line."""
     checked = check_all(found, namespace or DEFAULT_NAMESPACE)
     problems = [*_problems(checked), *_elsewhere(checked, namespace)]
     problems.sort(key=lambda one: (one.file, one.line, one.path, one.message))
-    refuse(problems, quiet=quiet)
-    return [(one.document, one.resource) for one in checked if one.resource is not None]
+    return checked, problems
+
+
+def refs_of(found: Iterable[Document], namespace: str | None) -> list[Ref]:
+    """Which resources the documents are of, whatever else they say. Raises Failed for one that names none."""
+    checked = check_all(found, namespace or DEFAULT_NAMESPACE)
+    refs = []
+    for one in checked:
+        if one.ref is None:
+            refuse([*_problems([one])])
+            raise Failed(f"{one.document.file}:{one.document.line}: this document names no resource")
+        refs.append(one.ref)
+    refuse(list(_elsewhere(checked, namespace)))
+    return list(dict.fromkeys(refs))
 
 
 def refuse(problems: Sequence[ProblemView], *, quiet: bool = False) -> None:

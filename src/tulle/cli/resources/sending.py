@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
+from tulle.api.resources import MOST_DOCUMENTS_BYTES
 from tulle.api.views import AppliedView, ProblemView
 from tulle.cli.client import ControlPlane, Refused
+from tulle.cli.exits import Failed
 from tulle.cli.resources.files import refuse
 from tulle.sources.documents import Document
 
@@ -29,19 +31,33 @@ def apply(
     dry_run: bool = False,
     revisions: Sequence[int] = (),
 ) -> AppliedView:
+    """As `post`; raises Failed after printing problems."""
+    try:
+        return post(control_plane, documents, namespace, dry_run=dry_run, revisions=revisions)
+    except Refused as refused:
+        refuse(problems_of(refused))
+        raise
+
+
+def post(
+    control_plane: ControlPlane,
+    documents: Iterable[Document],
+    namespace: str | None,
+    *,
+    dry_run: bool = False,
+    revisions: Sequence[int] = (),
+) -> AppliedView:
     """All of them or none. revisions: what each resource must have still, 0: it must not be there.
 
-    Raises Refused (409 if a revision has changed), Failed after printing problems.
+    Raises Refused: 409 if a revision has changed, 422 with `problems_of` it.
     """
     query = [("revision", str(revision)) for revision in revisions]
     query += [("namespace", namespace)] if namespace else []
     query += [("dry_run", "1")] if dry_run else []
     body = b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
-    try:
-        return control_plane.post("/v1/resources", AppliedView, _CHECKED_WITHIN, body, query)
-    except Refused as refused:
-        refuse(problems_of(refused))
-        raise
+    if len(body) > MOST_DOCUMENTS_BYTES:
+        raise Failed(f"these documents have more than {MOST_DOCUMENTS_BYTES // 2**20} MB together: apply them in parts")
+    return control_plane.post("/v1/resources", AppliedView, _CHECKED_WITHIN, body, query)
 
 
 def problems_of(refused: Refused) -> list[ProblemView]:
