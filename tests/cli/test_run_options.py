@@ -26,6 +26,8 @@ def config(**changes: Any) -> AgentConfig:
         "service_account": None,
         "version": "",
         "labels": (),
+        "weight": 1,
+        "locality": "",
         "ports": (),
         "health": None,
         "drain": "30s",

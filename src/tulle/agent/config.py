@@ -39,7 +39,7 @@ class AgentConfig:
     after that.
     restart: whether a program that has ended is started again, a policy of `restarts`. log_format: `text` or `json`.
     log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of
-    `capture.choose`.
+    `capture.choose`. weight: its share of the calls at first. locality: `region/zone/subzone`, as much as is known.
     """
 
     service: str
@@ -58,6 +58,8 @@ class AgentConfig:
     log_file: str | None = None
     capture: str = "auto"
     restart: str = "no"
+    weight: int = 1
+    locality: str = ""
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -34,7 +34,9 @@ class Offer:
         return tuple(dict.fromkeys(port.target for port in self.ports if port.target is not None))
 
 
-def description(config: AgentConfig, proxy: str, ports: Ports, offer: Offer, health: str) -> dict[str, Any]:
+def description(
+    config: AgentConfig, proxy: str, ports: Ports, offer: Offer, health: str, weight: int
+) -> dict[str, Any]:
     """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON."""
     service_ports = [
         {
@@ -54,6 +56,8 @@ def description(config: AgentConfig, proxy: str, ports: Ports, offer: Offer, hea
         "labels": config.labels,
         "ports": service_ports,
         "health": health,
+        "weight": weight,
+        "locality": config.locality,
     }
     return {
         "id": proxy,

@@ -45,6 +45,7 @@ class Session:
         self._ports = ports
         self._offer = offer
         self._offered: Offer | None = None  # what the control plane was told last
+        self._weight = self._weighed = config.weight  # what it shall be, and what the control plane was told last
         self._unconfirmed = 0  # registrations that it has not answered
         self._connection: http1.Connection | None = None
         self._asked: dict[str, asyncio.Future[str | None]] = {}
@@ -152,8 +153,9 @@ class Session:
 
     async def _register(self, connection: http1.Connection) -> None:
         self._told, self._propagated, self._offered = self._health.value, "", self._offer
+        self._weighed = self._weight
         self._unconfirmed += 1
-        told = description(self._config, self.proxy, self._ports, self._offered, self._told)
+        told = description(self._config, self.proxy, self._ports, self._offered, self._told, self._weighed)
         await _send(connection, {"proxy": told})
 
     def _leave_unanswered(self) -> None:
@@ -165,7 +167,7 @@ class Session:
 
     async def _beat(self, connection: http1.Connection) -> None:
         while not self._is_leaving:
-            if self._offer is not self._offered:
+            if self._offer is not self._offered or self._weight != self._weighed:
                 await self._register(connection)
             health = self._health.value
             if health != self._told:
@@ -191,6 +193,9 @@ class Session:
     async def _hear(self, message: dict[str, Any]) -> None:
         if "error" in message:
             raise Refused(500, str(message["error"]))
+        if "weight" in message:
+            self._weight = int(message["weight"])
+            self._health.touch()
         async with self._heard:
             if message.get("registered"):
                 self._unconfirmed -= 1

@@ -5,7 +5,8 @@ Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said
 an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
 no service is meant) or `{"resolved": "<host>", "problem": "..."}` (its sidecar takes no connections to it),
-`{"error": "..."}` and the end. A restart of its Envoy is asked for and answered in between (restarts.py).
+`{"error": "..."}` and the end. A restart of its Envoy is asked for and answered in between (restarts.py). `{"weight": N}` has the
+agent register again with that weight.
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
@@ -23,6 +24,7 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
+from tulle.aio.changes import Changes
 from tulle.api.doors import Agents, NotRegistered, RegistrationRefused, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
@@ -35,6 +37,7 @@ _log = logging.getLogger(__name__)
 _FIRST_LINE_WITHIN = 10.0
 _RESOLVED_WITHIN = 5.0
 _MOST_RESOLVING = 200
+_WEIGHED_WITHIN = 5.0
 
 
 class _Registration(Struct):
@@ -52,6 +55,10 @@ class _Report(Struct):
 
 _registration = msgspec.json.Decoder(_Registration)
 _report = msgspec.json.Decoder(_Report)
+
+
+class WeighingFailed(Exception):
+    """The message is for the user."""
 
 
 class _BadLine(Exception):
@@ -95,6 +102,20 @@ class AgentSessions:
         if answer is None:
             raise RestartFailed(f"the agent of {proxy} has no session; is it just starting, or ending?")
         await answer.restarts.ask(seconds)
+
+    async def weigh(self, proxy: str, weight: int) -> None:
+        """Has the proxy's agent register with another weight. Raises WeighingFailed."""
+        answer = self._newest.get(proxy)
+        if answer is None:
+            raise WeighingFailed(f"the agent of {proxy} has no session; is it just starting, or ending?")
+        try:
+            async with asyncio.timeout(_WEIGHED_WITHIN):
+                await answer.say({"weight": weight})
+                await answer.changes.until("proxy", lambda: answer.has_ended or answer.weight == weight)
+        except TimeoutError as error:
+            raise WeighingFailed(f"the agent of {proxy} has not answered; is it of an older tulle?") from error
+        if answer.weight != weight:
+            raise WeighingFailed(f"the session of {proxy} has ended; try again")
 
     async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
         # What sessions of one proxy do is done in turn: a slow write of an older one never follows a newer registration.
@@ -174,6 +195,8 @@ class _Session:
         return end
 
     async def _registered(self) -> None:
+        self._answer.weight = self._proxy.workloads[0].weight
+        self._answer.changes.touch("proxy")
         await self._answer.say({"registered": True})
         self._ready = self._tasks.create_task(self._tell_ready(self._proxy), name=f"{self._proxy.id}: ready")
 
@@ -290,6 +313,8 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.has_ended = False
+        self.weight = 0  # that the agent has registered with
+        self.changes = Changes()
         self.restarts = Restarts(self.say)
 
     async def start(self) -> None:
@@ -305,5 +330,6 @@ class _Answer:
     async def end(self, error: str = "") -> None:
         if not self.has_ended:
             self.has_ended = True
+            self.changes.touch("proxy")
             body = msgspec.json.encode({"error": error}) + b"\n" if error else b""
             await self._send({"type": "http.response.body", "body": body, "more_body": False})

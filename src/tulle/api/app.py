@@ -5,6 +5,7 @@ POST   /v1/agents/{proxy}                api.agents
 GET    /v1/status, /v1/version, /v1/services, /v1/proxies, /v1/proxies/{id}, /v1/proxies/{id}/config    api.views
 DELETE /v1/services/{namespace}/{name}   forgets a service that has no live instance
 POST   /v1/proxies/{id}/restart?within=SECONDS    a new Envoy takes over from the proxy's old one
+POST   /v1/proxies/{id}/weight?weight=N   its program gets another share of the calls
 /v1/resources...                         api.resources
 """
 
@@ -25,12 +26,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tulle.api.agents import AgentSessions
+from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.bodies import body_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
-from tulle.api.views import RestartView
+from tulle.api.views import RestartView, WeightView
 from tulle.identity.attestation import Attestation
 from tulle.identity.enrolment import EnrolRefused, EnrolRequest
 from tulle.model.names import ServiceName, label_problem
@@ -57,6 +59,7 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}", api.proxy),
         Route("/v1/proxies/{name}/config", api.config),
         Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
+        Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
         *Resources(doors.declared).routes,
     ]
     return Starlette(
@@ -135,6 +138,22 @@ class _Api:
             async with asyncio.timeout(max(0.0, started + seconds - time.monotonic())):
                 await self._agents.settled(name)
         return answer(RestartView(name, round(time.monotonic() - started, 3)))
+
+    async def weigh(self, request: Request) -> Response:
+        name, weight = request.path_params["name"], _weight(request.query_params.get("weight", ""))
+        _found(self._mesh.proxy(name), request)
+        try:
+            await self.sessions.weigh(name, weight)
+        except WeighingFailed as error:
+            raise HTTPException(502, str(error)) from error
+        return answer(WeightView(name, weight))
+
+
+def _weight(text: str) -> int:
+    """Raises a refusal."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_WEIGHT):
+        raise HTTPException(400, f"weight must be a whole number from 1 to {MOST_WEIGHT}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -17,6 +17,10 @@ _WORD = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY = re.compile(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_WORD}")
 _LABEL_VALUE = re.compile(rf"({_WORD})?")
 
+# Envoy's limit is that the weights of all instances together fit into 32 bits (endpoint.LbEndpoint).
+MOST_WEIGHT = 1_000_000
+_LOCALITY = re.compile(rf"{_WORD}(/{_WORD}){{0,2}}")
+
 _WORD_RULE = "use at most 63 letters, digits, dots, hyphens and underscores, with a letter or digit at both ends"
 
 
@@ -29,7 +33,11 @@ def proxy_problems(proxy: Proxy) -> Iterator[str]:
 
 
 def workload_problems(workload: Workload) -> Iterator[str]:
-    """What is wrong with a workload's version and labels."""
+    """What is wrong with a workload's version, labels, weight and locality."""
+    if not 1 <= workload.weight <= MOST_WEIGHT:
+        yield f"weight {workload.weight} is not valid: use 1 to {MOST_WEIGHT}"
+    if workload.locality and _LOCALITY.fullmatch(workload.locality) is None:
+        yield f"locality {workload.locality!r} is not valid: write REGION, REGION/ZONE or REGION/ZONE/SUBZONE"
     if _LABEL_VALUE.fullmatch(workload.version) is None:
         yield f"version {workload.version!r} is not valid: {_WORD_RULE}"
     for key, value in workload.labels:

@@ -53,6 +53,8 @@ class InstanceView(Struct, frozen=True):
     version: str = ""
     labels: dict[str, str] = {}
     since: float | None = None
+    weight: int = 1
+    locality: str = ""
 
 
 class ServiceView(Struct, frozen=True):
@@ -130,6 +132,13 @@ class RestartView(Struct, frozen=True):
 
     proxy: str
     seconds: float
+
+
+class WeightView(Struct, frozen=True):
+    """An instance has another share of the calls."""
+
+    proxy: str
+    weight: int
 
 
 class DeclaredView(Struct, frozen=True):

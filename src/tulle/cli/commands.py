@@ -21,6 +21,8 @@ COMMANDS = {
     "diff": "Show what applying documents would change.",
     "edit": "Change a resource in an editor.",
     "delete": "Delete resources.",
+    "shift": "Divide a service's calls among its versions.",
+    "weight": "Give an instance another share of the calls.",
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",

@@ -32,10 +32,10 @@ _HEAD = "# Lines that begin with # are left out. An empty file changes nothing."
 @options.in_namespace
 @options.data
 def command(what: tuple[str, ...], namespace: str | None, data: Path) -> None:
-    """Change a resource in an editor: $VISUAL, $EDITOR, or vi.
+    """Change a resource in an editor.
 
-    What can't be applied is opened again, with what is wrong with it at its head. Leave it unchanged then to give up: what
-    was typed stays in a file, whose name is printed.
+    The editor is $VISUAL, $EDITOR, or vi. What can't be applied is opened again, with what is wrong with it at its
+    head. Leave it unchanged then to give up: what was typed stays in a file, whose name is printed.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ import click
 from tulle.agent.capture.choose import AUTO, MODES
 from tulle.agent.config import AgentConfig, Port
 from tulle.agent.restarts import NO, POLICIES
-from tulle.api.registration import workload_problems
+from tulle.api.registration import MOST_WEIGHT, workload_problems
 from tulle.cli import options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
@@ -54,6 +54,16 @@ class _BeforeTheDashes(click.Command):
 @click.option("--version", default="", metavar="TEXT", help="The program's version, such as v2.")
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of this instance; may be repeated."
+)
+@click.option(
+    "--weight",
+    type=click.IntRange(1, MOST_WEIGHT),
+    default=1,
+    show_default=True,
+    help="Its share of the calls beside the service's other instances.",
+)
+@click.option(
+    "--locality", default="", metavar="REGION/ZONE/SUBZONE", help="Where it runs: calls stay near, as rules say."
 )
 @click.option(
     "--port",
@@ -145,6 +155,8 @@ def agent_config(
     service_account: str | None,
     version: str,
     labels: Sequence[str],
+    weight: int,
+    locality: str,
     ports: Sequence[str],
     health: str | None,
     capture: str,
@@ -163,7 +175,7 @@ def agent_config(
     parsed_ports = _parsed(parse_port, ports, mistakes)
     health_path = _parsed(_path, [health] if health is not None else [], mistakes)
     periods = _parsed(_period, [f"--drain {drain}", f"--grace {grace}"], mistakes)
-    mistakes.extend(_name_mistakes(name, namespace, service_account, version, parsed_labels, parsed_ports))
+    mistakes.extend(_name_mistakes(name, namespace, service_account, version, parsed_labels, parsed_ports, locality))
     if isolate and capture not in (AUTO, "netns"):
         mistakes.append(f"--isolate and --capture {capture} contradict each other; --isolate is --capture netns")
     if not program:
@@ -178,6 +190,8 @@ def agent_config(
         namespace=namespace,
         version=version,
         labels=tuple(parsed_labels),
+        weight=weight,
+        locality=locality,
         ports=tuple(
             Port(port.number, port.target, port.protocol.value, port.name) for port in with_default_port(parsed_ports)
         ),
@@ -230,6 +244,7 @@ def _name_mistakes(
     version: str,
     labels: Iterable[tuple[str, str]],
     ports: Iterable[ServicePort],
+    locality: str,
 ) -> Iterator[str]:
     if is_label(name) and len(name) > _MAX_NAME:
         yield f"service name {name!r} is too long: use at most {_MAX_NAME} characters, as its instances' names are longer"
@@ -241,6 +256,7 @@ def _name_mistakes(
         version=version,
         labels=tuple(labels),
         ports=tuple(ports),
+        locality=locality,
     )
     yield from problems_of(Proxy("proxy", "127.0.0.1", 1, 2, (workload,)))
     yield from workload_problems(workload)

@@ -94,6 +94,8 @@ class Inspection:
             version=workload.version,
             labels=dict(workload.labels),
             since=self._timeline.health_since(instance.proxy, workload.id),
+            weight=workload.weight,
+            locality=workload.locality,
         )
 
     def _proxy(self, proxy: Proxy) -> ProxyView:

@@ -1,0 +1,113 @@
+"""`tulle shift` writes what a user would have written, and nothing that it can't be sure of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+ROUTES = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop-web}
+spec:
+  hosts: [web.default.svc.cluster.local]
+  http:
+  - match: [{uri: {prefix: /beta}}]
+    route: [{destination: {host: web, subset: v2}}]
+  - timeout: 2s
+    route:
+    - destination: {host: web.default.svc.cluster.local, subset: v1, port: {number: 80}}
+      headers: {request: {set: {x-old: "yes"}}}
+"""
+
+
+async def spec(tulle: Any, what: str) -> Any:
+    return yaml.safe_load((await tulle("get", what, "-o", "yaml")).out)["spec"]
+
+
+async def test_where_nothing_is_declared_both_documents_are_made(tulle: Any) -> None:
+    said = await tulle("shift", "web", "v1=90", "v2=10")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "destinationrule/web created\nvirtualservice/web created\n"
+    assert await spec(tulle, "dr/web") == {
+        "host": "web",
+        "subsets": [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")],
+    }
+    route = [{"destination": {"host": "web", "subset": name}, "weight": n} for name, n in (("v1", 90), ("v2", 10))]
+    assert await spec(tulle, "vs/web") == {"hosts": ["web"], "http": [{"route": route}]}
+    again = await tulle("shift", "web", "v1=90", "v2=10")
+    assert again.out == "web.default is divided like that already\n"
+    back = await tulle("shift", "web", "v1=100")
+    assert back.out == "virtualservice/web configured\n"
+    assert [one["destination"]["subset"] for one in (await spec(tulle, "vs/web"))["http"][0]["route"]] == ["v1"]
+
+
+async def test_only_the_default_route_is_rewritten_and_keeps_all_else(tulle: Any) -> None:
+    await tulle("apply", "-f", "-", stdin=ROUTES)
+    said = await tulle("shift", "web", "v1=75", "v2=25")
+    assert said.out == "destinationrule/web created\nvirtualservice/shop-web configured\n"
+    beta, default = (await spec(tulle, "vs/shop-web"))["http"]
+    assert beta == yaml.safe_load(ROUTES)["spec"]["http"][0]
+    old, new = default["route"]
+    assert default["timeout"] == "2s" and old["headers"] == {"request": {"set": {"x-old": "yes"}}}
+    assert (old["weight"], new["weight"], new["destination"]["port"]) == (75, 25, {"number": 80})
+
+
+async def test_a_dry_run_shows_the_difference_and_writes_nothing(tulle: Any) -> None:
+    await tulle("apply", "-f", "-", stdin=ROUTES)
+    said = await tulle("shift", "web", "v2=100", "--dry-run")
+    assert "+++ new/virtualservice/default/shop-web" in said.out and "+          weight: 100" in said.out
+    assert "virtualservice/shop-web configured (dry run)\n" in said.out
+    assert (await tulle("get", "dr", "-o", "name")).out == ""
+
+
+async def test_a_version_that_nobody_runs_is_warned_of(tulle: Any) -> None:
+    said = await tulle("shift", "web", "v1=90", "v3=10")
+    assert said.code == 0 and said.err == "warning: no instance of web.default has the version v3 now\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("subset: v1, port: {number: 80}}", "subset: v1}\n    - destination: {host: other}", "does not lead to web"),
+        ("  - timeout: 2s\n    route:", "  - match: [{port: 80}]\n    route:", "has no default route"),
+        ("name: shop-web}", "name: web}", ""),
+    ],
+)  # fmt: skip
+async def test_what_it_cannot_rewrite_safely_is_refused(tulle: Any, old: str, new: str, problem: str) -> None:
+    document = ROUTES.replace(old, new)
+    if "other" in new:
+        document = document.replace('      headers: {request: {set: {x-old: "yes"}}}\n', "")
+    applied = await tulle("apply", "-f", "-", stdin=document)
+    assert applied.code == 0, applied.err
+    said = await tulle("shift", "web", "v1=100")
+    assert said.code == (1 if problem else 0) and problem in said.err
+
+
+async def test_what_belongs_to_another_host_or_is_there_twice_is_left_alone(tulle: Any) -> None:
+    other = ROUTES.replace("web.default", "other.default").replace("name: shop-web", "name: web")
+    await tulle("apply", "-f", "-", stdin=other)
+    taken = await tulle("shift", "web", "v1=100")
+    assert taken.code == 1 and "it is not for web.default: rename it first" in taken.err
+    await tulle("apply", "-f", "-", stdin=ROUTES)
+    await tulle("apply", "-f", "-", stdin=ROUTES.replace("shop-web", "second"))
+    twice = await tulle("shift", "web", "v1=100")
+    assert twice.code == 1 and "has several VirtualServices" in twice.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("web", "v1=90"), "the weights are 90 together: they must be 100"),
+        (("web", "v1"), "'v1': write VERSION=WEIGHT"),
+        (("web", "v1=50", "v1=50"), "v1 is given twice"),
+        (("web", "v1=-1", "v2=101"), "'v1=-1': write VERSION=WEIGHT"),
+        (("web:80", "v1=100"), "'web:80' is no service"),
+        (("web.shop", "v1=100", "-n", "default"), "is of the namespace shop"),
+    ],
+)
+async def test_a_mistake_in_the_command_line_is_told(alone: Any, arguments: tuple[str, ...], problem: str) -> None:
+    said = await alone("shift", *arguments)
+    assert said.code == 2 and problem in said.err
