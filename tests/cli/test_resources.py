@@ -202,6 +202,19 @@ async def test_describe_shows_all_of_a_resource(tulle: Any, mesh: Path) -> None:
     assert (await tulle("describe", "vs/nothing")).code == 1
 
 
+async def test_the_mesh_has_one_mesh_config_in_every_namespace(tulle: Any) -> None:
+    config = (
+        "apiVersion: mesh.istio.io/v1alpha1\nkind: MeshConfig\nspec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}\n"
+    )
+    assert (await tulle("apply", "-n", "shop", "-f", "-", stdin=config)).out == "meshconfig/mesh created\n"
+    for arguments in (["meshconfig"], ["meshconfig", "mesh"], ["meshconfig/mesh", "-n", "shop"], ["all", "-A"]):
+        assert (await tulle("get", *arguments, "-o", "name")).out == "meshconfig/mesh\n"
+    printed = await tulle("get", "meshconfig", "mesh", "-o", "yaml")
+    assert (await tulle("apply", "-f", "-", stdin=printed.out)).out == "meshconfig/mesh unchanged\n"
+    assert (await tulle("diff", "-f", "-", stdin=printed.out)).code == 0
+    assert (await tulle("delete", "meshconfig", "mesh")).out == "meshconfig/mesh deleted\n"
+
+
 @pytest.fixture
 def editor(tmp_path: Path) -> Any:
     """An $EDITOR that replaces texts, each pair in turn at one opening; what it was given is kept beside."""

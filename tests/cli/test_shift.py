@@ -71,11 +71,15 @@ async def test_a_version_that_nobody_runs_is_warned_of(tulle: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("subset: v1, port: {number: 80}}", "subset: v1}\n    - destination: {host: other}", "does not lead to web"),
+        (
+            "subset: v1, port: {number: 80}}",
+            "subset: v1}\n      weight: 50\n    - destination: {host: other}\n      weight: 50",
+            "does not lead to web",
+        ),
         ("  - timeout: 2s\n    route:", "  - match: [{port: 80}]\n    route:", "has no default route"),
         ("name: shop-web}", "name: web}", ""),
     ],
-)  # fmt: skip
+)
 async def test_what_it_cannot_rewrite_safely_is_refused(tulle: Any, old: str, new: str, problem: str) -> None:
     document = ROUTES.replace(old, new)
     if "other" in new:

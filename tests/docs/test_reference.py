@@ -26,7 +26,7 @@ from tulle.cli.run import agent_config
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-OPTION = re.compile(r"(?<![\w-])(?:--?[a-z][\w-]*|-[AR]\b)")
+OPTION = re.compile(r"(?<![\w-])(?:--?[a-z][\w-]*|-A\b)")
 
 
 def page(name: str) -> str:

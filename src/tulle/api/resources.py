@@ -31,6 +31,7 @@ from tulle.store.errors import Compacted
 
 MOST_DOCUMENTS_BYTES = 64 * 1024 * 1024
 
+NO_NAMESPACE = "-"  # in a path
 MESH_WIDE = "MeshConfig"  # of no namespace, so in every one
 
 T = TypeVar("T")
@@ -207,7 +208,7 @@ def _ref(request: Request) -> Ref:
     at = request.path_params
     if at["kind"] not in SPECS:
         raise HTTPException(404, f"there is no kind {at['kind']!r}: use {', '.join(SPECS)}")
-    return Ref(at["kind"], at["namespace"], at["name"])
+    return Ref(at["kind"], "" if at["namespace"] == NO_NAMESPACE else at["namespace"], at["name"])
 
 
 def _revision(text: str) -> int:

@@ -16,14 +16,11 @@ from tulle.cli.resources.files import accepted, read, told
 
 @click.command("apply")
 @options.files()
-@options.recursive
 @options.in_namespace
 @options.dry_run
 @click.option("-o", "--output", type=click.Choice(["json", "name"]), help="What to print.  [default: a line each]")
 @options.data
-def command(
-    files: tuple[str, ...], recursive: bool, namespace: str | None, dry_run: bool, output: str | None, data: Path
-) -> None:
+def command(files: tuple[str, ...], namespace: str | None, dry_run: bool, output: str | None, data: Path) -> None:
     """Create resources, or change them to what their documents say.
 
     The documents are Istio's, in YAML or JSON, several in a file. If one of them is refused, none is applied, and every
@@ -35,7 +32,7 @@ def command(
       tulle apply -f mesh/ --dry-run
       tulle apply -n shop -f - < reviews.yaml
     """
-    documents = read(files, recursive=recursive)
+    documents = read(files)
     accepted(documents, namespace, quiet=True)  # the control plane says its warnings itself
     applied = sending.apply(ControlPlane(data), documents, namespace, dry_run=dry_run)
     for warning in applied.warnings:

@@ -24,7 +24,6 @@ _WITHIN = 60.0
 @click.command("delete")
 @click.argument("what", nargs=-1, metavar="[KIND[/NAME] [NAME]...]")
 @options.files(required=False)
-@options.recursive
 @options.in_namespace
 @options.labels
 @click.option("--all", "everything", is_flag=True, help="All of the KIND in the namespace.")
@@ -34,7 +33,6 @@ _WITHIN = 60.0
 def command(
     what: tuple[str, ...],
     files: tuple[str, ...],
-    recursive: bool,
     namespace: str | None,
     labels: str,
     everything: bool,
@@ -59,7 +57,7 @@ def command(
     if files:
         if labels or everything:
             raise Mistakes(["--selector and --all are for a KIND, not for files"])
-        refs = refs_of(read(files, recursive=recursive), namespace)
+        refs = refs_of(read(files), namespace)
     else:
         refs = _named(control_plane, what, namespace, labels, everything)
     body = msgspec.json.encode(refs)

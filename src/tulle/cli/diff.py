@@ -30,10 +30,9 @@ class _Trouble(Failed):
 
 @click.command("diff")
 @options.files()
-@options.recursive
 @options.in_namespace
 @options.data
-def command(files: tuple[str, ...], recursive: bool, namespace: str | None, data: Path) -> None:
+def command(files: tuple[str, ...], namespace: str | None, data: Path) -> None:
     """Show what applying documents would change.
 
     The exit code is 0 if nothing, 1 if something, and more if that can't be said.
@@ -41,10 +40,10 @@ def command(files: tuple[str, ...], recursive: bool, namespace: str | None, data
     \b
     Examples:
       tulle diff -f reviews.yaml
-      tulle diff -f mesh/ -R
+      tulle diff -f mesh/
     """
     try:
-        documents = read(files, recursive=recursive)
+        documents = read(files)
         given = [resource for _, resource in accepted(documents, namespace)]
         differences = list(_differences(ControlPlane(data), given))
     except Failed as error:

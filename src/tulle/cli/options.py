@@ -59,10 +59,6 @@ def files(*, required: bool = True) -> Callable[[F], F]:
     )
 
 
-def recursive(command: F) -> F:
-    return click.option("-R", "--recursive", is_flag=True, help="Also the folders within a folder.")(command)
-
-
 def in_namespace(command: F) -> F:
     return click.option(
         "-n",

@@ -30,7 +30,7 @@ class _View(Struct):
 
 
 @click.command("validate")
-@options.files
+@options.files()
 @options.in_namespace
 @options.output
 def command(files: tuple[str, ...], namespace: str | None, output: str) -> None:

@@ -5,29 +5,24 @@ Checked here as well as by the control plane, so that the answer comes at once a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import click
 
 from tulle.api.views import ProblemView
 from tulle.cli.exits import Failed
 from tulle.cli.printing import printable
+from tulle.cli.resources.contents import contents
 from tulle.model.names import DEFAULT_NAMESPACE
 from tulle.model.resources.resource import Ref, Resource
 from tulle.sources.codec import Checked, check_all
 from tulle.sources.documents import Document, documents
 from tulle.sources.problems import Severity
 
-_ENDINGS = (".yaml", ".yml", ".json")
 
-
-def read(names: Sequence[str], *, recursive: bool = False) -> list[Document]:
+def read(names: Sequence[str]) -> list[Document]:
     """The documents of all files, in order. Raises Failed for a file that can't be read, or if there is no document."""
-    found = [
-        document for name in names for file, data in _contents(name, recursive) for document in documents(data, file)
-    ]
+    found = [document for file, data in contents(names) for document in documents(data, file)]
     if not found:
         raise Failed(f"there is no document in {', '.join(names)}")
     return found
@@ -81,23 +76,6 @@ def told(problem: ProblemView) -> str:
     place = f"{problem.file}:{problem.line}" if problem.line else problem.file
     word = "" if problem.severity is Severity.ERROR else f"{problem.severity.value}: "
     return printable(f"{place}: {word}{f'{problem.path}: ' if problem.path else ''}{problem.message}")
-
-
-def _contents(name: str, recursive: bool) -> Iterator[tuple[str, bytes]]:
-    if name == "-":
-        yield "-", sys.stdin.buffer.read()
-        return
-    path = Path(name)
-    try:
-        for file in _files(path, recursive) if path.is_dir() else [path]:
-            yield str(file), file.read_bytes()
-    except OSError as error:
-        raise Failed(f"{error.filename or name} can't be read: {error.strerror}") from error
-
-
-def _files(folder: Path, recursive: bool) -> list[Path]:
-    found = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(file for file in found if file.suffix in _ENDINGS and file.is_file())
 
 
 def _problems(checked: Iterable[Checked]) -> Iterator[ProblemView]:

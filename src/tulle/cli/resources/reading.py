@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from tulle.api.resources import NO_NAMESPACE
 from tulle.api.views import DeclaredView
 from tulle.cli.client import ControlPlane, Query, Refused
 from tulle.cli.exits import Failed
@@ -17,7 +18,7 @@ def ref_of(kind: str, name: str, namespace: str | None) -> Ref:
 
 
 def path_of(ref: Ref) -> str:
-    parts = (ref.kind, ref.namespace, ref.name)
+    parts = (ref.kind, ref.namespace or NO_NAMESPACE, ref.name)
     return f"/v1/resources/{'/'.join(quote(part, safe='') for part in parts)}"
 
 
