@@ -87,7 +87,7 @@ def _length_problem(text: str) -> str | None:
     if not text:
         return "is empty: name a host"
     if len(text.encode(errors="replace")) > _LONGEST_HOST:
-        return f"is {len(text)} characters long: a host has at most {_LONGEST_HOST}"
+        return f"is {len(text)} characters long: write a host of at most {_LONGEST_HOST}"
     return None
 
 
@@ -181,5 +181,11 @@ def check_regex(pattern: str, at: At) -> None:
     except (re2.error, UnicodeError) as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         at.error(
-            f"{pattern!r} is no regular expression of RE2: {reason}; see https://github.com/google/re2/wiki/Syntax"
+            f"{pattern!r} is no regular expression of RE2: {reason}; write it as in https://github.com/google/re2/wiki/Syntax"
         )
+
+
+def check_one_line(text: str, at: At) -> None:
+    """Envoy takes no line breaks in what becomes a header or a path; Istio does not look."""
+    if any(character in text for character in "\0\r\n"):
+        at.unsupported(f"{text!r} has a line break, which Envoy does not take: write it in one line")

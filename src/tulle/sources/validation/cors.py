@@ -9,7 +9,7 @@ from tulle.sources.validation import string_match
 from tulle.sources.validation.basics import check_duration
 from tulle.sources.validation.header_names import check_cors_name
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
 _SECOND = 10**9
 
 

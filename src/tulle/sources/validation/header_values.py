@@ -1,7 +1,7 @@
 """Values of headers. They may hold variables, which Envoy fills in: `%HOSTNAME%`, `%REQ(x-user)%`; `%%` is a percent sign.
 
 Source: Envoy, "Custom request/response headers"; istio/istio, pkg/config/validation/header_value_validator.go, which
-asks for the form alone. Whether there is such a variable, Envoy says.
+asks for the form alone. Which variables there are, `header_variables` knows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from tulle.sources.at import At
+from tulle.sources.validation.header_variables import unknown
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -49,6 +50,8 @@ def check(value: str, at: At) -> None:
         return
     if not _is_whole(value):
         at.error(f"`{value}` has a `%` that begins no variable such as `%HOSTNAME%`: write `%%` for a percent sign")
+    elif found := unknown(value):
+        at.unsupported(f"`{found}` is no variable that Envoy fills in: use one such as `%HOSTNAME%` or `%REQ(x-user)%`")
 
 
 def _is_whole(value: str) -> bool:

@@ -49,6 +49,8 @@ def _check_abort(abort: Abort, at: At) -> None:
         at.field("http2Error").error("errors of HTTP/2 can't be made up: give `httpStatus` or `grpcStatus`")
     if abort.http_status is not None and not 200 <= abort.http_status <= 600:
         at.field("httpStatus").error(f"is {abort.http_status}: use a status from 200 to 599")
+    elif abort.http_status == 600:
+        at.field("httpStatus").unsupported("is 600, which Envoy can't answer: use a status from 200 to 599")
     if abort.grpc_status is not None and abort.grpc_status not in GRPC_STATUSES:
         at.field("grpcStatus").error(
             f"`{abort.grpc_status}` is no status of gRPC: use one of {', '.join(GRPC_STATUSES)}"

@@ -24,7 +24,10 @@ def check(match: HTTPMatchRequest, at: At, spec: VirtualService) -> None:
     _check_headers(match.headers, at.field("headers"), spec)
     _check_headers(match.without_headers, at.field("withoutHeaders"), spec, any_regex=True)
     for name, value in match.query_params.items():
-        string_match.check(value, at.field("queryParams").key(name))
+        place = at.field("queryParams").key(name)
+        if not name:
+            place.unsupported("is a parameter without a name, which Envoy can't match: name it")
+        string_match.check(value, place)
     if match.port:
         check_port(match.port, at.field("port"))
     check_labels(match.source_labels, at.field("sourceLabels"))

@@ -31,6 +31,7 @@ def _check_repeated(routes: Sequence[_Route], at: At) -> None:
         place = at.item(index)
         if takes_all is not None:
             place.warning(f"is never reached: rule {_name(routes, takes_all)} takes everything; put that one last")
+            continue
         if not route.match:
             takes_all = index
             continue
@@ -67,6 +68,8 @@ def _check_overlaps(routes: Sequence[HTTPRoute], at: At) -> None:
     earlier: dict[str, list[tuple[int, HTTPMatchRequest]]] = {}
     lengths: set[int] = set()
     for index, route in enumerate(routes):
+        if not route.match:
+            return
         for number, match in enumerate(route.match):
             prefix = match.uri.prefix if match.uri else None
             if not prefix:
