@@ -135,8 +135,8 @@ def reach(
     found = outbound.virtual_host(mesh, workload, destination, proxy.capture)
     if rejected is not None:
         refusal = resources.virtual_host(outbound.rejected(found.host, rejected), asked)
-        told = tuple((source, (refusal.key,)) for source in found.sources)
-        return Reach((refusal,), (), found.uses, met=False, sources=told)
+        refused = tuple((source, (refusal.key,)) for source in found.sources)
+        return Reach((refusal,), (), found.uses, met=False, sources=refused)
     made = [(ref, parts) for ref in found.backends if (parts := encoder.made(mesh, caller, ref)) is not None]
     there = [resource for _, parts in made for resource in parts.resources]
     requires = tuple(resource.key for resource in there)
@@ -150,5 +150,5 @@ def reach(
     host = resources.virtual_host(found.host, asked, requires)
     for source in found.sources:
         sources[source] += (resource.key for resource in (*there[len(requires) :], host))
-    told = tuple((source, tuple(keys)) for source, keys in sources.items())
-    return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met, told)
+    made_of = tuple((source, tuple(keys)) for source, keys in sources.items())
+    return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met, made_of)
