@@ -9,10 +9,19 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tulle.ir.policies import DEFAULT, Balance, Policy
+from tulle.ir.policies import DEFAULT, Balance, ConnectionPool, Policy
 from tulle.ir.routes import HttpRoute, Weighted
 from tulle.model.names import Destination
 from tulle.model.workload import Capture, Protocol
+
+
+class Paths(StrEnum):
+    """How a request's path is put into a normal form before anything looks at it (MeshConfig, `pathNormalization`)."""
+
+    AS_IT_IS = "as_it_is"
+    BASE = "base"  # RFC 3986: `..` and `.` are followed, a backslash is a slash
+    MERGE_SLASHES = "merge_slashes"  # and several slashes are one
+    DECODE_AND_MERGE_SLASHES = "decode_and_merge_slashes"  # and %2F and %5C are slashes
 
 
 class Endpoint(Struct, frozen=True, order=True):
@@ -127,7 +136,7 @@ class VirtualHost(Struct, frozen=True):
 class Outbound(Struct, frozen=True):
     """Where a workload's own calls go in, and how they come there.
 
-    ipv6: at ::1 as well. source: that of a connection that is taken, `address:port`; any if it is empty.
+    ipv6: at ::1 as well. source: that of a connection that is taken, `address:port`; any if it is empty. paths: their form.
     """
 
     route_config: str
@@ -135,6 +144,7 @@ class Outbound(Struct, frozen=True):
     capture: Capture
     ipv6: bool = False
     source: str = ""
+    paths: Paths = Paths.BASE
 
 
 class OutboundRoutes(Struct, frozen=True):
@@ -176,6 +186,7 @@ class TcpService(Struct, frozen=True):
     chains: tuple[TcpChain, ...]
     detect: int = 0
     source: str = ""
+    paths: Paths = Paths.BASE
 
 
 class InboundPort(Struct, frozen=True, order=True):
@@ -188,9 +199,15 @@ class InboundPort(Struct, frozen=True, order=True):
 
 
 class Inbound(Struct, frozen=True):
-    """Where calls to a workload come in: one port for all its service ports, mTLS only."""
+    """Where calls to a workload come in: one port for all its service ports, mTLS only.
+
+    trusted: with what the SPIFFE ids of callers begin. pool: the limits of what the program is given.
+    """
 
     workload: str
     address: str
     port: int
     ports: tuple[InboundPort, ...]
+    trusted: tuple[str, ...]
+    paths: Paths = Paths.BASE
+    pool: ConnectionPool = ConnectionPool()

@@ -19,6 +19,16 @@ def workload_id(namespace: str, service_account: str) -> str:
     return f"{WORKLOAD_PREFIX}{namespace}/sa/{service_account}"
 
 
+def workload_prefix(trust_domain: str) -> str:
+    """With what the ids of all workloads of a trust domain begin."""
+    return f"spiffe://{trust_domain}/ns/"
+
+
+def in_trust_domain(workload: str, trust_domain: str) -> str:
+    """A workload's id as it would be in another trust domain (MeshConfig, `trustDomainAliases`)."""
+    return f"{workload_prefix(trust_domain)}{workload.removeprefix(WORKLOAD_PREFIX)}"
+
+
 def proxy_id(proxy: str) -> str:
     """`spiffe://cluster.local/proxy/<proxy>`, with which a proxy proves itself to the control plane."""
     return f"{_PROXY_PREFIX}{proxy}"

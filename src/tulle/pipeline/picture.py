@@ -88,8 +88,8 @@ def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
     """Where calls of a proxy's workloads go in and come in."""
     found: list[Door] = []
     for workload in proxy.workloads:
-        found += [outbound.outbound(proxy, workload), outbound.outbound_routes(mesh, proxy, workload)]
-        if (door := inbound.inbound(proxy, workload)) is not None:
+        found += [outbound.outbound(mesh, proxy, workload), outbound.outbound_routes(mesh, proxy, workload)]
+        if (door := inbound.inbound(mesh, proxy, workload)) is not None:
             found.append(door)
     return tuple(found)
 

@@ -11,6 +11,7 @@ from tulle.ir.routes import BackendRef
 from tulle.ir.types import Backend, Endpoint, Endpoints
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import Resource
+from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
 from tulle.resolve.callers import Caller
@@ -72,12 +73,19 @@ def backend(given: Basis) -> Backend:
     ref = given.ref
     return Backend(
         ref.destination,
-        given.service.identities,
+        _identities(given),
         tcp=given.protocol in (Protocol.TCP, Protocol.TLS) or ref.detected,
         subset=ref.subset,
         detected=ref.detected,
         policy=policy(given),
     )
+
+
+def _identities(given: Basis) -> tuple[str, ...]:
+    """The SPIFFE ids of those who serve, in the mesh's trust domain and in those that stand for it."""
+    config, own = given.mesh_config, given.service.identities
+    aliases = config.trust_domain_aliases if config else ()
+    return tuple(sorted({*own, *(in_trust_domain(one, alias) for alias in aliases for one in own)}))
 
 
 def policy(given: Basis) -> Policy:

@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from tulle.ir.types import Inbound, InboundPort
+from tulle.ir.policies import ConnectionPool
+from tulle.ir.types import Inbound, InboundPort, Paths
 from tulle.model.names import Destination
+from tulle.model.resources.mesh_config import MeshConfig, NormalizationType
+from tulle.model.resources.sidecar import Sidecar
+from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.model.workload import Proxy, Workload
+from tulle.resolve import rules
+from tulle.resolve.callers import caller_of
+from tulle.resolve.connection_pools import connection_pool
+from tulle.resolve.index import Mesh
+
+# Istio's DEFAULT is BASE today (ProxyPathNormalization).
+_PATHS = {
+    NormalizationType.DEFAULT: Paths.BASE,
+    NormalizationType.NONE: Paths.AS_IT_IS,
+    NormalizationType.BASE: Paths.BASE,
+    NormalizationType.MERGE_SLASHES: Paths.MERGE_SLASHES,
+    NormalizationType.DECODE_AND_MERGE_SLASHES: Paths.DECODE_AND_MERGE_SLASHES,
+}
 
 
-def inbound(proxy: Proxy, workload: Workload) -> Inbound | None:
+def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     """The workload's door for calls from the mesh; None for a workload that offers no port."""
     ports = tuple(
         InboundPort(Destination(workload.service, port.number), port.target, port.protocol, port.address)
         for port in sorted(workload.ports)
     )
-    return Inbound(workload.id, proxy.address, proxy.inbound_port, ports) if ports else None
+    if not ports:
+        return None
+    config = mesh.declared.config
+    return Inbound(
+        workload.id,
+        proxy.address,
+        proxy.inbound_port,
+        ports,
+        trusted=(WORKLOAD_PREFIX, *map(workload_prefix, config.trust_domain_aliases)),
+        paths=paths(config),
+        pool=_pool(mesh, workload),
+    )
+
+
+def paths(config: MeshConfig) -> Paths:
+    """The form of paths, in and out."""
+    said = config.path_normalization
+    return _PATHS[said.normalization if said else NormalizationType.DEFAULT]
+
+
+def _pool(mesh: Mesh, workload: Workload) -> ConnectionPool:
+    """The Sidecar's `inboundConnectionPool`."""
+    chosen = rules.scope(mesh.declared, caller_of(workload)).sidecar
+    spec = chosen.spec if chosen else None
+    return connection_pool(spec.inbound_connection_pool if isinstance(spec, Sidecar) else None, None)

@@ -20,6 +20,7 @@ from tulle.model.workload import Capture, Protocol, Proxy, Workload
 from tulle.resolve import backends, rules
 from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.http_routes import http_routes
+from tulle.resolve.inbound import paths
 from tulle.resolve.index import Mesh
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.retries import retries
@@ -38,9 +39,10 @@ def route_config(workload: Workload) -> str:
     return f"outbound.{workload.id}"
 
 
-def outbound(proxy: Proxy, workload: Workload) -> Outbound:
+def outbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Outbound:
     """Where the workload's calls go in."""
-    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6, proxy.source)
+    form = paths(mesh.declared.config)
+    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6, proxy.source, form)
 
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
@@ -172,6 +174,7 @@ def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Desti
         _chains(mesh, caller, rule, offered, destination.port, MeshNames(mesh, caller)),
         _detect(mesh) if protocol is Protocol.AUTO else 0,
         proxy.source,
+        paths(mesh.declared.config),
     )
 
 

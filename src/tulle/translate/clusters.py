@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.types import InboundPort
+from tulle.ir.policies import ConnectionPool
+from tulle.ir.types import Inbound, InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import names
 from tulle.translate.circuit_breakers import circuit_breakers
+from tulle.translate.durations import duration
 from tulle.translate.http_manager import preserve_case
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_NO_POOL = ConnectionPool()
+_CONNECT, _IDLE = 2_000_000_000, 1_000_000_000
 
 # Outside the mesh there is a limit, Envoy's own: whatever runs in circles out there ends before the sidecar does.
 _OUTSIDE_BREAKERS = {
@@ -25,48 +31,55 @@ _OUTSIDE_BREAKERS = {
 }
 
 
-def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
+def program_clusters(inbound: Inbound, port: InboundPort) -> tuple[Any, ...]:
     """The program behind one of a workload's ports, on loopback; an HTTP/1 program in two ways.
 
     A call on a connection that its server is just closing fails, and nobody can tell whether the program has seen it. So
     idle connections are closed after 1 s, sooner than by any common server (gunicorn 2 s, uvicorn and Node 5 s), and a
-    call that must not be repeated has a connection of its own: a dead program refuses that, unseen.
+    call that must not be repeated has a connection of its own: a dead program refuses that, unseen. Where a user limits
+    connections (Sidecar, `inboundConnectionPool`) all calls share those that there are.
     """
+    workload, pool = inbound.workload, inbound.pool
     name = names.inbound_cluster(workload, port.destination.port)
     if port.protocol in (Protocol.TCP, Protocol.TLS):
-        return (_loopback(name, port, alt_stat_name=names.INBOUND_TCP_STATS),)
+        return (_loopback(name, port, pool, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
-        return (_program(name, port, {"http2_protocol_options": {}}, {}),)
+        return (_program(name, port, pool, {"http2_protocol_options": {}}),)
     http1 = {"http_protocol_options": _preserve_case()}
     once = names.inbound_once_cluster(workload, port.destination.port)
-    programs = (
-        _program(name, port, http1, {}),
-        _program(once, port, http1, {"max_requests_per_connection": {"value": 1}}),
-    )
+    programs = [_program(name, port, pool, http1)]
+    if pool == ConnectionPool():
+        programs.append(_program(once, port, replace(pool, max_requests_per_connection=1), http1))
     if port.protocol is not Protocol.AUTO:
-        return programs
+        return tuple(programs)
     tcp = names.inbound_tcp_cluster(workload, port.destination.port)
-    return (*programs, _loopback(tcp, port, alt_stat_name=names.INBOUND_TCP_STATS))
+    return (*programs, _loopback(tcp, port, pool, alt_stat_name=names.INBOUND_TCP_STATS))
 
 
-def _program(name: str, port: InboundPort, protocol: dict[str, Any], connections: dict[str, Any]) -> Any:
+def _program(name: str, port: InboundPort, pool: ConnectionPool, protocol: dict[str, Any]) -> Any:
+    most = pool.max_requests_per_connection
     options = message(_HTTP_OPTIONS)(
         explicit_http_config=protocol,
-        common_http_protocol_options={"idle_timeout": {"seconds": 1}, **connections},
+        common_http_protocol_options={
+            "idle_timeout": duration(pool.http_idle_timeout or _IDLE),
+            **({"max_requests_per_connection": {"value": most}} if most else {}),
+            **({"max_connection_duration": duration(longest)} if (longest := pool.max_connection_duration) else {}),
+        },
     )
-    return _loopback(name, port, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
+    return _loopback(name, port, pool, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
 
 
-def _loopback(name: str, port: InboundPort, **settings: Any) -> Any:
-    return _of_one(name, {"socket_address": {"address": port.address, "port_value": port.target}}, **settings)
+def _loopback(name: str, port: InboundPort, pool: ConnectionPool, **settings: Any) -> Any:
+    address = {"socket_address": {"address": port.address, "port_value": port.target}}
+    return _of_one(name, address, pool, **settings)
 
 
-def _of_one(name: str, address: dict[str, Any], **settings: Any) -> Any:
+def _of_one(name: str, address: dict[str, Any], pool: ConnectionPool = _NO_POOL, **settings: Any) -> Any:
     return message("envoy.config.cluster.v3.Cluster")(
         name=name,
         type="STATIC",
-        connect_timeout={"seconds": 2},
-        circuit_breakers=circuit_breakers(),
+        connect_timeout=duration(pool.connect_timeout or _CONNECT),
+        circuit_breakers=circuit_breakers(pool),
         load_assignment={
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],

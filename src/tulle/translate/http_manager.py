@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
+from tulle.ir.types import Paths
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _PRESERVE_CASE = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
 
 
-def http_manager(**settings: Any) -> dict[str, Any]:
+_FORMS: Mapping[Paths, dict[str, Any]] = {
+    Paths.AS_IT_IS: {},
+    Paths.BASE: {"normalize_path": {"value": True}},
+    Paths.MERGE_SLASHES: {"normalize_path": {"value": True}, "merge_slashes": True},
+    Paths.DECODE_AND_MERGE_SLASHES: {
+        "normalize_path": {"value": True},
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD",
+    },
+}
+
+
+def http_manager(paths: Paths, **settings: Any) -> dict[str, Any]:
     """A lean network filter: what no feature needs is left out, as parsing HTTP is what costs CPU."""
     manager = message(_HCM)(
+        **_FORMS[paths],
         server_header_transformation="PASS_THROUGH",
         skip_xff_append=True,
         generate_request_id={"value": False},

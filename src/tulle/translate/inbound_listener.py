@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
+from tulle.ir.policies import ConnectionPool
 from tulle.ir.types import Inbound, InboundPort
-from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol
 from tulle.translate import names
 from tulle.translate.http_manager import http_manager, router
@@ -27,23 +27,25 @@ def inbound_listener(inbound: Inbound) -> Any:
         traffic_direction="INBOUND",
         address={"socket_address": {"address": inbound.address, "port_value": inbound.port}},
         listener_filters=[inspector],
-        filter_chains=[chain for port in inbound.ports for chain in _chains(inbound.workload, port)],
+        filter_chains=[chain for port in inbound.ports for chain in _chains(inbound, port)],
     )
 
 
-def _chains(workload: str, port: InboundPort) -> list[dict[str, Any]]:
+def _chains(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """Where nobody said what a port carries, the calling sidecar has found out, and says it."""
-    cluster = names.inbound_cluster(workload, port.destination.port)
+    cluster = names.inbound_cluster(inbound.workload, port.destination.port)
     if port.protocol in (Protocol.TCP, Protocol.TLS):
-        return [_chain(port, names.MESH_ALPN, [], tcp_proxy(cluster, "inbound"))]
-    chains = [_chain(port, names.MESH_ALPN, ["h2", "http/1.1"], _http(workload, port))]
+        return [_chain(inbound, port, names.MESH_ALPN, [], tcp_proxy(cluster, "inbound"))]
+    chains = [_chain(inbound, port, names.MESH_ALPN, ["h2", "http/1.1"], _http(inbound, port))]
     if port.protocol is Protocol.AUTO:
-        program = names.inbound_tcp_cluster(workload, port.destination.port)
-        chains.append(_chain(port, names.DETECTED_TCP_ALPN, [], tcp_proxy(program, "inbound")))
+        program = names.inbound_tcp_cluster(inbound.workload, port.destination.port)
+        chains.append(_chain(inbound, port, names.DETECTED_TCP_ALPN, [], tcp_proxy(program, "inbound")))
     return chains
 
 
-def _chain(port: InboundPort, offered: str, alpn: Sequence[str], to: dict[str, Any]) -> dict[str, Any]:
+def _chain(
+    inbound: Inbound, port: InboundPort, offered: str, alpn: Sequence[str], to: dict[str, Any]
+) -> dict[str, Any]:
     sni = names.sni(port.destination)
     return {
         "name": sni if offered == names.MESH_ALPN else f"{sni} {offered}",
@@ -52,19 +54,20 @@ def _chain(port: InboundPort, offered: str, alpn: Sequence[str], to: dict[str, A
             "application_protocols": [offered],
             "server_names": [sni],
         },
-        "transport_socket": server_socket(IDENTITY, WORKLOAD_PREFIX, alpn),
+        "transport_socket": server_socket(IDENTITY, inbound.trusted, alpn),
         "filters": [to],
     }
 
 
-def _http(workload: str, port: InboundPort) -> dict[str, Any]:
+def _http(inbound: Inbound, port: InboundPort) -> dict[str, Any]:
     return http_manager(
+        inbound.paths,
         stat_prefix="inbound",
         route_config={
-            "name": names.inbound_cluster(workload, port.destination.port),
+            "name": names.inbound_cluster(inbound.workload, port.destination.port),
             # Only a sidecar may say that its program has not seen a request, and who answered.
             "response_headers_to_remove": [names.NOT_SERVED_HEADER, names.PEER_HEADER],
-            "virtual_hosts": [{"name": "program", "domains": ["*"], "routes": _to_program(workload, port)}],
+            "virtual_hosts": [{"name": "program", "domains": ["*"], "routes": _to_program(inbound, port)}],
         },
         local_reply_config=inbound_replies(),
         upgrade_configs=[{"upgrade_type": "websocket"}],
@@ -78,10 +81,11 @@ def _http(workload: str, port: InboundPort) -> dict[str, Any]:
     )
 
 
-def _to_program(workload: str, port: InboundPort) -> list[dict[str, Any]]:
+def _to_program(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """See clusters.program_clusters."""
+    workload = inbound.workload
     pooled = {"cluster": names.inbound_cluster(workload, port.destination.port), "timeout": {}, "idle_timeout": {}}
-    if port.protocol.is_http2:
+    if port.protocol.is_http2 or inbound.pool != ConnectionPool():
         return [{"match": {"prefix": "/"}, "route": pooled}]
     once = {**pooled, "cluster": names.inbound_once_cluster(workload, port.destination.port)}
     safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}

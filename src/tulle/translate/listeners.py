@@ -51,7 +51,7 @@ def tunnel_listener(outbound: Outbound) -> Any:
     return message("envoy.config.listener.v3.Listener")(
         name=names.tunnels(outbound.route_config),
         internal_listener={},
-        filter_chains=[{"filters": [_http(outbound.route_config, transparent=False)]}],
+        filter_chains=[{"filters": [_http(outbound, transparent=False)]}],
     )
 
 
@@ -94,7 +94,7 @@ def _listener_filter(name: str, kind: str) -> dict[str, Any]:
 def _detected_http(service: TcpService) -> list[dict[str, Any]]:
     """HTTP/1 is routed as such. HTTP/2 goes on as it is: nobody said that the program speaks it."""
     match = {"application_protocols": ["http/1.0", "http/1.1"], **_from(service.source)}
-    return [{"name": "http", "filter_chain_match": match, "filters": [_http(service.route_config, transparent=True)]}]
+    return [{"name": "http", "filter_chain_match": match, "filters": [_http(service, transparent=True)]}]
 
 
 def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def _to(chain: TcpChain) -> dict[str, Any]:
 
 def _proxy(outbound: Outbound) -> dict[str, Any]:
     """HTTP as programs send it to a proxy: absolute URIs, plain Host, and CONNECT (also in HTTP/1.0, as http.client does)."""
-    return {"filter_chains": [{"filters": [_http(outbound.route_config, transparent=False, tunnels=True)]}]}
+    return {"filter_chains": [{"filters": [_http(outbound, transparent=False, tunnels=True)]}]}
 
 
 def _captured(outbound: Outbound) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
     services: dict[str, Any] = {
         "name": "services",
         "filter_chain_match": {"prefix_ranges": [network], **_from(outbound.source)},
-        "filters": [_http(outbound.route_config, transparent=True)],
+        "filters": [_http(outbound, transparent=True)],
     }
     door: dict[str, Any] = {"use_original_dst": {"value": True}, "filter_chains": [services]}
     if outbound.capture is Capture.SECCOMP:
@@ -160,7 +160,7 @@ def _from(source: str) -> dict[str, Any]:
     }
 
 
-def _http(route_config: str, *, transparent: bool, tunnels: bool = False) -> dict[str, Any]:
+def _http(of: Outbound | TcpService, *, transparent: bool, tunnels: bool = False) -> dict[str, Any]:
     on_demand = message(f"{_HTTP}.on_demand.v3.OnDemand")()
     filters = [{"name": "envoy.filters.http.on_demand", "typed_config": pack(on_demand)}]
     upgrades = [{"upgrade_type": "websocket"}]
@@ -170,8 +170,9 @@ def _http(route_config: str, *, transparent: bool, tunnels: bool = False) -> dic
     if tunnels:
         upgrades.append({"upgrade_type": "CONNECT"})
     return http_manager(
+        of.paths,
         stat_prefix="outbound",
-        rds={"route_config_name": route_config, "config_source": ADS},
+        rds={"route_config_name": of.route_config, "config_source": ADS},
         stream_idle_timeout=_UNANSWERED,
         local_reply_config=outbound_replies(),
         upgrade_configs=upgrades,

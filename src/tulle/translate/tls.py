@@ -21,9 +21,9 @@ def client_socket(identity: str, peers: Sequence[str], alpn: Sequence[str], sni:
     return _socket(message(f"{_TYPES}.UpstreamTlsContext")(sni=sni, common_tls_context=common))
 
 
-def server_socket(identity: str, peer_prefix: str, alpn: Sequence[str]) -> dict[str, Any]:
-    """A transport socket that proves `identity` and takes only clients whose SPIFFE id starts with `peer_prefix`."""
-    common = _common(identity, [{"prefix": peer_prefix}], alpn)
+def server_socket(identity: str, prefixes: Sequence[str], alpn: Sequence[str]) -> dict[str, Any]:
+    """A transport socket that proves `identity` and takes only clients whose SPIFFE id starts with one of `prefixes`."""
+    common = _common(identity, [{"prefix": prefix} for prefix in prefixes], alpn)
     context = message(f"{_TYPES}.DownstreamTlsContext")
     return _socket(context(require_client_certificate={"value": True}, common_tls_context=common))
 
