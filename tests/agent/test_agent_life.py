@@ -63,7 +63,8 @@ async def test_a_program_is_started_registered_and_drained(
 
     folder = control_plane.folder()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {file.name for file in (folder / "sds").iterdir()} == {"identity.json", "proxy.json", "bundle.json"}
+    secrets = {"identity.json", "proxy.json", "bundle.json", "roots.json"}
+    assert {file.name for file in (folder / "sds").iterdir()} == secrets
     assert {stat.S_IMODE(file.stat().st_mode) for file in (folder / "sds").iterdir()} == {0o600}
     assert "from the program" in inbound_get(proxy.inbound_port)[0]
 

@@ -54,7 +54,9 @@ def test_the_secrets_are_written_as_envoy_reads_them(tmp_path: Path) -> None:
         "identity.json": "identity",
         "proxy.json": "proxy",
         "bundle.json": "bundle",
+        "roots.json": "roots",
     }
+    assert resources["roots.json"]["validation_context"]["trusted_ca"]["filename"].startswith("/etc/")
     assert resources["bundle.json"]["validation_context"]["trusted_ca"] == {"inline_string": "B"}
     assert resources["identity.json"]["tls_certificate"] == {
         "certificate_chain": {"inline_string": "I"},

@@ -66,9 +66,15 @@ class Authority:
         return file
 
 
+def write_system_roots(folder: Path, roots: Path) -> None:
+    """What an agent writes for its Envoy: which file has the roots that the machine trusts."""
+    (folder / "sds").mkdir(exist_ok=True)
+    _secret(folder, "roots", {"validation_context": {"trusted_ca": {"filename": str(roots)}}})
+
+
 def write_identity(folder: Path) -> None:
     """What an agent writes for its Envoy: one workload's identity, for both ends of a call."""
-    (folder / "sds").mkdir()
+    (folder / "sds").mkdir(exist_ok=True)
     authority = Authority(folder, "mesh")
     certificate, key = authority.issue(IDENTITY)
     pair = {"certificate_chain": _inline(certificate), "private_key": _inline(key)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from certificates import Authority, write_identity
+from certificates import Authority, write_identity, write_system_roots
 from policy_mesh import DESTINATION, Answer, Mesh, at, plain, sidecar, until
 from tulle.ir.policies import OriginateTls, Policy
 from tulle.ir.types import Backend, Endpoint, Locality, Transport
@@ -29,7 +30,7 @@ async def answered(running: Mesh, server: ssl.SSLContext, tls: OriginateTls, **a
         return await running.call(backend)
     try:
         return await running.call(backend)
-    except Exception:  # a connection that is closed has no answer to be read
+    except (HTTPException, ConnectionError):  # a connection that is closed has no answer to be read
         return Answer(b"HTTP/1.1 503 Closed\r\n\r\n")
 
 
@@ -59,14 +60,22 @@ async def test_a_server_of_another_authority_is_not_believed_but_by_who_checks_n
     running: Mesh, authority: Authority, tmp_path: Path
 ) -> None:
     strangers = Authority(tmp_path, "strangers")
-    checked, unchecked = OriginateTls(ca=str(authority.roots)), OriginateTls(verify=False)
     program = await running.program("secure", strangers.server(NAME))
-    backends = [plain(Policy(tls=checked), subset="checked"), plain(Policy(tls=unchecked), subset="unchecked")]
-    system = plain(Policy(tls=OriginateTls()), subset="system")
-    for backend in (*backends, system):
+    ways = {"checked": OriginateTls(ca=str(authority.roots)), "unchecked": OriginateTls(verify=False)}
+    backends = [plain(Policy(tls=tls), subset=way) for way, tls in ways.items()]
+    for backend in backends:
         running.tell(backend, at("", program.port))
-    await running.start(*backends, system)
-    assert [(await running.call(backend)).status for backend in (*backends, system)] == [503, 200, 503]
+    await running.start(*backends)
+    assert [(await running.call(backend)).status for backend in backends] == [503, 200]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_without_a_file_of_roots_the_machines_are_trusted(
+    running: Mesh, authority: Authority, tmp_path: Path, trusted: bool
+) -> None:
+    write_system_roots(tmp_path, authority.roots if trusted else Authority(tmp_path, "others").roots)
+    answer = await answered(running, authority.server(NAME), OriginateTls())
+    assert (answer.status == 200) is trusted
 
 
 async def test_a_revoked_certificate_is_not_believed(running: Mesh, authority: Authority) -> None:
@@ -84,8 +93,12 @@ async def test_mutual_tls_shows_the_clients_certificate(running: Mesh, authority
     server.verify_mode = ssl.CERT_REQUIRED
     server.load_verify_locations(authority.roots)
     certificate, key = authority.issue("client.example")
-    pair = {"certificate": str(certificate), "key": str(key)} if shown else {}
-    answer = await answered(running, server, OriginateTls(ca=str(authority.roots), **pair))
+    tls = (
+        OriginateTls(str(certificate), str(key), str(authority.roots))
+        if shown
+        else OriginateTls(ca=str(authority.roots))
+    )
+    answer = await answered(running, server, tls)
     assert (answer.status == 200) is shown
 
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from tulle.agent.api import ControlPlane, Enrolment, Refused
@@ -24,6 +25,13 @@ _RETRY_SECONDS = 0.25
 _RENEWAL_BACK_OFF = (1.0, 30.0)
 _LOOK_SECONDS = 15.0  # at the wall clock, which also runs while the machine sleeps
 _ENVOY_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105  a type's name
+# Where systems keep the roots that they trust: Debian, Fedora, openSUSE, and others.
+_SYSTEM_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 class Credentials:
@@ -116,6 +124,9 @@ def write_secrets(folder: Folder, keys: Keys, enrolment: Enrolment) -> None:
     for name, chain in (("proxy", enrolment.proxy), ("identity", enrolment.identity)):
         pair = {"certificate_chain": _inline(chain), "private_key": _inline(keys[name]["key"])}
         folder.replace(f"sds/{name}.json", _secret(name, {"tls_certificate": pair}))
+    # For TLS outside the mesh. If the machine has none, Envoy says that it misses the first, and believes nobody.
+    roots = next((path for path in _SYSTEM_ROOTS if Path(path).is_file()), _SYSTEM_ROOTS[0])
+    folder.replace("sds/roots.json", _secret("roots", {"validation_context": {"trusted_ca": {"filename": roots}}}))
 
 
 def _secret(name: str, content: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.policies import OriginateTls
+from tulle.translate.sources import SYSTEM_ROOTS, file_secret
 
 _CONTEXT = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 # Envoy's own default for a client stops at 1.2 (TlsParameters, `tls_maximum_protocol_version`).
@@ -24,7 +25,7 @@ def originated_tls(tls: OriginateTls, alpn: list[str], host: str) -> dict[str, A
         common["tls_certificates"] = [pair]
     sni = tls.sni or host
     if tls.verify:
-        common["validation_context"] = _validation(tls, tls.names or ((sni,) if sni else ()))
+        common |= _validation(tls, tls.names or ((sni,) if sni else ()))
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": pack(message(_CONTEXT)(sni=sni, common_tls_context=common)),
@@ -32,10 +33,14 @@ def originated_tls(tls: OriginateTls, alpn: list[str], host: str) -> dict[str, A
 
 
 def _validation(tls: OriginateTls, names: tuple[str, ...]) -> dict[str, Any]:
-    roots: dict[str, Any] = {"trusted_ca": {"filename": tls.ca}} if tls.ca else {"system_root_certs": {}}
     matchers = [{"san_type": _kind(name), "matcher": {"exact": name}} for name in names]
     revoked = {"crl": {"filename": tls.crl}} if tls.crl else {}
-    return {**roots, **revoked, "match_typed_subject_alt_names": matchers}
+    rest = {**revoked, "match_typed_subject_alt_names": matchers}
+    if tls.ca:
+        return {"validation_context": {"trusted_ca": {"filename": tls.ca}, **rest}}
+    # Envoy does not look for the machine's roots itself (`system_root_certs` is gRPC's alone); the agent has found them.
+    roots = {"default_validation_context": rest, "validation_context_sds_secret_config": file_secret(SYSTEM_ROOTS)}
+    return {"combined_validation_context": roots}
 
 
 def _kind(name: str) -> str:

@@ -8,7 +8,7 @@ ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
 
 # Paths are relative to Envoy's working folder, which is the agent's.
 SECRETS_FOLDER = "sds"
-IDENTITY, PROXY_IDENTITY, BUNDLE = "identity", "proxy", "bundle"
+IDENTITY, PROXY_IDENTITY, BUNDLE, SYSTEM_ROOTS = "identity", "proxy", "bundle", "roots"
 
 
 def file_secret(name: str) -> dict[str, Any]:
