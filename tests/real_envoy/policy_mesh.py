@@ -23,7 +23,7 @@ from certificates import IDENTITY, write_identity
 from tulle.aio.unix import short_path
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, to_dict
-from tulle.ir.policies import Policy
+from tulle.ir.policies import ConnectionPool, Policy
 from tulle.ir.types import Backend, Endpoint, Endpoints, Inbound, InboundPort, Locality, Transport
 from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Protocol
@@ -105,11 +105,17 @@ class Mesh:
         self._stack.callback(server.close)
         return program
 
-    async def behind_sidecars(self, backend: Backend, *programs: Program, protocol: Protocol = Protocol.HTTP) -> None:
+    async def behind_sidecars(
+        self,
+        backend: Backend,
+        *programs: Program,
+        protocol: Protocol = Protocol.HTTP,
+        pool: ConnectionPool = ConnectionPool(),  # noqa: B008  a value
+    ) -> None:
         """All of it: a door for calls to the backend, whose instances are the programs, each behind a sidecar."""
         write_identity(self.folder)
         self.tell(backend)
-        await self.start(backend, sidecars=[sidecar(program, protocol) for program in programs])
+        await self.start(backend, sidecars=[sidecar(program, protocol, pool) for program in programs])
         self.tell(backend, at("", *(self.ports[f"inbound.{program.name}"] for program in programs)))
         total = f"cluster.{_name(backend)}.membership_total"
         await until(lambda: self._is(total, len(programs)))
@@ -199,8 +205,12 @@ def plain(policy: Policy, **about: Any) -> Backend:
     return Backend(DESTINATION, (), transport=Transport.PLAIN, policy=policy, **about)
 
 
-def sidecar(program: Program, protocol: Protocol = Protocol.HTTP) -> Inbound:
-    port = InboundPort(DESTINATION, program.port, protocol, "127.0.0.1")
+def sidecar(
+    program: Program,
+    protocol: Protocol = Protocol.HTTP,
+    pool: ConnectionPool = ConnectionPool(),  # noqa: B008  a value
+) -> Inbound:
+    port = InboundPort(DESTINATION, program.port, protocol, "127.0.0.1", pool)
     return Inbound(program.name, "127.0.0.1", 0, (port,))
 
 

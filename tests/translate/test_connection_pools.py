@@ -49,6 +49,26 @@ async def test_of_three_calls_over_one_connection_one_waits_and_one_is_refused(r
     assert program.most_active == 1
 
 
+async def test_an_instance_refuses_what_all_its_callers_together_are_too_many_of(running: Mesh) -> None:
+    backend, program = meshed(Policy()), await running.program("a")
+    limit = ConnectionPool(max_connections=1, max_pending_requests=1)
+    await running.behind_sidecars(backend, program, pool=limit)
+    calls = await held(running, backend, program, 2)
+    pending = "cluster.inbound|80|a|once.upstream_rq_pending_active"
+    await until(lambda: _equals(running, pending, 1))
+    refused = await asyncio.wait_for(running.call(backend), 5)
+    assert refused.status == 503
+    said = json.loads(refused.text)
+    assert said["flags"] == "UO" and "behind this sidecar" in said["error"]
+    program.free.set()
+    await asyncio.gather(*calls)
+    assert program.most_active == 1
+
+
+async def _equals(running: Mesh, stat: str, value: int) -> bool:
+    return await running.stat(stat) == value
+
+
 async def test_as_many_calls_as_connections_are_under_way_at_once(running: Mesh) -> None:
     backend = meshed(Policy(pool=ConnectionPool(max_connections=3, max_pending_requests=1)))
     program = await running.program("a")

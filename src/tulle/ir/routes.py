@@ -10,7 +10,6 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tulle.ir.policies import HashKey
 from tulle.model.names import Destination
 
 
@@ -135,17 +134,13 @@ class Cors(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True, tag=True):
-    """To the backends. timeout: None for none. retries: None for tulle's own, those that are always safe.
-
-    hash_keys: by what its backends keep requests together, the first that a request has.
-    """
+    """To the backends. timeout: None for none. retries: None for tulle's own, those that are always safe."""
 
     backends: tuple[Weighted, ...]
     rewrite: Rewrite = Rewrite()
     timeout: int | None = None
     retries: Retries | None = None
     mirrors: tuple[Mirror, ...] = ()
-    hash_keys: tuple[HashKey, ...] = ()
 
 
 class Redirect(Struct, frozen=True, tag=True):

@@ -190,18 +190,27 @@ class TcpService(Struct, frozen=True):
 
 
 class InboundPort(Struct, frozen=True, order=True):
-    """One service port of a workload: `target` on `address`, which is loopback, is where the program listens."""
+    """One service port of a workload: `target` on `address`, which is loopback, is where the program listens.
+
+    pool: what is said of connections to the program, limits for all callers of this instance together.
+    """
 
     destination: Destination
     target: int
     protocol: Protocol
     address: str
+    pool: ConnectionPool = ConnectionPool()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a call may be one too many."""
+        return (self.pool.max_connections, self.pool.max_pending_requests, self.pool.max_requests) != (None, None, None)
 
 
 class Inbound(Struct, frozen=True):
     """Where calls to a workload come in: one port for all its service ports, mTLS only.
 
-    trusted: with what the SPIFFE ids of callers begin. pool: the limits of what the program is given.
+    trusted: with what the SPIFFE ids of callers begin.
     """
 
     workload: str
@@ -210,4 +219,3 @@ class Inbound(Struct, frozen=True):
     ports: tuple[InboundPort, ...]
     trusted: tuple[str, ...]
     paths: Paths = Paths.BASE
-    pool: ConnectionPool = ConnectionPool()

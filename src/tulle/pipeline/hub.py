@@ -116,6 +116,7 @@ class Hub:
 
         for service in changed.services:
             bring(self.holders(service), partial(View.update, mesh=self.mesh, service=service))
+            bring(self._serving(service), partial(View.refresh_doors, mesh=self.mesh))
         for wildcard in changed.wildcards:
             bring(self._beneath(wildcard), partial(View.update_beneath, mesh=self.mesh, wildcard=wildcard))
         for service in changed.endpoints:
@@ -127,7 +128,7 @@ class Hub:
             bring(self._all(), partial(View.update_all, mesh=self.mesh))
         elif changed.scopes:
             bring(self._in(changed.scopes), partial(View.update_all, mesh=self.mesh))
-        if changed.names:
+        if changed.names or changed.wildcards:
             bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))
         return Touched(tuple(touched), learned, tuple(faults))
@@ -160,6 +161,11 @@ class Hub:
 
     def _all(self) -> list[View]:
         return [view for views in self.views.values() for view in views]
+
+    def _serving(self, name: ServiceName) -> list[View]:
+        """The views of the service's own instances."""
+        service = self.mesh.services.get(name)
+        return [view for i in (service.instances if service else ()) for view in self.views.get(i.proxy, ())]
 
     def _beneath(self, wildcard: str) -> list[View]:
         """The views that hold something that the wildcard covers."""

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from msgspec import Struct
 
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import Answer, Backend, Discovery, Endpoints, Inbound, Outbound, OutboundRoutes
+from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes
 from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import backends, inbound, outbound
@@ -78,7 +78,7 @@ def _translated(basis: Basis, before: _Memo | None) -> _Memo:
     backend, endpoints = backends.backend(basis), backends.endpoints(basis)
     cluster = before.made.cluster if before and before.backend == backend else resources.backend(backend)
     assignment: Resource | None = None
-    if backend.discovery is Discovery.MESH:
+    if backend.told:
         same = before is not None and before.endpoints == endpoints
         assignment = before.made.assignment if before and same else resources.load_assignment(endpoints)
     return _Memo(basis.service, backend, endpoints, Made(cluster, assignment, basis.sources))

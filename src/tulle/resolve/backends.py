@@ -76,6 +76,7 @@ def backend(given: Basis) -> Backend:
         _identities(given),
         tcp=given.protocol in (Protocol.TCP, Protocol.TLS) or ref.detected,
         subset=ref.subset,
+        http2=given.protocol is not None and given.protocol.is_http2,
         detected=ref.detected,
         policy=policy(given),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tulle.ir.policies import ConnectionPool
+from tulle.ir.routes import BackendRef
 from tulle.ir.types import Inbound, InboundPort, Paths
 from tulle.model.names import Destination
 from tulle.model.resources.mesh_config import MeshConfig, NormalizationType
 from tulle.model.resources.sidecar import Sidecar
 from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.model.workload import Proxy, Workload
-from tulle.resolve import rules
+from tulle.resolve import backends, rules
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
 from tulle.resolve.index import Mesh
@@ -27,7 +28,13 @@ _PATHS = {
 def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     """The workload's door for calls from the mesh; None for a workload that offers no port."""
     ports = tuple(
-        InboundPort(Destination(workload.service, port.number), port.target, port.protocol, port.address)
+        InboundPort(
+            Destination(workload.service, port.number),
+            port.target,
+            port.protocol,
+            port.address,
+            _pool(mesh, workload, port.number),
+        )
         for port in sorted(workload.ports)
     )
     if not ports:
@@ -40,7 +47,6 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         ports,
         trusted=(WORKLOAD_PREFIX, *map(workload_prefix, config.trust_domain_aliases)),
         paths=paths(config),
-        pool=_pool(mesh, workload),
     )
 
 
@@ -50,8 +56,21 @@ def paths(config: MeshConfig) -> Paths:
     return _PATHS[said.normalization if said else NormalizationType.DEFAULT]
 
 
-def _pool(mesh: Mesh, workload: Workload) -> ConnectionPool:
-    """The Sidecar's `inboundConnectionPool`."""
-    chosen = rules.scope(mesh.declared, caller_of(workload)).sidecar
+def _pool(mesh: Mesh, workload: Workload, port: int) -> ConnectionPool:
+    """The Sidecar's `inboundConnectionPool`, else what the DestinationRule of the service itself says to its callers."""
+    caller = caller_of(workload)
+    chosen = rules.scope(mesh.declared, caller).sidecar
     spec = chosen.spec if chosen else None
-    return connection_pool(spec.inbound_connection_pool if isinstance(spec, Sidecar) else None, None)
+    if isinstance(spec, Sidecar) and spec.inbound_connection_pool is not None:
+        return connection_pool(spec.inbound_connection_pool, None)
+    basis = backends.basis(mesh, caller, BackendRef(Destination(workload.service, port)))
+    return _limits(backends.policy(basis).pool) if basis and basis.rules else ConnectionPool()
+
+
+def _limits(pool: ConnectionPool) -> ConnectionPool:
+    """What of it is about how much may be under way; lengths of time are between caller and sidecar."""
+    return ConnectionPool(
+        max_connections=pool.max_connections,
+        max_pending_requests=pool.max_pending_requests,
+        max_requests=pool.max_requests,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tulle.ir.policies import DEFAULT, HashKey
+from tulle.ir.policies import DEFAULT
 from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Respond, Weighted
 from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpChain, TcpService, VirtualHost
 from tulle.model.durations import nanoseconds
@@ -124,20 +124,7 @@ def _routes(
     elif offered is not None:
         itself = BackendRef(Destination(offered.service.name, destination.port))
         found = (HttpRoute(HttpMatch(), Forward((Weighted(itself),), retries=own_retries)),)
-    return tuple(_with_hash_keys(mesh, caller, route) for route in found)
-
-
-def _with_hash_keys(mesh: Mesh, caller: Caller, route: HttpRoute) -> HttpRoute:
-    """Requests are kept together by what the rules of its backends say."""
-    if not isinstance(route.action, Forward):
-        return route
-    keys: dict[HashKey, None] = {}
-    for weighted in route.action.backends:
-        basis = backends.basis(mesh, caller, weighted.backend) if weighted.backend else None
-        key = backends.policy(basis).balancing.hash_key if basis and basis.rules else None
-        if key is not None:
-            keys[key] = None
-    return replace(route, action=replace(route.action, hash_keys=tuple(keys))) if keys else route
+    return found
 
 
 def _backends(host: VirtualHost) -> Iterator[BackendRef]:

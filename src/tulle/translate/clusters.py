@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.policies import ConnectionPool
-from tulle.ir.types import Inbound, InboundPort
+from tulle.ir.types import InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import names
 from tulle.translate.circuit_breakers import circuit_breakers
@@ -31,29 +31,29 @@ _OUTSIDE_BREAKERS = {
 }
 
 
-def program_clusters(inbound: Inbound, port: InboundPort) -> tuple[Any, ...]:
+def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
     """The program behind one of a workload's ports, on loopback; an HTTP/1 program in two ways.
 
     A call on a connection that its server is just closing fails, and nobody can tell whether the program has seen it. So
     idle connections are closed after 1 s, sooner than by any common server (gunicorn 2 s, uvicorn and Node 5 s), and a
-    call that must not be repeated has a connection of its own: a dead program refuses that, unseen. Where a user limits
-    connections (Sidecar, `inboundConnectionPool`) all calls share those that there are.
+    call that must not be repeated has a connection of its own: a dead program refuses that, unseen. Where calls are counted,
+    all are of that kind, so that one cluster counts them.
     """
-    workload, pool = inbound.workload, inbound.pool
     name = names.inbound_cluster(workload, port.destination.port)
     if port.protocol in (Protocol.TCP, Protocol.TLS):
-        return (_loopback(name, port, pool, alt_stat_name=names.INBOUND_TCP_STATS),)
+        return (_loopback(name, port, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
-        return (_program(name, port, pool, {"http2_protocol_options": {}}),)
+        return (_program(name, port, port.pool, {"http2_protocol_options": {}}),)
     http1 = {"http_protocol_options": _preserve_case()}
     once = names.inbound_once_cluster(workload, port.destination.port)
-    programs = [_program(name, port, pool, http1)]
-    if pool == ConnectionPool():
-        programs.append(_program(once, port, replace(pool, max_requests_per_connection=1), http1))
+    programs = (
+        _program(name, port, port.pool, http1),
+        _program(once, port, replace(port.pool, max_requests_per_connection=1), http1),
+    )
     if port.protocol is not Protocol.AUTO:
-        return tuple(programs)
+        return programs
     tcp = names.inbound_tcp_cluster(workload, port.destination.port)
-    return (*programs, _loopback(tcp, port, pool, alt_stat_name=names.INBOUND_TCP_STATS))
+    return (*programs, _loopback(tcp, port, alt_stat_name=names.INBOUND_TCP_STATS))
 
 
 def _program(name: str, port: InboundPort, pool: ConnectionPool, protocol: dict[str, Any]) -> Any:
@@ -66,12 +66,12 @@ def _program(name: str, port: InboundPort, pool: ConnectionPool, protocol: dict[
             **({"max_connection_duration": duration(longest)} if (longest := pool.max_connection_duration) else {}),
         },
     )
-    return _loopback(name, port, pool, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
+    return _loopback(name, port, typed_extension_protocol_options={_HTTP_OPTIONS: pack(options)})
 
 
-def _loopback(name: str, port: InboundPort, pool: ConnectionPool, **settings: Any) -> Any:
+def _loopback(name: str, port: InboundPort, **settings: Any) -> Any:
     address = {"socket_address": {"address": port.address, "port_value": port.target}}
-    return _of_one(name, address, pool, **settings)
+    return _of_one(name, address, port.pool, **settings)
 
 
 def _of_one(name: str, address: dict[str, Any], pool: ConnectionPool = _NO_POOL, **settings: Any) -> Any:
@@ -91,7 +91,8 @@ def _of_one(name: str, address: dict[str, Any], pool: ConnectionPool = _NO_POOL,
 def tunnel_cluster(route_config: str) -> Any:
     """From a tunnel's outer end to its inner one, within this Envoy (listeners.tunnel_listener)."""
     name = names.tunnels(route_config)
-    return _of_one(name, {"envoy_internal_address": {"server_listener_name": name}})
+    address = {"envoy_internal_address": {"server_listener_name": name}}
+    return _of_one(name, address, circuit_breakers=circuit_breakers())
 
 
 def way_out_cluster() -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 from tulle.ir.routes import Forward, HttpRoute, Redirect, Respond, Weighted
 from tulle.translate import names
 from tulle.translate.answers import duration, share
-from tulle.translate.hash_policies import hash_policy
 from tulle.translate.header_changes import header_changes
 from tulle.translate.retries import users_retries
 
@@ -63,8 +62,6 @@ def _forward(action: Forward) -> dict[str, Any]:
         ]
     if action.retries is not None:
         settings["retry_policy"] = users_retries(action.retries)
-    if action.hash_keys:
-        settings["hash_policy"] = [policy for key in action.hash_keys for policy in hash_policy(key)]
     return settings
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.policies import ConnectionPool
 from tulle.ir.types import Inbound, InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import names
@@ -85,8 +84,10 @@ def _to_program(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """See clusters.program_clusters."""
     workload = inbound.workload
     pooled = {"cluster": names.inbound_cluster(workload, port.destination.port), "timeout": {}, "idle_timeout": {}}
-    if port.protocol.is_http2 or inbound.pool != ConnectionPool():
+    if port.protocol.is_http2:
         return [{"match": {"prefix": "/"}, "route": pooled}]
     once = {**pooled, "cluster": names.inbound_once_cluster(workload, port.destination.port)}
+    if port.is_limited:
+        return [{"match": {"prefix": "/"}, "route": once}]
     safe = {"name": ":method", "string_match": {"safe_regex": {"regex": names.SAFE_METHODS}}}
     return [{"match": {"prefix": "/", "headers": [safe]}, "route": pooled}, {"match": {"prefix": "/"}, "route": once}]

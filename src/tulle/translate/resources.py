@@ -77,7 +77,7 @@ def _passthrough() -> Resource:
 
 def inbound(value: Inbound) -> tuple[Resource, ...]:
     """The inbound door and the program behind it."""
-    made = [cluster for port in value.ports for cluster in clusters.program_clusters(value, port)]
+    made = [cluster for port in value.ports for cluster in clusters.program_clusters(value.workload, port)]
     programs = [_resource(CDS, cluster) for cluster in made]
     requires = tuple((CDS, program.name) for program in programs)
     return (*programs, _resource(LDS, inbound_listener.inbound_listener(value), requires))
