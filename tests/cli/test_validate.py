@@ -52,14 +52,14 @@ async def test_problems_are_told_below_their_resource(alone: Any, tmp_path: Path
 
 async def test_programs_get_an_object_a_document(alone: Any, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text(f"{BAD}---\n{GATEWAY}---\n{GOOD}")
+    file.write_text(f"{BAD}---\n{GATEWAY}---\n{GOOD}".replace("shop", "web"))
     ended = await alone("validate", "-f", str(file), "-n", "web", "-o", "json")
     assert ended.code == 1
     assert ended.json[0] == {
         "file": str(file),
         "document": 1,
         "kind": "VirtualService",
-        "namespace": "shop",
+        "namespace": "web",
         "name": "reviews",
         "valid": False,
         "problems": [
@@ -80,6 +80,15 @@ async def test_programs_get_an_object_a_document(alone: Any, tmp_path: Path) -> 
 async def test_what_is_not_supported_ends_with_1_as_apply_does(alone: Any, tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(GATEWAY)
     assert (await alone("validate", "-f", str(tmp_path / "a.yml"))).code == 1
+
+
+async def test_a_document_of_another_namespace_than_the_one_asked_for_is_told(alone: Any, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(BAD.replace("timeuot", "timeout"))
+    assert (await alone("validate", "-f", str(file))).code == 0
+    ended = await alone("validate", "-f", str(file), "-n", "web")
+    assert ended.code == 1
+    assert f"{file}:3: metadata.namespace: it is of the namespace 'shop', and --namespace says 'web'" in ended.out
 
 
 async def test_folders_and_several_files_are_one_input(alone: Any, tmp_path: Path) -> None:

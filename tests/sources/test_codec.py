@@ -149,6 +149,9 @@ def test_what_can_not_be_read_is_not_judged_for_its_meaning() -> None:
     assert not any(line.split(" ")[1] == "spec.http[0].route[0].destination:" for line in found)
 
 
+SOUND = "spec: {egress: [{hosts: [./*]}]}"
+
+
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
@@ -160,7 +163,10 @@ def test_what_can_not_be_read_is_not_judged_for_its_meaning() -> None:
                 "WorkloadEntry, WorkloadGroup"
             ],
         ),
-        ("kind: Sidecar\nmetadata: {name: a}\nspec: {}", ["1 apiVersion: it is missing: write networking.istio.io/v1"]),
+        (
+            "kind: Sidecar\nmetadata: {name: a}\nspec: {egress: [{hosts: [./*]}]}",
+            ["1 apiVersion: it is missing: write networking.istio.io/v1"],
+        ),
         (
             "apiVersion: networking.istio.io/v2\nkind: WorkloadGroup\nmetadata: {name: a}",
             [
@@ -173,7 +179,7 @@ def test_what_can_not_be_read_is_not_judged_for_its_meaning() -> None:
             ["2 kind: there is no such kind; did you mean VirtualService?"],
         ),
         (
-            "apiVersion: apps/v1\nkind: Sidecar\nmetadata: {name: a}\nspec: {}",
+            f"apiVersion: apps/v1\nkind: Sidecar\nmetadata: {{name: a}}\n{SOUND}",
             ["1 apiVersion: a Sidecar is of networking.istio.io/v1, not of apps/v1"],
         ),
     ],

@@ -10,10 +10,8 @@ from msgspec import Struct
 from tulle.cli import options
 from tulle.cli.exits import Failed
 from tulle.cli.printing import print_json, printable
-from tulle.cli.resources.contents import contents
-from tulle.model.names import DEFAULT_NAMESPACE
-from tulle.sources.codec import Checked, check_all
-from tulle.sources.documents import documents
+from tulle.cli.resources.files import judged, read
+from tulle.sources.codec import Checked
 from tulle.sources.problems import Problem, Severity
 
 
@@ -45,10 +43,7 @@ def command(files: tuple[str, ...], namespace: str | None, output: str) -> None:
       tulle validate -f mesh/ -o json
       tulle validate -n shop -f - < reviews.yaml
     """
-    read = (document for file, data in contents(files) for document in documents(data, file))
-    checked = check_all(read, namespace or DEFAULT_NAMESPACE)
-    if not checked:
-        raise Failed(f"there is no document in {', '.join(files)}")
+    checked = judged(read(files), namespace)
     if output == "json":
         print_json([_view(one) for one in checked])
     else:

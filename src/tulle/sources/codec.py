@@ -21,7 +21,7 @@ from tulle.sources.places import Lines, walk
 from tulle.sources.problems import Problem, Severity
 from tulle.sources.schema import typed
 from tulle.sources.unsupported import note_unsupported
-from tulle.sources.validation.kinds import checks
+from tulle.sources.validation.kinds import CHECKS
 
 
 class Checked(Struct, frozen=True, eq=False):
@@ -87,8 +87,7 @@ def _spec(value: Mapping[str, Any], kind: str, report: Report) -> Any:
     structural = report.problems[start:]
     note_unsupported(spec, at)
     start = len(report.problems)
-    if (meaning := checks().get(kind)) is not None:
-        meaning(spec, at)
+    CHECKS[kind](spec, at)
     if structural:
         # What could not be read is not there for the check: what it says of that would mislead.
         broken = {problem.path for problem in structural}

@@ -12,7 +12,11 @@ from typing import Any
 from msgspec import inspect
 
 from tulle.model.resources.common import Message
+from tulle.model.resources.destination_rule import ClientTLSSettings, LoadBalancerSettings
 from tulle.model.resources.mesh_config import ExtensionProvider, MeshConfig, MeshOutboundTrafficPolicy
+from tulle.model.resources.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
+from tulle.model.resources.virtual_service import L4MatchAttributes
+from tulle.model.resources.workload_entry import WorkloadGroup
 from tulle.sources.at import At
 
 _PORTS = "tulle asks the kernel for the ports of its sidecars: leave it out"
@@ -44,6 +48,24 @@ UNSUPPORTED: Mapping[type[Message], Mapping[str, str]] = {
         "zoneAwareLbSetting": "tulle does not do zone-aware routing: use `localityLbSetting`",
         "discoverySelectors": "all namespaces belong to the mesh: leave it out, or narrow by `exportTo`",
         "serviceEntryVisibility": "narrow by `exportTo`, or by `defaultServiceExportTo`",
+    },
+    ClientTLSSettings: {
+        "credentialName": "tulle has no store of secrets: "
+        "write the files into `clientCertificate`, `privateKey` and `caCertificates`"
+    },
+    LoadBalancerSettings: {"zoneAwareLbSetting": "tulle does not do zone-aware routing: use `localityLbSetting`"},
+    L4MatchAttributes: {"sourceSubnet": "callers are not told apart by address: use `sourceLabels`"},
+    Sidecar: {"ingress": "tulle's sidecars take calls on the ports of `tulle run --port`: leave `ingress` out"},
+    IstioEgressListener: {
+        "port": "tulle's `egress` holds for all ports: leave `port` out",
+        "bind": "tulle chooses where its sidecar listens: leave `bind` out",
+        "captureMode": "tulle captures as `tulle run --capture` says: leave `captureMode` out",
+    },
+    OutboundTrafficPolicy: {
+        "egressProxy": "tulle has no egress proxies: leave it out, and unknown hosts are called directly"
+    },
+    WorkloadGroup: {
+        "probe": "tulle does not probe a group's workloads: start them with `tulle run`, which reports their health"
     },
     MeshOutboundTrafficPolicy: {"tls": "name the hosts in a ServiceEntry, and their TLS in a DestinationRule"},
     ExtensionProvider: {

@@ -11,6 +11,7 @@ import yaml
 
 from tulle.sources.at import At, Report
 from tulle.sources.problems import Problem, Severity
+from tulle.sources.unsupported import note_unsupported
 
 
 class Verdict:
@@ -42,7 +43,9 @@ def judge() -> Callable[..., Verdict]:
 
     def of(check: Callable[[Any, At], None], kind: type[Any], text: str, namespace: str = "default") -> Verdict:
         report = Report(namespace=namespace)
-        check(msgspec.convert(yaml.safe_load(text), kind), At(report))
+        spec = msgspec.convert(yaml.safe_load(text), kind)
+        check(spec, At(report))
+        note_unsupported(spec, At(report))
         return Verdict(report.problems)
 
     return of

@@ -13,6 +13,7 @@ import yaml
 
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.sources.at import At, Report
+from tulle.sources.unsupported import note_unsupported
 from tulle.sources.validation import virtual_service
 
 WHAT_TO_DO = re.compile(r"\b(use|write|give|name|keep|take|put|add|shorten|encode|let|match|leave|must)\b")
@@ -22,7 +23,9 @@ ROUTE = "route: [{destination: {host: cart}}]"
 def said(text: str, namespace: str = "shop") -> dict[str, str]:
     """Severity by path. That each message also says what to do is asked of all of them here."""
     report = Report(namespace=namespace)
-    virtual_service.check(msgspec.convert(yaml.safe_load(text), VirtualService), At(report))
+    spec = msgspec.convert(yaml.safe_load(text), VirtualService)
+    virtual_service.check(spec, At(report))
+    note_unsupported(spec, At(report))
     for problem in report.problems:
         assert WHAT_TO_DO.search(problem.message), problem
     return {problem.path: problem.severity.value for problem in report.problems}

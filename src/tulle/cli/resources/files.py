@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
+from msgspec.structs import replace
 
 from tulle.api.views import ProblemView
 from tulle.cli.exits import Failed
@@ -17,7 +18,7 @@ from tulle.model.names import DEFAULT_NAMESPACE
 from tulle.model.resources.resource import Ref, Resource
 from tulle.sources.codec import Checked, check_all
 from tulle.sources.documents import Document, documents
-from tulle.sources.problems import Severity
+from tulle.sources.problems import Problem, Severity
 
 
 def read(names: Sequence[str]) -> list[Document]:
@@ -42,10 +43,18 @@ def accepted(
 
 def problems_in(found: Iterable[Document], namespace: str | None) -> tuple[list[Checked], list[ProblemView]]:
     """The documents checked, and all that is wrong with them, warnings too, by file and line."""
+    checked = judged(found, namespace)
+    return checked, sorted(_problems(checked), key=lambda one: (one.file, one.line, one.path, one.message))
+
+
+def judged(found: Iterable[Document], namespace: str | None) -> list[Checked]:
+    """All of them with their problems. namespace: of documents that name none, and then others must name no other one."""
     checked = check_all(found, namespace or DEFAULT_NAMESPACE)
-    problems = [*_problems(checked), *_elsewhere(checked, namespace)]
-    problems.sort(key=lambda one: (one.file, one.line, one.path, one.message))
-    return checked, problems
+    for index, one in enumerate(checked):
+        for view in _elsewhere([one], namespace):
+            problem = Problem(view.line, view.path, view.message)
+            checked[index] = replace(one, resource=None, problems=tuple(sorted([*one.problems, problem])))
+    return checked
 
 
 def refs_of(found: Iterable[Document], namespace: str | None) -> list[Ref]:

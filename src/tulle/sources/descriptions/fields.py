@@ -28,6 +28,11 @@ DESCRIPTIONS: Mapping[type[Any], Mapping[str, str]] = {
     **sidecar.FIELDS,
     **mesh_config.FIELDS,
 }
+# What Istio has a field for and its own validation does not take.
+_REFUSED = dict.fromkeys(
+    (("Delay", "exponentialDelay"), ("Abort", "http2Error"), ("SidecarPort", "targetPort")),
+    "Istio's own validation refuses it",
+)
 _RANGES = {(-(2**31), 2**31 - 1): "int32", (0, 2**32 - 1): "uint32", (0, None): "uint64"}
 
 
@@ -65,7 +70,7 @@ def _fields(message: Any) -> Mapping[str, Field]:
             described[each.encode_name],
             _message(each.type),
             _values(each.type),
-            reasons.get(each.encode_name, ""),
+            reasons.get(each.encode_name, "") or _REFUSED.get((message.__name__, each.encode_name), ""),
         )
         for each in info.fields
     }

@@ -43,7 +43,7 @@ FIELDS: Mapping[type[Any], Mapping[str, str]] = {
         "number": "The number, 1 to 65535.",
         "protocol": "HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS.",
         "name": "Its name.",
-        "targetPort": "Not in use.",
+        "targetPort": "Another number for the program's port.",
     },
     sidecar.ServerTLSSettings: {
         "httpsRedirect": "Answers plain HTTP with a redirection.",

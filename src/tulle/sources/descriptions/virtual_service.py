@@ -119,20 +119,20 @@ FIELDS: Mapping[type[Any], Mapping[str, str]] = {
     vs.Delay: {
         "percent": "Old form of percentage, in whole percent.",
         "fixedDelay": "How long, at least 1ms.",
-        "exponentialDelay": "Not in use; Istio ignores it and refuses a delay that has nothing else.",
+        "exponentialDelay": "How long, on average.",
         "percentage": "How many of the calls.",
     },
     vs.Abort: {
         "httpStatus": "The status of the answer, 200 to 599.",
         "grpcStatus": "The gRPC status of the answer, such as UNAVAILABLE.",
-        "http2Error": "Istio's validation takes no such error.",
+        "http2Error": "The HTTP/2 error that the stream ends with.",
         "percentage": "How many of the calls.",
     },
     vs.HTTPMirrorPolicy: {"destination": "Where copies go.", "percentage": "How many of the calls. Default: all."},
     vs.L4MatchAttributes: {
         "destinationSubnets": _SUBNETS,
         "port": _PORT,
-        "sourceSubnet": "The address of the caller. Not in use in Istio.",
+        "sourceSubnet": "The address of the caller: an IP address or a CIDR range.",
         "sourceLabels": _SOURCE_LABELS,
         "gateways": _GATEWAYS,
         "sourceNamespace": _SOURCE_NAMESPACE,

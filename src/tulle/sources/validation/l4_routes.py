@@ -37,10 +37,7 @@ def check_tls(route: TLSRoute, at: At, spec: VirtualService) -> None:
 
 def check_tcp(route: TCPRoute, at: At) -> None:
     for index, match in enumerate(route.match):
-        place = at.field("match").item(index)
-        _check_match(match, place)
-        if match.source_subnet:
-            place.field("sourceSubnet").unsupported("callers are not told apart by address: use `sourceLabels`")
+        _check_match(match, at.field("match").item(index))
     _check_route(route, at)
 
 

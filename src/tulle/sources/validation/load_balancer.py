@@ -25,8 +25,6 @@ def check(balancer: LoadBalancerSettings | None, at: At, *, outlier: bool) -> No
     if balancer.consistent_hash is not None:
         _check_hash(balancer.consistent_hash, at.field("consistentHash"))
     locality.check(balancer.locality_lb_setting, at.field("localityLbSetting"), outlier=outlier)
-    if balancer.zone_aware_lb_setting is not None:
-        at.field("zoneAwareLbSetting").unsupported("tulle does not do zone-aware routing: use `localityLbSetting`")
     _check_warmup(balancer, at)
 
 

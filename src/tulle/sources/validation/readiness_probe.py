@@ -11,7 +11,6 @@ from tulle.sources.validation.basics import check_header_name, check_port
 def check(probe: ReadinessProbe | None, at: At) -> None:
     if probe is None:
         return
-    at.unsupported("tulle does not probe a group's workloads: start them with `tulle run`, which reports their health")
     check_not_negative(probe.initial_delay_seconds, at.field("initialDelaySeconds"))
     check_not_negative(probe.timeout_seconds, at.field("timeoutSeconds"))
     check_not_negative(probe.period_seconds, at.field("periodSeconds"))

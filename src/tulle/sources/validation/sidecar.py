@@ -53,17 +53,7 @@ def _check_egress(listeners: tuple[IstioEgressListener, ...], at: At) -> None:
                 if listener.port.number in ports:
                     place.field("port").error(f"port {listener.port.number} has a listener above: merge their `hosts`")
                 ports.add(listener.port.number)
-        _refuse_listeners(listener, place)
         _check_hosts(listener.hosts, place.field("hosts"))
-
-
-def _refuse_listeners(listener: IstioEgressListener, at: At) -> None:
-    if listener.port is not None:
-        at.field("port").unsupported("tulle's `egress` holds for all ports: leave `port` out")
-    if listener.bind:
-        at.field("bind").unsupported("tulle chooses where its sidecar listens: leave `bind` out")
-    if listener.capture_mode is not CaptureMode.DEFAULT:
-        at.field("captureMode").unsupported("tulle captures as `tulle run --capture` says: leave `captureMode` out")
 
 
 def _check_listener(listener: IstioEgressListener, port: SidecarPort, at: At) -> None:
@@ -108,7 +98,6 @@ def _check_policy(policy: OutboundTrafficPolicy, at: At) -> None:
     if proxy is None:
         return
     at = at.field("egressProxy")
-    at.unsupported("tulle has no egress proxies: leave it out, and unknown hosts are called directly")
     if policy.mode is not OutboundMode.ALLOW_ANY:
         at.error("unknown hosts are called with `mode: ALLOW_ANY` only: set that, or leave `egressProxy` out")
     check_fqdn(proxy.host, at.field("host"))

@@ -16,8 +16,6 @@ _MUTUAL = (ServerTLSMode.MUTUAL, ServerTLSMode.OPTIONAL_MUTUAL)
 
 
 def check(listeners: tuple[IstioIngressListener, ...], at: At) -> None:
-    if listeners:
-        at.unsupported("tulle's sidecars take calls on the ports of `tulle run --port`: leave `ingress` out")
     ports: set[int] = set()
     for index, listener in enumerate(listeners):
         place = at.item(index)

@@ -22,11 +22,6 @@ _UNREAD = {
 def check(tls: ClientTLSSettings | None, at: At) -> None:
     if tls is None:
         return
-    if tls.credential_name:
-        at.field("credentialName").unsupported(
-            f"tulle has no store of secrets, so `{tls.credential_name}` names nothing: "
-            "write the files into `clientCertificate`, `privateKey` and `caCertificates`"
-        )
     if tls.mode in (TLSMode.SIMPLE, TLSMode.MUTUAL):
         _check_unverified(tls, at)
         _check_certificates(tls, at)
