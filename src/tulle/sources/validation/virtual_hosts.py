@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.sources.at import At
@@ -47,7 +48,26 @@ def covers(host: str, other: str) -> bool:
 
 
 def _check_told_apart(hosts: tuple[str, ...], at: At) -> None:
+    """Looks names up by their ends: a host has few, and there may be thousands of hosts."""
+    first: dict[str, int] = {}
+    backwards = sorted((host.removeprefix("*")[::-1], index) for index, host in enumerate(hosts))
     for index, host in enumerate(hosts):
-        for earlier in hosts[:index]:
-            if covers(host, earlier) or covers(earlier, host):
-                at.item(index).error(f"`{host}` and `{earlier}` mean the same names: keep one of them")
+        tail = host.removeprefix("*")
+        wider = [f"*{tail[start:]}" for start in range(len(tail) + 1)]
+        earlier = min((first[name] for name in (host, *wider) if name in first), default=None)
+        if earlier is None and host.startswith("*"):
+            earlier = _covered(tail[::-1], index, backwards)
+        if earlier is not None:
+            at.item(index).error(f"`{host}` and `{hosts[earlier]}` mean the same names: keep one of them")
+        first.setdefault(host, index)
+
+
+def _covered(tail: str, index: int, backwards: list[tuple[str, int]]) -> int | None:
+    """One before the index that ends so; tail and names are spelled backwards."""
+    for place in range(bisect_left(backwards, (tail, -1)), len(backwards)):
+        name, other = backwards[place]
+        if not name.startswith(tail):
+            return None
+        if other < index:
+            return other
+    return None
