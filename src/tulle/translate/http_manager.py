@@ -25,7 +25,7 @@ _FORMS: Mapping[Paths, dict[str, Any]] = {
 }
 
 
-def http_manager(paths: Paths, **settings: Any) -> dict[str, Any]:
+def http_manager(paths: Paths = Paths.BASE, **settings: Any) -> dict[str, Any]:
     """A lean network filter: what no feature needs is left out, as parsing HTTP is what costs CPU."""
     manager = message(_HCM)(
         **_FORMS[paths],
