@@ -26,6 +26,7 @@ from tulle.envoy_api.messages import message, to_dict
 from tulle.ir.policies import ConnectionPool, Policy
 from tulle.ir.types import Backend, Endpoint, Endpoints, Inbound, InboundPort, Locality, Transport
 from tulle.model.names import Destination, ServiceName
+from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol
 from tulle.translate.backend_clusters import backend_cluster
 from tulle.translate.clusters import program_clusters
@@ -211,7 +212,7 @@ def sidecar(
     pool: ConnectionPool = ConnectionPool(),  # noqa: B008  a value
 ) -> Inbound:
     port = InboundPort(DESTINATION, program.port, protocol, "127.0.0.1", pool)
-    return Inbound(program.name, "127.0.0.1", 0, (port,))
+    return Inbound(program.name, "127.0.0.1", 0, (port,), (WORKLOAD_PREFIX,))
 
 
 def at(place: str, *ports: int, priority: int = 0, weight: int = 0, **about: Any) -> Locality:
