@@ -92,7 +92,7 @@ def tunnel_cluster(route_config: str) -> Any:
     """From a tunnel's outer end to its inner one, within this Envoy (listeners.tunnel_listener)."""
     name = names.tunnels(route_config)
     address = {"envoy_internal_address": {"server_listener_name": name}}
-    return _of_one(name, address, circuit_breakers=circuit_breakers())
+    return _of_one(name, address)
 
 
 def way_out_cluster() -> Any:
