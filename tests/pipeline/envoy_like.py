@@ -13,7 +13,8 @@ from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
 class EnvoyLike:
     """Connects as a proxy; `settle` exchanges messages until there is nothing more to say.
 
-    held: {type: {name: version}} as acknowledged. sent: every (type, name) in the order of arrival.
+    held: {type: {name: version}} as acknowledged. sent: every (type, name) in the order of arrival. asked: the virtual hosts
+    that it subscribes to by name. now: the time of what it says, in seconds.
     """
 
     def __init__(
@@ -25,6 +26,8 @@ class EnvoyLike:
         self.bodies: dict[tuple[str, str], Any] = {}
         self.sent: list[tuple[str, str]] = []
         self.learned: list[Learned] = []
+        self.asked: dict[str, None] = {}
+        self.now = 0.0
         self._started: set[str] = set()
         self._once = False
         self.refuses_kind: str | None = None
@@ -34,7 +37,22 @@ class EnvoyLike:
     def ask(self, *authorities: str) -> None:
         """The program calls these hosts for the first time."""
         config = next(name for name in self.held[RDS])
-        self._request(Request(VHDS, subscribe=tuple(f"{config}/{a}" for a in authorities)))
+        names = tuple(f"{config}/{a}" for a in authorities)
+        self.asked.update(dict.fromkeys(names))
+        self._request(Request(VHDS, subscribe=names))
+
+    def call(self, *authorities: str) -> list[str]:
+        """The program calls these hosts; those that it did not hold, and so asked for. Ask it to settle afterwards."""
+        config = next(name for name in self.held[RDS])
+        served = {
+            domain
+            for name in self.held.get(VHDS, {})
+            for domain in (self.bodies.get((VHDS, name)) or {}).get("domains", ())
+        }
+        new = [a for a in authorities if a not in served and f"{config}/{a}" not in self.asked]
+        if new:
+            self.ask(*new)
+        return new
 
     def refuse_only_once(self) -> None:
         self._once = True
@@ -62,6 +80,7 @@ class EnvoyLike:
             self._request(Request(kind, nonce=response.nonce, error="no, thank you"))
             return
         held = self.held.setdefault(kind, {})
+        sources = {name: (self.bodies.get((RDS, name)) or {}).get("vhds") for name in names}
         for resource in response.resources:
             held[resource.name] = resource.version
             self.bodies[kind, resource.name] = to_dict(resource.resource) if resource.HasField("resource") else None
@@ -69,6 +88,10 @@ class EnvoyLike:
             held.pop(name, None)
         self._request(Request(kind, nonce=response.nonce))
         if kind == CDS:
+            if gone := tuple(name for name in response.removed_resources if EDS in self._started):
+                for name in gone:
+                    self.held.get(EDS, {}).pop(name, None)
+                self._request(Request(EDS, unsubscribe=gone))
             eds = [n for n in names if (self.bodies[kind, n] or {}).get("type") == "EDS"]
             if eds:
                 self._start(EDS, *eds)
@@ -78,7 +101,15 @@ class EnvoyLike:
                 self._start(RDS, *doors)
         elif kind == RDS:
             self._start(VHDS)
+            if any(source and source != self.bodies[kind, name]["vhds"] for name, source in sources.items()):
+                self._ask_anew()
+
+    def _ask_anew(self) -> None:
+        """Another source of virtual hosts: names are dropped, empty answers forgotten, virtual hosts kept."""
+        names, self.asked = tuple(self.asked), {}
+        if names:
+            self._request(Request(VHDS, unsubscribe=names))
 
     def _request(self, request: Request) -> None:
-        touched: Touched = self.hub.receive(self.view, request)
+        touched: Touched = self.hub.receive(self.view, request, self.now)
         self.learned += touched.learned

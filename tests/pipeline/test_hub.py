@@ -9,7 +9,7 @@ from golden import known_services
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture, Health, Proxy, ServicePort, Workload
-from tulle.pipeline import demands
+from tulle.pipeline import demands, view
 from tulle.pipeline.hub import Hub, Learned
 from tulle.xds.requests import Request
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
@@ -160,7 +160,9 @@ def hub_changes(envoy: EnvoyLike) -> list[tuple[str, str]]:
 def test_a_sidecar_that_asks_for_more_than_any_program_calls_is_told_no_route() -> None:
     hub = hub_of(instance("a1", A, None), instance("b1", B))
     envoy = EnvoyLike(hub, "a1").settle()
-    envoy.ask(*(f"s{n}" for n in range(demands.MOST_STRANGERS + 5)))
+    for n in range(demands.MOST_STRANGERS + 5):
+        envoy.now += 1
+        envoy.ask(f"s{n}")
     envoy.settle()
     assert len([body for (kind, _), body in envoy.bodies.items() if kind == VHDS and body is None]) == 5
     assert envoy.view.ready
@@ -176,9 +178,9 @@ def test_what_one_stream_asks_for_is_bounded_whatever_it_is() -> None:
         "".join(c.upper() if bits >> n & 1 else c for n, c in enumerate("service-b")) for bits in range(0, 512, 8)
     ]
     envoy.ask(*dict.fromkeys(spellings))
-    envoy.ask(*(f"-x{n}" for n in range(demands.MOST_NAMES * 2)))
+    envoy.ask(*(f"-x{n}" for n in range(view.MOST_NAMES * 2)))
     envoy.settle()
-    assert len([name for kind, name in envoy.sent if kind == VHDS]) <= demands.MOST_NAMES + 2
+    assert len([name for kind, name in envoy.sent if kind == VHDS]) <= view.MOST_NAMES + 2
     hub.receive(envoy.view, Request("type.googleapis.com/no.such.Type", subscribe=("x",)))
     assert {r.type_url for r in envoy.view.session.wanted} <= {CDS, EDS, LDS, RDS, VHDS}
 

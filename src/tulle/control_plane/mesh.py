@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 
 from tulle.aio.changes import Changes
 from tulle.control_plane.logs import plain
@@ -18,17 +19,22 @@ from tulle.store.errors import StoreError
 from tulle.xds.requests import Rejected, Request
 
 _RETRY_SECONDS = 1.0
+_TIDY_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
 
 class LiveMesh:
-    """changes: touched with a proxy's id when its registration or its stream has changed."""
+    """changes: touched with a proxy's id when its registration or its stream has changed.
 
-    def __init__(self, timeline: Timeline) -> None:
+    clock: in seconds, only goes forward.
+    """
+
+    def __init__(self, timeline: Timeline, clock: Callable[[], float] = time.monotonic) -> None:
         self.hub = Hub()
         self.changes = Changes()
         self.timeline = timeline
+        self._clock = clock
         self._wakes: dict[View, Callable[[], None]] = {}
         self._learned: dict[Learned, None] = {}
         self._has_learned = asyncio.Event()
@@ -73,7 +79,7 @@ class LiveMesh:
 
     def receive(self, view: View, request: Request) -> None:
         before = set(view.rejections)
-        touched = self.hub.receive(view, request)
+        touched = self.hub.receive(view, request, self._clock())
         for rejected in dict.fromkeys(r for r in view.rejections if r not in before):
             _say(view.proxy_id, rejected)
         self._spread(touched)
@@ -81,6 +87,20 @@ class LiveMesh:
     def connects_to(self, proxy_id: str, service: ServiceName) -> None:
         """A program of the proxy will connect to the service's address."""
         self._spread(self.hub.connects_to(proxy_id, service))
+
+    def idles(self, proxy_id: str, clusters: Collection[str]) -> None:
+        """These clusters of the proxy's Envoy have had no call for long."""
+        self.hub.idles(proxy_id, clusters)
+
+    async def tidy(self) -> None:
+        """Have sidecars let go of what they do not need, for ever."""
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            self.evict()
+
+    def evict(self) -> None:
+        """Have those sidecars begin for which it is time."""
+        self._spread(self.hub.evict(self._clock()))
 
     def disconnect(self, view: View) -> None:
         self.hub.disconnect(view)

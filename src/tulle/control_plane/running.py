@@ -95,6 +95,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         known = asyncio.Event()
         tasks("follow the sources", mesh.follow(merged(registry.snapshots(), declared.snapshots()), known))
         tasks("remember callees", mesh.remember(registry))
+        tasks("evict what is idle", mesh.tidy())
         await known.wait()
 
         own = OwnCertificate(authority, settings.cert_ttl, clock)

@@ -1,7 +1,7 @@
 """What one proxy has asked for: destinations, and the names by which it did, verbatim. All of it is bounded.
 
 A name comes from a Host header, so whoever can call through a sidecar can make it ask. Names that the mesh does not know
-have a budget of their own: they must not crowd out services.
+are strangers: they have a budget of their own, as they must not crowd out services, and they are not kept for ever.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tulle.model.names import Destination, ServiceName
 from tulle.resolve.hosts import covers
-from tulle.xds.requests import WILDCARD, Request
-from tulle.xds.resources import VHDS
 
 MOST_SERVICES = 1000
 MOST_STRANGERS = 1000
-MOST_NAMES = 5000  # on one stream, answered or not
+# Of strangers, more than so many, or one that is so old, are reason to take some away.
+KEPT_STRANGERS = 200
+STRANGER_SECONDS = 600.0
 _MOST_SPELLINGS = 16  # of one destination: four hosts, with and without the port, and some to spare
 
 
@@ -30,7 +29,7 @@ class Demand(Struct, frozen=True):
 
 
 class Demands:
-    """A demand is a stranger until its service is known.
+    """A demand is a stranger unless a service of the mesh, or a declared host, is behind it; it may become one, or cease to be.
 
     gained, lost: the services on which the first demand has come to depend, and no demand depends any more, in their order;
     for the owner to empty.
@@ -40,16 +39,23 @@ class Demands:
         self._names: dict[Demand, tuple[str, ...]] = {}
         self._uses: dict[Demand, frozenset[ServiceName]] = {}
         self._by_service: dict[ServiceName, dict[Demand, None]] = {}
-        self._strangers: set[Demand] = set()
+        self._strangers: dict[Demand, float | None] = {}  # since when, the oldest first; None: to be seen
         self.gained: list[ServiceName] = []
         self.lost: list[ServiceName] = []
-        self._asked = 0
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __iter__(self) -> Iterator[Demand]:
         return iter(self._names)
+
+    def __contains__(self, demand: Demand) -> bool:
+        return demand in self._names
+
+    @property
+    def strangers(self) -> int:
+        """How many of them are strangers."""
+        return len(self._strangers)
 
     @property
     def services(self) -> Collection[ServiceName]:
@@ -67,27 +73,18 @@ class Demands:
         """By which it was asked for; none for a remembered callee."""
         return self._names[demand]
 
-    def within_budget(self, request: Request) -> Request:
-        """The request without the names that go beyond what one stream may ask for; they stay without an answer."""
-        if request.type_url != VHDS:
-            return request
-        left = max(0, MOST_NAMES - self._asked)
-        self._asked += len(request.subscribe)
-        if len(request.subscribe) <= left:
-            return request
-        first = [name for name in request.subscribe if name == WILDCARD]
-        return replace(request, subscribe=(*first, *[n for n in request.subscribe if n != WILDCARD][:left]))
+    def add(self, demand: Demand, names: Iterable[str], known: bool, now: float | None = None) -> bool:
+        """Note a demand, or more names of it. False: that is more than the budget, and nothing is noted.
 
-    def add(self, demand: Demand, names: Iterable[str], known: bool) -> bool:
-        """Note a demand, or more names of it. False: that is more than the budget, and nothing is noted."""
+        known: it is no stranger. now: in seconds, on any clock that only goes forward.
+        """
         before = self._names.get(demand)
         if before is None:
             strangers = len(self._strangers)
             if (len(self._names) - strangers >= MOST_SERVICES) if known else (strangers >= MOST_STRANGERS):
                 return False
             self.relate(demand, frozenset({demand.destination.service}))
-            if not known:
-                self._strangers.add(demand)
+            self.settle(demand, known, now)
         spellings = tuple(dict.fromkeys((*(before or ()), *names)))
         if len(spellings) > _MOST_SPELLINGS:
             return False
@@ -110,6 +107,34 @@ class Demands:
                 del self._by_service[service]
                 self.lost.append(service)
 
-    def met(self, demand: Demand) -> None:
-        """Its service is known now."""
-        self._strangers.discard(demand)
+    def settle(self, demand: Demand, known: bool, now: float | None = None) -> None:
+        """Whether it is a stranger from now on."""
+        if known:
+            self._strangers.pop(demand, None)
+        else:
+            self._strangers.setdefault(demand, now)
+
+    def is_stranger(self, demand: Demand) -> bool:
+        return demand in self._strangers
+
+    def stale(self, now: float) -> list[Demand]:
+        """The strangers to be taken away, the oldest first; none unless they are too many, or one of them is too old.
+
+        Then more of them than must, so that this happens seldom.
+        """
+        for demand, since in self._strangers.items():
+            if since is None:
+                self._strangers[demand] = now
+        ages = {demand: now - since for demand, since in self._strangers.items() if since is not None}
+        many = len(ages) > KEPT_STRANGERS
+        if not many and max(ages.values(), default=0.0) < STRANGER_SECONDS:
+            return []
+        old = sorted(ages, key=ages.__getitem__, reverse=True)
+        beyond = len(old) - KEPT_STRANGERS // 2 if many else 0
+        return [demand for n, demand in enumerate(old) if n < beyond or ages[demand] >= STRANGER_SECONDS / 2]
+
+    def drop(self, demand: Demand) -> None:
+        """Nobody asks for it any more."""
+        self.relate(demand, frozenset())
+        del self._uses[demand], self._names[demand]
+        self._strangers.pop(demand, None)

@@ -16,11 +16,13 @@ from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import Snapshot
+from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.view import View
 from tulle.resolve import index
 from tulle.resolve.hosts import covers
 from tulle.resolve.index import Mesh
+from tulle.resolve.services import is_lasting
 from tulle.xds.requests import Request
 from tulle.xds.subscription import SIDECAR
 
@@ -59,12 +61,13 @@ class Hub:
     def __init__(self) -> None:
         self.mesh = Mesh()
         self.views: dict[str, list[View]] = defaultdict(list)
+        self._allowances: dict[str, Allowance] = {}
         self._encoder = Encoder()
         self._interested: dict[ServiceName, dict[View, None]] = defaultdict(dict)
 
     def connect(self, proxy_id: str) -> View:
         """A proxy's stream begins. A proxy may have several for a while (a restart, a half-dead connection)."""
-        view = View(proxy_id, self._encoder)
+        view = View(proxy_id, self._encoder, self._allowances.setdefault(proxy_id, Allowance()))
         if proxy := self.mesh.proxies.get(proxy_id):
             view.serve(self.mesh, proxy)
             for older in self.views.get(proxy_id, ()):
@@ -79,18 +82,30 @@ class Hub:
         """A proxy's stream has ended."""
         self.views[view.proxy_id].remove(view)
         if not self.views[view.proxy_id]:
-            del self.views[view.proxy_id]
+            del self.views[view.proxy_id], self._allowances[view.proxy_id]
         self._note(view)
         for service in view.services:
             self._leave(view, service)
 
-    def receive(self, view: View, request: Request) -> Touched:
-        """A proxy's request; raises nothing for what a faulty proxy may say."""
+    def receive(self, view: View, request: Request, now: float = 0.0) -> Touched:
+        """A proxy's request; raises nothing for what a faulty proxy may say.
+
+        now: in seconds, on a clock that only goes forward, the same for all calls.
+        """
         if request.type_url not in _KINDS:
             return Touched()
-        events = view.session.receive(view.within_budget(request))
-        view.receive(self.mesh, events)
+        events = view.session.receive(view.within_budget(self.mesh, request))
+        view.receive(self.mesh, events, now)
         return Touched((view,), self._note(view))
+
+    def evict(self, now: float) -> Touched:
+        """To be called now and then: proxies begin to let go of what they hold and nobody needs. See eviction.py."""
+        return Touched(tuple(view for view in self._all() if view.evict(now)))
+
+    def idles(self, proxy_id: str, clusters: Collection[str]) -> None:
+        """These clusters of the proxy's newest Envoy have had no call for long, and have none now."""
+        for view in self.views.get(proxy_id, ())[-1:]:
+            view.idles(clusters)
 
     def connects_to(self, proxy_id: str, service: ServiceName) -> Touched:
         """A program of the proxy has asked for a service's address, and will connect to it."""
@@ -149,7 +164,7 @@ class Hub:
         return tuple(
             Learned(caller, callee)
             for caller, callee in news.learned
-            if callee not in self.mesh.callees.get(caller, ())
+            if callee not in self.mesh.callees.get(caller, ()) and is_lasting(self.mesh, callee)
         )
 
     def _leave(self, view: View, service: ServiceName) -> None:

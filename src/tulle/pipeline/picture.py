@@ -94,12 +94,12 @@ def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
     return tuple(found)
 
 
-def standing(door: Door) -> tuple[Resource, ...]:
-    """What a proxy holds for a door, whatever its workloads call."""
+def standing(door: Door, epoch: int = 0) -> tuple[Resource, ...]:
+    """What a proxy holds for a door, whatever its workloads call. epoch: see eviction.py."""
     if isinstance(door, Outbound):
         return resources.outbound(door)
     if isinstance(door, OutboundRoutes):
-        return resources.outbound_routes(door)
+        return resources.outbound_routes(door, epoch)
     return resources.inbound(door)
 
 

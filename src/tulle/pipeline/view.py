@@ -10,21 +10,27 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tulle.ir.routes import BackendRef
+from tulle.ir.types import OutboundRoutes
 from tulle.model.names import Destination, ServiceName, destination_from
 from tulle.model.workload import Capture, Proxy, Workload
+from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.demands import Demand, Demands
+from tulle.pipeline.eviction import KEPT_SERVICES, Eviction
 from tulle.pipeline.picture import Door, Encoder, Reach, doors, reach, standing
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
 from tulle.resolve.outbound import route_config, tcp_ports
-from tulle.resolve.services import find
+from tulle.resolve.services import find, is_known, is_lasting
 from tulle.translate import names, resources
-from tulle.xds.requests import Asked, Event, Held, Rejected, Request
-from tulle.xds.resources import CDS, EDS, LDS, VHDS, Key, Resource
+from tulle.xds.requests import WILDCARD, Accepted, Asked, Event, Held, Rejected, Request
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Key, Resource
 from tulle.xds.session import Session
+
+MOST_NAMES = 5000  # that the mesh does not know, on one stream at a time, answered or not; as many again that it knows
 
 
 class News(Struct):
@@ -51,8 +57,9 @@ class View:
     superseded: the proxy has opened enough newer streams; this one is to be ended.
     """
 
-    def __init__(self, proxy_id: str, encoder: Encoder) -> None:
+    def __init__(self, proxy_id: str, encoder: Encoder, allowance: Allowance | None = None) -> None:
         self.proxy_id = proxy_id
+        self.allowance = allowance or Allowance()
         self.proxy: Proxy | None = None
         self.session = Session()
         self.superseded = False
@@ -62,7 +69,10 @@ class View:
         self._users: Counter[Key] = Counter()  # of the resources that demands have made
         self._rejected: dict[Demand, Rejected] = {}
         self._doors: dict[Door, tuple[Resource, ...]] = {}
-        self._early: list[Asked | Held] = []
+        self._early: list[tuple[Asked | Held, float]] = []
+        self._refused: dict[str, None] = {}  # names that were answered with nothing, and are no demands
+        self._idle: frozenset[str] = frozenset()
+        self._eviction = Eviction()
         self._learned: list[tuple[ServiceName, Destination]] = []
 
     @property
@@ -74,6 +84,11 @@ class View:
     def destinations(self) -> int:
         """How many destinations it asked for."""
         return len(self._demands)
+
+    @property
+    def strangers(self) -> int:
+        """How many names it holds that are no service, those included that were refused."""
+        return self._demands.strangers + len(self._refused)
 
     @property
     def reached(self) -> Iterable[Demand]:
@@ -90,9 +105,17 @@ class View:
         """What the proxy refused, and of which it therefore holds something older, or only the answer that says so."""
         return (*self._rejected.values(), *self.session.rejections)
 
-    def within_budget(self, request: Request) -> Request:
-        """The request without what is more than any proxy asks for."""
-        return self._demands.within_budget(request)
+    def within_budget(self, mesh: Mesh, request: Request) -> Request:
+        """The request without the names beyond what one stream may ask for; they stay without an answer."""
+        if request.type_url != VHDS or len(request.subscribe) <= MOST_NAMES - self.session.asked(VHDS):
+            return request
+        left = MOST_NAMES - self.session.asked(VHDS, without=request.unsubscribe)
+        kept: list[str] = []
+        for name in request.subscribe:
+            if name == WILDCARD or left > 0 or (left > -MOST_NAMES and self._knows(mesh, name)):
+                kept.append(name)
+                left -= 1
+        return replace(request, subscribe=tuple(kept))
 
     def serve(self, mesh: Mesh, proxy: Proxy) -> None:
         """The proxy is registered, or registered otherwise than before."""
@@ -104,7 +127,8 @@ class View:
             ):  # such an Envoy has no door, and would never ask for what is behind it
                 self._remember(mesh, proxy)
             early, self._early = self._early, []
-            self.receive(mesh, early)
+            for event, now in early:
+                self.receive(mesh, [event], now)
         elif _ways(before) != _ways(proxy):
             for demand in list(self._demands):
                 self._reach(mesh, demand)
@@ -123,26 +147,50 @@ class View:
         found = doors(mesh, self.proxy) if self.proxy else ()
         if found == tuple(self._doors):
             return
-        before = _keys(self._doors)
-        self._doors = {door: self._doors.get(door) or standing(door) for door in found}
+        self._open({door: self._doors.get(door) or standing(door, self._eviction.epoch) for door in found})
+
+    def _open(self, opened: dict[Door, tuple[Resource, ...]]) -> None:
+        before, self._doors = _keys(self._doors), opened
         for key in before - _keys(self._doors):
             self.session.unwant(*key)
         for made in self._doors.values():
             for resource in made:
                 self.session.want(resource)
 
-    def receive(self, mesh: Mesh, events: Iterable[Event]) -> None:
-        """What the proxy said."""
+    def receive(self, mesh: Mesh, events: Iterable[Event], now: float) -> None:
+        """What the proxy said. now: as Hub's."""
         for event in events:
             if isinstance(event, Rejected):
                 self._reject(mesh, event)
+            elif isinstance(event, Accepted):
+                self._accept(event)
             elif isinstance(event, Asked | Held):
                 if self.proxy is None:
-                    self._early.append(event)
+                    self._early.append((event, now))
                 elif isinstance(event, Asked):
-                    self._ask(mesh, event)
+                    self._ask(mesh, event, now)
                 else:
-                    self._hold(mesh, event)
+                    self._hold(mesh, event, now)
+
+    def idles(self, clusters: Iterable[str]) -> None:
+        """These clusters of the proxy have had no call for long; the next `evict` thinks of it."""
+        self._idle = frozenset(clusters)
+
+    def evict(self, now: float) -> bool:
+        """Begin to take away strangers that are too many or too old, and idle services if there are many. False: nothing to do.
+
+        It goes on when the proxy acknowledges; see eviction.py.
+        """
+        if self.proxy is None or not self._eviction.may_begin(now):
+            return False
+        demands = [*self._demands.stale(now), *self._idle_demands()]
+        self._idle = frozenset()
+        routes = [key[1] for key in _keys(self._doors) if key[0] == RDS]
+        if not (demands or self._refused) or not all(self.session.holds(RDS, name) for name in routes):
+            return False
+        self._eviction.begin(demands, self._refused, routes, now)
+        self._begin_epoch()
+        return True
 
     def update(self, mesh: Mesh, service: ServiceName) -> None:
         """What a service offers has changed, or the rules for it, or that it is there at all."""
@@ -237,38 +285,109 @@ class View:
                 if find(mesh, callee.service) is not None:
                     self._demand(mesh, Demand(route_config(workload), callee))
 
-    def _ask(self, mesh: Mesh, event: Asked) -> None:
+    def _ask(self, mesh: Mesh, event: Asked, now: float) -> None:
         if event.type_url != VHDS:
             return
         asked: dict[Demand, list[str]] = defaultdict(list)
         for name in event.names:
-            config, _, authority = name.partition("/")
-            workload = self._workload(config)
-            destination = meant(mesh, authority, workload.service.namespace) if workload else None
-            if destination is None:
-                self.session.want(resources.no_virtual_host(name))
+            demand = self._meant(mesh, name)
+            if demand is None:
+                self._refuse(name)
+            elif demand in self._demands or is_known(mesh, demand.destination) or self.allowance.take(now):
+                asked[demand].append(name)
             else:
-                asked[Demand(config, destination)].append(name)
+                self._refuse(name)
         for demand, written in asked.items():
-            self._demand(mesh, demand, written)
+            for name in written:
+                if name in self._refused:
+                    del self._refused[name]
+                    self._eviction.refused(name)
+                    self.session.unwant(VHDS, name)
+            self._eviction.asked(demand)
+            self._demand(mesh, demand, written, now)
 
-    def _hold(self, mesh: Mesh, event: Held) -> None:
+    def _hold(self, mesh: Mesh, event: Held, now: float) -> None:
         """A reconnected proxy holds what an earlier stream brought: it keeps it, and keeps being told of changes."""
+        if event.type_url == RDS:
+            self._hold_routes(event)
         for name in event.versions:
             if event.type_url == VHDS:
                 config, _, host = name.partition("/")
                 destination = destination_from(host)
                 if destination is not None and self._workload(config):
-                    self._demand(mesh, Demand(config, destination))
+                    self._demand(mesh, Demand(config, destination), now=now)
             elif event.type_url == CDS and (destination := names.destination_of_backend(name)):
                 for workload in self.proxy.workloads if self.proxy and "*" not in name else ():
-                    self._demand(mesh, Demand(route_config(workload), destination))
+                    self._demand(mesh, Demand(route_config(workload), destination), now=now)
 
-    def _demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = ()) -> None:
-        known = find(mesh, demand.destination.service) is not None
-        if not self._demands.add(demand, written, known):
+    def _hold_routes(self, event: Held) -> None:
+        """Its route configuration may be of the other epoch, which is as good: a change would be an eviction of nothing."""
+        for door in self._doors:
+            for resource in standing(door, 1 - self._eviction.epoch):
+                if resource.type_url == RDS and event.versions.get(resource.name) == resource.version:
+                    self._eviction.epoch = 1 - self._eviction.epoch
+                    self._begin_epoch()
+                    return
+
+    def _begin_epoch(self) -> None:
+        self._open(
+            {
+                door: standing(door, self._eviction.epoch) if isinstance(door, OutboundRoutes) else made
+                for door, made in self._doors.items()
+            }
+        )
+
+    def _accept(self, event: Accepted) -> None:
+        if event.type_url != RDS or not self.session.acknowledged(RDS, event.name):
+            return
+        if self._eviction.acknowledged(event.name):
+            demands, refused = self._eviction.end()
+            for demand in demands:
+                self._drop(demand)
+            for name in refused:
+                del self._refused[name]
+                self.session.unwant(VHDS, name)
+
+    def _drop(self, demand: Demand) -> None:
+        reached = self._reached.pop(demand, None)
+        self._let_go(reached.resources if reached else ())
+        self._rejected.pop(demand, None)
+        self._demands.drop(demand)
+
+    def _idle_demands(self) -> Iterable[Demand]:
+        """None for which there is a listener: a program keeps its address, and connects without asking again."""
+        if not self._idle or len(self._demands) - self._demands.strangers <= KEPT_SERVICES:
+            return ()
+        return [
+            demand
+            for demand, reached in self._reached.items()
+            if reached.backends
+            and not self._demands.is_stranger(demand)
+            and all(names.backend(ref) in self._idle for ref in reached.backends)
+            and not any(resource.type_url == LDS for resource in reached.resources)
+        ]
+
+    def _refuse(self, name: str) -> None:
+        """There is nothing by that name, or too much was asked for."""
+        self._refused[name] = None
+        self._eviction.refused(name)
+        self.session.want(resources.no_virtual_host(name))
+
+    def _meant(self, mesh: Mesh, name: str) -> Demand | None:
+        config, _, authority = name.partition("/")
+        workload = self._workload(config)
+        destination = meant(mesh, authority, workload.service.namespace) if workload else None
+        return Demand(config, destination) if destination else None
+
+    def _knows(self, mesh: Mesh, name: str) -> bool:
+        demand = self._meant(mesh, name)
+        return demand is not None and is_known(mesh, demand.destination)
+
+    def _demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = (), now: float | None = None) -> None:
+        known = is_lasting(mesh, demand.destination)
+        if not self._demands.add(demand, written, known, now):
             for name in written:
-                self.session.want(resources.no_virtual_host(name))
+                self._refuse(name)
             return
         self._reach(mesh, demand)
 
@@ -293,8 +412,8 @@ class View:
             self._users[resource.key] += 1
         self._let_go(before.resources if before else ())
         self._demands.relate(demand, after.uses)
+        self._demands.settle(demand, after.met and is_lasting(mesh, demand.destination))
         if after.met and not (before and before.met):
-            self._demands.met(demand)
             self._learned.append((workload.service, demand.destination))
 
     def _let_go(self, made: Iterable[Resource]) -> None:

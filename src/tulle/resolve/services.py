@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tulle.model.names import ServiceName, service_of
+from tulle.model.names import DEFAULT_PORT, Destination, ServiceName, service_of
 from tulle.model.resources.resource import Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import KnownPort
@@ -45,6 +45,23 @@ def find(mesh: Mesh, name: ServiceName) -> Service | None:
         if (service := mesh.services.get(service_of(host))) is not None:
             return service
     return None
+
+
+def is_known(mesh: Mesh, destination: Destination) -> bool:
+    """Whether there is something for anybody: a service with that port, or a rule for that host."""
+    service = find(mesh, destination.service)
+    if service is None:
+        rules, host = mesh.declared.virtual_services, destination.service.host
+        return destination.port == DEFAULT_PORT and any(key in rules for key in (host, *wildcards(host)))
+    ports = [*service.ports, *(port for entry in service.entries for port in known_ports(entry))]
+    return any(port.number == destination.port for port in ports)
+
+
+def is_lasting(mesh: Mesh, destination: Destination) -> bool:
+    """Whether that is there under its own name. Beneath a wildcard there is no end of names."""
+    name = destination.service
+    own = name in mesh.services or name.host in mesh.declared.virtual_services
+    return own and is_known(mesh, destination)
 
 
 def offer(mesh: Mesh, caller: Caller, seen: Scope, name: ServiceName) -> Offer | None:

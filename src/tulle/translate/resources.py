@@ -59,14 +59,14 @@ def outbound(value: Outbound) -> tuple[Resource, ...]:
     return (_resource(LDS, listeners.outbound_listener(value)),)
 
 
-def outbound_routes(value: OutboundRoutes) -> tuple[Resource, ...]:
-    """The routes of that door, and for a proxy the way out of the mesh."""
+def outbound_routes(value: OutboundRoutes, epoch: int = 0) -> tuple[Resource, ...]:
+    """The routes of that door, and for a proxy the way out of the mesh. epoch: 0 or 1, see routes.route_configuration."""
     if value.capture is Capture.NONE:
         return ()
     initial = _resource(VHDS, routes.initial_virtual_host(value.route_config))
     if value.capture.is_transparent:
-        return (_resource(RDS, routes.route_configuration(value)), initial)
-    return (_passthrough(), _resource(RDS, routes.route_configuration(value), _PASSTHROUGH), initial)
+        return (_resource(RDS, routes.route_configuration(value, epoch)), initial)
+    return (_passthrough(), _resource(RDS, routes.route_configuration(value, epoch), _PASSTHROUGH), initial)
 
 
 @cache

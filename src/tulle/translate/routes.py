@@ -26,10 +26,15 @@ _OUTSIDE_HEADERS = {
     "request_headers_to_remove": [names.EXPLAIN_HEADER],
     "response_headers_to_remove": [names.PEER_HEADER],
 }
+# Of ConfigSource, `initial_fetch_timeout`: 15 s if it is not given. Nothing ever waits for it: there is always a first answer.
+_EPOCHS: tuple[dict[str, Any], ...] = ({}, {"initial_fetch_timeout": {"seconds": 16}})
 
 
-def route_configuration(outbound: OutboundRoutes) -> Any:
-    """Names that a host of the mesh can have are asked for (VHDS), once each; others pass through, or are a mistake."""
+def route_configuration(outbound: OutboundRoutes, epoch: int = 0) -> Any:
+    """Names that a host of the mesh can have are asked for (VHDS), once each; others pass through, or are a mistake.
+
+    epoch: 0 or 1. When it changes, Envoy takes the source of virtual hosts for another one, and asks for names anew.
+    """
     mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}}
     outside = {"name": ":authority", "invert_match": True, "string_match": mesh}
     itself = {"name": ":authority", "string_match": {"safe_regex": {"regex": own_hosts(outbound.port)}}}
@@ -42,7 +47,7 @@ def route_configuration(outbound: OutboundRoutes) -> Any:
     canary = {"match": {"path": "/"}, "direct_response": {"status": 200, "body": {"inline_string": outbound.proxy}}}
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
-        vhds={"config_source": ADS},
+        vhds={"config_source": {**ADS, **_EPOCHS[epoch]}},
         max_direct_response_body_size_bytes={"value": _MOST_ANSWERED},
         virtual_hosts=[
             {"name": "canary", "domains": [CANARY_HOST], "routes": [canary]},

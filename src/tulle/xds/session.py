@@ -17,7 +17,7 @@ Only the newest wish counts: what changed ten times before a flush is sent once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from tulle.xds import receiving, sending
@@ -90,6 +90,11 @@ class Session:
         """What the client should hold, in the order of sending."""
         for subscription in self._state.subscriptions.values():
             yield from subscription.wanted.values()
+
+    def asked(self, type_url: str, without: Collection[str] = ()) -> int:
+        """How many names the client asks for, not counting these."""
+        asked = self._state.subscription(type_url).names
+        return len(asked) - len(asked.intersection(without))
 
     def progress(self, type_url: str, name: str) -> Progress:
         """How far a wanted resource has come."""
