@@ -1,12 +1,14 @@
 """Golden cases: each folder of tests/golden is a story, with every stage of it in a file.
 
-mesh.yaml is written by hand: who is registered, and what one proxy asks for. ir.yaml and envoy.yaml are what resolve and
+mesh.yaml is written by hand: who is registered, what is declared (documents as users write them), and what one proxy asks
+for. ir.yaml and envoy.yaml are what resolve and
 translate make of it; `pytest --update-golden` writes them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ import msgspec
 import yaml
 
 from tulle.envoy_api.messages import message, to_dict
-from tulle.model.names import ServiceName
+from tulle.model.names import ServiceName, service_of
+from tulle.model.resources.resource import SPECS, Ref
+from tulle.model.resources.resource import Resource as Declared
+from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.vips import candidates
 from tulle.model.workload import Proxy
@@ -38,13 +43,15 @@ class Case:
         story = yaml.safe_load((folder / "mesh.yaml").read_text())
         self.asks: list[str] = story["asks"]
         self.proxies = msgspec.convert(story["proxies"], list[Proxy])
+        self.declared = declared_in(story.get("resources", ()))
         self.gone = set(story.get("gone", ()))
         self.proxy = next(p for p in self.proxies if p.id == story["proxy"])
 
     def snapshots(self, proxies: list[Proxy] | None = None) -> list[Snapshot]:
         """All are registered; then those that are `gone` leave, and their services stay known."""
         proxies = self.proxies if proxies is None else proxies
-        snapshots = [Snapshot(1, {p.id: p for p in proxies}, known_services(proxies))]
+        known = known_services(proxies) | {host: _host(host) for host in declared_hosts(self.declared)}
+        snapshots = [Snapshot(1, {p.id: p for p in proxies}, known, resources=self.declared)]
         if self.gone:
             snapshots.append(Snapshot(2, dict.fromkeys(self.gone)))
         return snapshots
@@ -97,6 +104,28 @@ def known_services(proxies: list[Proxy]) -> dict[ServiceName, KnownService | Non
             service, tuple(ports[n] for n in sorted(ports)), identities, next(candidates(service))
         )
     return known
+
+
+def declared_in(documents: Sequence[dict[str, Any]]) -> dict[Ref, Declared | None]:
+    """Documents as Istio writes them, the first one the oldest."""
+    found: dict[Ref, Declared | None] = {}
+    for age, document in enumerate(documents):
+        metadata = document["metadata"]
+        ref = Ref(document["kind"], metadata.get("namespace", "default"), metadata["name"])
+        spec = msgspec.convert(document.get("spec", {}), SPECS[ref.kind])
+        found[ref] = Declared(ref, spec, metadata.get("labels", {}), metadata.get("annotations", {}), float(age))
+    return found
+
+
+def declared_hosts(resources: Mapping[Ref, Declared | None]) -> list[ServiceName]:
+    """The hosts of ServiceEntries that are no names of the mesh: as if somebody had looked them up."""
+    specs = [resource.spec for resource in resources.values() if resource is not None]
+    hosts = [service_of(host) for spec in specs if isinstance(spec, ServiceEntry) for host in spec.hosts]
+    return [host for host in hosts if not host.namespace]
+
+
+def _host(service: ServiceName) -> KnownService:
+    return KnownService(service, (), (), next(candidates(service)))
 
 
 def ir_yaml(picture: list[Any]) -> str:

@@ -27,8 +27,8 @@ class Paths(StrEnum):
 class Endpoint(Struct, frozen=True, order=True):
     """One instance behind a backend. A draining one finishes what it has and is given nothing new.
 
-    address: an IP address, or a name of DNS where the backend's discovery is by that. weight: its share, at least 1.
-    plain: there is no sidecar at it.
+    address: an IP address, `unix://` and a path, or a name of DNS where the backend's discovery is by that.
+    weight: its share, at least 1. plain: there is no sidecar at it.
     """
 
     address: str
@@ -193,6 +193,7 @@ class InboundPort(Struct, frozen=True, order=True):
     """One service port of a workload: `target` on `address`, which is loopback, is where the program listens.
 
     pool: what is said of connections to the program, limits for all callers of this instance together.
+    also: further destinations that it serves, sorted.
     """
 
     destination: Destination
@@ -200,6 +201,7 @@ class InboundPort(Struct, frozen=True, order=True):
     protocol: Protocol
     address: str
     pool: ConnectionPool = ConnectionPool()
+    also: tuple[Destination, ...] = ()
 
     @property
     def is_limited(self) -> bool:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tulle.ir.policies import Policy
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import Backend, Endpoint, Endpoints
+from tulle.ir.types import Backend, Discovery, Endpoint, Endpoints, Locality, Transport
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
 from tulle.resolve.callers import Caller
+from tulle.resolve.entries import discovery, finds_itself, inside, is_serving, outside, subject_alt_names
 from tulle.resolve.index import Instance, Mesh, Service
-from tulle.resolve.localities import localities
+from tulle.resolve.localities import Placed, localities
 from tulle.resolve.rules import Scope
 from tulle.resolve.services import Offer, offer
 
@@ -70,46 +72,82 @@ def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
 
 
 def backend(given: Basis) -> Backend:
-    ref = given.ref
+    ref, entry, found = given.ref, given.offer.entry, _placed(given)
+    how = (finds_itself(entry, given.service) if entry else None) or discovery(entry, found)
+    by_name = how in (Discovery.DNS, Discovery.DNS_ROUND_ROBIN)
+    protocol = given.protocol
     return Backend(
         ref.destination,
         _identities(given),
-        tcp=given.protocol in (Protocol.TCP, Protocol.TLS) or ref.detected,
+        tcp=protocol in (Protocol.TCP, Protocol.TLS) or ref.detected,
         subset=ref.subset,
-        http2=given.protocol is not None and given.protocol.is_http2,
         detected=ref.detected,
+        http2=protocol is not None and protocol.is_http2,
+        discovery=how,
+        transport=_transport(given, found),
+        localities=_localities(given, found) if by_name else (),
         policy=policy(given),
     )
 
 
-def _identities(given: Basis) -> tuple[str, ...]:
-    """The SPIFFE ids of those who serve, in the mesh's trust domain and in those that stand for it."""
-    config, own = given.mesh_config, given.service.identities
-    aliases = config.trust_domain_aliases if config else ()
-    return tuple(sorted({*own, *(in_trust_domain(one, alias) for alias in aliases for one in own)}))
-
-
 def policy(given: Basis) -> Policy:
     """How the backend is used."""
-    return policies.policy(given.rules, given.ref.destination.port, given.ref.subset, given.mesh_config)
+    found = policies.policy(given.rules, given.ref.destination.port, given.ref.subset, given.mesh_config)
+    names = subject_alt_names(given.offer.entry)
+    if names and found.tls is not None and not found.tls.names:
+        return replace(found, tls=replace(found.tls, names=names))
+    return found
 
 
 def endpoints(given: Basis) -> Endpoints:
-    """Healthy instances, and draining ones marked as such."""
-    ref, port, caller = given.ref, given.ref.destination.port, given.caller
-    serving = [
-        (i.workload.locality, i.workload.tags, _endpoint(i))
-        for i in given.service.instances
-        if _serves(i, port) and given.labels.items() <= i.workload.tags.items()
-    ]
+    """Healthy instances, draining ones marked as such, and what a ServiceEntry names."""
+    ref = given.ref
+    return Endpoints(ref.destination, _localities(given, _placed(given)), ref.subset, ref.detected)
+
+
+def _localities(given: Basis, found: Sequence[Placed]) -> tuple[Locality, ...]:
+    ref, caller = given.ref, given.caller
+    port = ref.destination.port
     setting, failover = policies.locality_setting(given.rules, port, ref.subset, given.mesh_config)
-    found = localities(serving, caller.locality, dict(caller.labels), setting, failover)
-    return Endpoints(ref.destination, found, ref.subset, ref.detected)
+    return localities(found, caller.locality, dict(caller.labels), setting, failover)
 
 
-def _serves(instance: Instance, port: int) -> bool:
-    workload = instance.workload
-    return workload.health in (Health.HEALTHY, Health.DRAINING) and any(p.number == port for p in workload.ports)
+def _placed(given: Basis) -> list[Placed]:
+    """All that serve the port and carry the subset's labels, each once."""
+    port, entry = given.ref.destination.port, given.offer.entry
+    found = {
+        (i.proxy, i.workload.id): i
+        for i in (given.service.instances if given.offer.of_mesh else ())
+        if any(p.number == port for p in i.workload.ports)
+    }
+    if entry is not None:
+        found.update({(i.proxy, i.workload.id): i for i, _ in inside(entry, given.service, port)})
+    placed: list[Placed] = [
+        (i.workload.locality, i.workload.tags, _endpoint(i)) for i in found.values() if is_serving(i.workload.health)
+    ]
+    if entry is not None:
+        placed += outside(entry, given.service, port)
+    return [one for one in placed if given.labels.items() <= one[1].items()]
+
+
+def _transport(given: Basis, found: Sequence[Placed]) -> Transport:
+    """By who is there; if nobody is, by who may come."""
+    plain = {endpoint.plain for _, _, endpoint in found}
+    if len(plain) > 1:
+        return Transport.MIXED
+    is_plain = plain.pop() if plain else not given.offer.of_mesh
+    return Transport.PLAIN if is_plain else Transport.MESH
+
+
+def _identities(given: Basis) -> tuple[str, ...]:
+    """The ids of those who serve, SPIFFE's in the mesh's trust domain and in those that stand for it."""
+    config, entry = given.mesh_config, given.offer.entry
+    own = set(given.service.identities if given.offer.of_mesh else ())
+    if entry is not None:
+        own |= {i.workload.identity for i, _ in inside(entry, given.service, given.ref.destination.port)}
+    aliases = config.trust_domain_aliases if config else ()
+    also = {in_trust_domain(one, alias) for alias in aliases for one in own}
+    return tuple(sorted({*own, *also, *subject_alt_names(entry)}))
 
 
 def _endpoint(instance: Instance) -> Endpoint:

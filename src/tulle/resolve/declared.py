@@ -142,10 +142,10 @@ def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource |
                 *after.roots.get(f"{ref.namespace}/{ref.name}", ()),
             )
             hosts.update(key for root in roots for index, key in _facets(root) if index == "virtual_services")
-    for index, namespace in about:
-        if index == "workload_entries":
-            for entry in after.selecting.get(namespace, ()):
-                entries.update(key for name, key in _facets(entry) if name == "service_entries")
+    of_workloads = {namespace for index, namespace in about if index == "workload_entries"}
+    for namespace in of_workloads | {ref.namespace for ref in changes if ref.kind == "WorkloadGroup"}:
+        for entry in after.selecting.get(namespace, ()):
+            entries.update(key for name, key in _facets(entry) if name == "service_entries")
     return Touched(
         frozenset(hosts | entries),
         frozenset(entries),

@@ -13,6 +13,7 @@ from tulle.model.workload import Proxy, Workload
 from tulle.resolve import backends, rules
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
+from tulle.resolve.entries import also_served
 from tulle.resolve.index import Mesh
 
 # Istio's DEFAULT is BASE today (ProxyPathNormalization).
@@ -27,6 +28,7 @@ _PATHS = {
 
 def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     """The workload's door for calls from the mesh; None for a workload that offers no port."""
+    also = also_served(mesh, workload)
     ports = tuple(
         InboundPort(
             Destination(workload.service, port.number),
@@ -34,6 +36,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
             port.protocol,
             port.address,
             _pool(mesh, workload, port.number),
+            tuple(sorted(destination for destination, target in also.items() if target == port)),
         )
         for port in sorted(workload.ports)
     )

@@ -21,6 +21,7 @@ from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import declared
 from tulle.resolve.declared import Declared
+from tulle.resolve.workload_entries import completed, group_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -41,7 +42,8 @@ class Service(Struct, frozen=True):
     """A service: what it offers, who may serve it, and who does. All tuples are sorted. vip: as KnownService's.
 
     entries: the ServiceEntries of its host, the oldest first; ports and identities are those of instances alone. selected,
-    chosen: the WorkloadEntries, and the instances of whatever services, that some of these entries select.
+    chosen: the WorkloadEntries with their WorkloadGroups, and the instances of whatever services, that some of these
+    entries select.
     """
 
     name: ServiceName
@@ -76,7 +78,8 @@ class Changed(Struct, frozen=True):
     """The names whose values differ between two meshes.
 
     services: what they offer or who may serve them changed, or the rules for their hosts, or they came or went; endpoints:
-    only who serves them now. wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether
+    only who serves them now. proxies: also those whose workloads newly serve something else, or do no more.
+    wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether
     `namespaces` or `hosts` did. scopes: namespaces whose Sidecars changed. everything: what is said for the whole mesh.
     """
 
@@ -135,7 +138,8 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     return after, Changed(
         services=(differing - endpoints) | ruled,
         endpoints=endpoints - ruled,
-        proxies=frozenset(p for p in snapshot.proxies if mesh.proxies.get(p) != proxies.get(p)),
+        proxies=frozenset(p for p in snapshot.proxies if mesh.proxies.get(p) != proxies.get(p))
+        | _chosen_otherwise(mesh.services, services, differing),
         names=(after.namespaces, after.hosts) != (mesh.namespaces, mesh.hosts),
         wildcards=frozenset(host for host in about.hosts if host.startswith("*")),
         scopes=about.namespaces,
@@ -210,8 +214,10 @@ def _with_selected(service: Service, services: Mapping[ServiceName, Service], ru
             continue
         labels, namespace = entry.spec.workload_selector.labels, entry.ref.namespace
         for one in rules.workload_entries.get(namespace, ()):
-            if isinstance(one.spec, WorkloadEntry) and labels.items() <= one.spec.labels.items():
+            if isinstance(one.spec, WorkloadEntry) and labels.items() <= completed(one, rules.resources).labels.items():
                 selected[one.ref] = one
+                if (group := group_of(one)) is not None and group in rules.resources:
+                    selected[group] = rules.resources[group]
         for other in services.values():
             if other.name.namespace == namespace:
                 chosen.update(
@@ -220,6 +226,22 @@ def _with_selected(service: Service, services: Mapping[ServiceName, Service], ru
     return replace(
         service, selected=tuple(selected[r] for r in sorted(selected)), chosen=tuple(chosen[k] for k in sorted(chosen))
     )
+
+
+def _chosen_otherwise(
+    before: Mapping[ServiceName, Service], after: Mapping[ServiceName, Service], differing: frozenset[ServiceName]
+) -> frozenset[str]:
+    """The proxies whose workloads are selected by other entries than before, or by entries that have changed."""
+    found: set[str] = set()
+    for name in differing:
+        then, now = (tuple(_choice(services.get(name))) for services in (before, after))
+        if then != now:
+            found.update(proxy for _, proxy, _ in (*then, *now))
+    return frozenset(found)
+
+
+def _choice(service: Service | None) -> list[tuple[tuple[Resource, ...], str, tuple[object, ...]]]:
+    return [(service.entries, i.proxy, i.workload.ports) for i in service.chosen] if service else []
 
 
 def _offer(service: Service | None) -> tuple[object, ...] | None:

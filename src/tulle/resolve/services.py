@@ -21,12 +21,16 @@ from tulle.resolve.rules import Scope, exported
 
 
 class Offer(Struct, frozen=True):
-    """ports: by number, sorted. entry: the ServiceEntry that counts for the caller. namespace: whose rules count as its own."""
+    """ports: by number, sorted. entry: the ServiceEntry that counts for the caller. namespace: whose rules count as its own.
+
+    of_mesh: whether it has instances of its own, or once had.
+    """
 
     service: Service
     ports: tuple[KnownPort, ...]
     entry: Resource | None
     namespace: str
+    of_mesh: bool = True
 
     def port(self, number: int) -> KnownPort | None:
         return next((port for port in self.ports if port.number == number), None)
@@ -93,7 +97,7 @@ def _offered(mesh: Mesh, caller: Caller, seen: Scope, service: Service) -> Offer
     ports = {port.number: port for port in known_ports(entry)} if entry else {}
     ports.update({port.number: port for port in service.ports} if of_mesh else {})
     namespace = service.name.namespace if of_mesh or entry is None else entry.ref.namespace
-    return Offer(service, tuple(ports[number] for number in sorted(ports)), entry, namespace)
+    return Offer(service, tuple(ports[number] for number in sorted(ports)), entry, namespace, bool(of_mesh))
 
 
 def _exported_instances(service: Service, defaults: tuple[str, ...], caller: Caller, seen: Scope) -> bool:

@@ -32,7 +32,10 @@ def locality(found: Locality) -> dict[str, Any]:
 
 
 def _lb_endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    address = {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
+    path = endpoint.address.removeprefix("unix://")
+    address: dict[str, Any] = {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
+    if path != endpoint.address:
+        address = {"pipe": {"path": path}}
     return {
         "endpoint": {"address": address},
         **({"health_status": "DRAINING"} if endpoint.draining else {}),

@@ -51,7 +51,7 @@ def _chain(
         "filter_chain_match": {
             "transport_protocol": "tls",
             "application_protocols": [offered],
-            "server_names": [sni],
+            "server_names": [sni, *map(names.sni, port.also)],
         },
         "transport_socket": server_socket(IDENTITY, inbound.trusted, alpn),
         "filters": [to],
