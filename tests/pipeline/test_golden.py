@@ -110,7 +110,7 @@ def validate(folder: Path, clusters: list[Any], listeners: list[Any]) -> None:
     config["static_resources"]["listeners"] = listeners
     (folder / "bootstrap.json").write_text(json.dumps(config))
     (folder / "sds").mkdir()
-    for name in ("identity", "proxy", "bundle"):
+    for name in ("identity", "proxy", "bundle", "roots"):
         (folder / "sds" / f"{name}.json").write_text("{}")
     command = [str(find().path), "-c", "bootstrap.json", "--mode", "validate", "-l", "error"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
