@@ -109,6 +109,7 @@ class Answer(StrEnum):
     ROUTE = "route"  # to the backend of the same destination
     TUNNEL = "tunnel"  # to the backend, which carries TCP: only by CONNECT, anything else is no HTTP service
     PASSTHROUGH = "passthrough"  # no service of the mesh: to wherever DNS says
+    BLOCKED = "blocked"  # no service of the mesh, and nothing else may be called
     UNKNOWN = "unknown"  # the service has no such port
     REJECTED = "rejected"  # the proxy rejected the configuration of this destination
 
@@ -137,6 +138,7 @@ class Outbound(Struct, frozen=True):
     """Where a workload's own calls go in, and how they come there.
 
     ipv6: at ::1 as well. source: that of a connection that is taken, `address:port`; any if it is empty. paths: their form.
+    passes: whether what is no matter of the mesh may go on, where the sidecar is the only way out.
     """
 
     route_config: str
@@ -145,14 +147,16 @@ class Outbound(Struct, frozen=True):
     ipv6: bool = False
     source: str = ""
     paths: Paths = Paths.BASE
+    passes: bool = True
 
 
 class OutboundRoutes(Struct, frozen=True):
-    """Which of its HTTP calls are a matter of the mesh: names in `namespaces` (sorted) are asked for.
+    """Which of its HTTP calls are a matter of the mesh: names in `namespaces` and `hosts` (both sorted) are asked for.
 
-    The others pass through where the workload uses its sidecar as a proxy; from one that connects to the addresses of
-    services they are a mistake. port: as Outbound's; a call to it would come back for ever. proxy: the sidecar's id,
-    with which it answers the canary.
+    hosts: those that are declared, `*.` before one for all beneath it; None for every name that there is.
+    The others pass through where the workload uses its sidecar as a proxy, unless passes is false; from one that connects
+    to the addresses of services they are a mistake. port: as Outbound's; a call to it would come back for ever. proxy: the
+    sidecar's id, with which it answers the canary.
     """
 
     route_config: str
@@ -160,17 +164,21 @@ class OutboundRoutes(Struct, frozen=True):
     namespaces: tuple[str, ...]
     capture: Capture
     proxy: str
+    hosts: tuple[str, ...] | None = ()
+    passes: bool = True
 
 
 class TcpChain(Struct, frozen=True):
     """Where connections go that ask for one of these names by SNI, `*.` before one for all beneath it; any if there is none.
 
     No backends: they are closed at once. policy: that of the first of them, for the connection as a whole.
+    lookup: the port of the host that the client asks for by SNI, where its only backend is that host; else 0.
     """
 
     backends: tuple[Weighted, ...] = ()
     sni: tuple[str, ...] = ()
     policy: Policy = DEFAULT
+    lookup: int = 0
 
 
 class TcpService(Struct, frozen=True):

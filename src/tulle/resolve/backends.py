@@ -16,7 +16,7 @@ from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
 from tulle.resolve.callers import Caller
-from tulle.resolve.entries import discovery, finds_itself, inside, is_serving, outside, subject_alt_names
+from tulle.resolve.entries import discovery, finds_itself, inside, is_serving, outside, subject_alt_names, target
 from tulle.resolve.index import Instance, Mesh, Service
 from tulle.resolve.localities import Placed, localities
 from tulle.resolve.rules import Scope
@@ -88,6 +88,14 @@ def backend(given: Basis) -> Backend:
         localities=_localities(given, found) if by_name else (),
         policy=policy(given),
     )
+
+
+def looked_up_port(given: Basis) -> int:
+    """The port of whatever host a connection asks for, if the backend is that host; else 0."""
+    entry = given.offer.entry
+    if entry is None or finds_itself(entry, given.service) is not Discovery.DYNAMIC:
+        return 0
+    return target(entry, given.ref.destination.port)
 
 
 def policy(given: Basis) -> Policy:

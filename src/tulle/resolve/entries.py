@@ -120,6 +120,12 @@ def is_serving(health: Health) -> bool:
     return health in (Health.HEALTHY, Health.DRAINING)
 
 
+def target(entry: Resource, number: int) -> int:
+    """The port of an endpoint that says nothing of its own."""
+    port = _port(entry, number)
+    return (port.target_port if port else 0) or number
+
+
 def subject_alt_names(entry: Resource | None) -> tuple[str, ...]:
     spec = entry.spec if entry else None
     return spec.subject_alt_names if isinstance(spec, ServiceEntry) else ()

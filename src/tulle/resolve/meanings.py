@@ -6,6 +6,14 @@ from tulle.model.names import Destination, ServiceName, destination_of, is_host,
 from tulle.resolve.hosts import wildcards
 from tulle.resolve.index import Mesh
 
+# Of a sidecar's routes: with more declared hosts than these it asks for every name.
+MOST_HOSTS = 200
+
+
+def asked_hosts(mesh: Mesh) -> tuple[str, ...] | None:
+    """The declared hosts for which sidecars ask by name; None if they ask for all that there is."""
+    return mesh.hosts if len(mesh.hosts) <= MOST_HOSTS else None
+
 
 def meant(mesh: Mesh, authority: str, namespace: str) -> Destination | None:
     """The destination that `host` or `host:port` names for callers of a namespace; None if it can be none.
@@ -19,7 +27,7 @@ def meant(mesh: Mesh, authority: str, namespace: str) -> Destination | None:
     if found is None:
         return None
     host, port = found
-    if is_host(host) and is_declared(mesh, host):
+    if is_host(host) and (asked_hosts(mesh) is None or is_declared(mesh, host)):
         return Destination(ServiceName("", host), port)
     return of_mesh
 

@@ -22,6 +22,7 @@ from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.http_routes import http_routes
 from tulle.resolve.inbound import paths
 from tulle.resolve.index import Mesh
+from tulle.resolve.meanings import asked_hosts
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.retries import retries
 from tulle.resolve.services import Offer, offer
@@ -42,13 +43,22 @@ def route_config(workload: Workload) -> str:
 def outbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Outbound:
     """Where the workload's calls go in."""
     form = paths(mesh.declared.config)
-    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6, proxy.source, form)
+    passes = rules.passes_others(mesh.declared, rules.scope(mesh.declared, caller_of(workload)))
+    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6, proxy.source, form, passes)
 
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
     """Which of the workload's calls are a matter of the mesh."""
     namespaces = sorted({*mesh.namespaces, workload.service.namespace})
-    return OutboundRoutes(route_config(workload), proxy.outbound_port, tuple(namespaces), proxy.capture, proxy.id)
+    return OutboundRoutes(
+        route_config(workload),
+        proxy.outbound_port,
+        tuple(namespaces),
+        proxy.capture,
+        proxy.id,
+        asked_hosts(mesh),
+        rules.passes_others(mesh.declared, rules.scope(mesh.declared, caller_of(workload))),
+    )
 
 
 class Reached(Struct, frozen=True):
@@ -87,9 +97,12 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
         tunnels=not capture.is_transparent,
     )
     protocol = offered.carries(destination.port) if offered else None
+    passes = rules.passes_others(mesh.declared, seen)
     if offered is None and (rule is None or destination.port != DEFAULT_PORT):
-        unknown = Answer.UNKNOWN if capture.is_transparent else Answer.PASSTHROUGH
-        host = replace(host, answer=unknown, problem=f"the mesh has no service {destination.service}")
+        host = _stranger(host, f"the mesh has no service {destination.service}", capture, passes)
+    elif offered is not None and protocol is None and not offered.of_mesh and not capture.is_transparent:
+        problem = f"no ServiceEntry of {destination.service} has a port {destination.port}; ports: {_numbers(offered)}"
+        host = _stranger(host, problem, capture, passes)
     elif offered is not None and protocol is None:
         problem = f"service {offered.service.name} has no port {destination.port}; its ports: {_numbers(offered)}"
         host = replace(host, answer=Answer.UNKNOWN, problem=problem)
@@ -108,6 +121,14 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     made_by = {str(part.ref) for part in (rule, offered.entry if offered else None, seen.sidecar) if part is not None}
     made_by |= {route.source for route in host.routes if route.source}
     return Reached(host, frozenset({destination.service, *own, *names.asked}), frozenset(made_by))
+
+
+def _stranger(host: VirtualHost, problem: str, capture: Capture, passes: bool) -> VirtualHost:
+    """What is no service of the mesh, by that name or at that port: the world outside, if that may be called."""
+    if not passes:
+        problem += ", and no others may be called (outboundTrafficPolicy: REGISTRY_ONLY)"
+        return replace(host, answer=Answer.BLOCKED, problem=problem)
+    return replace(host, answer=Answer.UNKNOWN if capture.is_transparent else Answer.PASSTHROUGH, problem=problem)
 
 
 def _routes(
@@ -193,7 +214,8 @@ def _as_tcp_chain(mesh: Mesh, caller: Caller, chain: TcpChain) -> TcpChain:
     to = tuple(_as_tcp(mesh, caller, weighted) for weighted in chain.backends)
     first = next((weighted.backend for weighted in to if weighted.backend is not None), None)
     basis = backends.basis(mesh, caller, first) if first else None
-    return replace(chain, backends=to, policy=backends.policy(basis) if basis else DEFAULT)
+    lookup = backends.looked_up_port(basis) if basis and len(to) == 1 else 0
+    return replace(chain, backends=to, policy=backends.policy(basis) if basis else DEFAULT, lookup=lookup)
 
 
 def _as_tcp(mesh: Mesh, caller: Caller, weighted: Weighted) -> Weighted:

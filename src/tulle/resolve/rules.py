@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from tulle.model.resources.destination_rule import DestinationRule
+from tulle.model.resources.mesh_config import MeshOutboundMode
 from tulle.model.resources.resource import Resource
-from tulle.model.resources.sidecar import Sidecar
+from tulle.model.resources.sidecar import OutboundMode, Sidecar
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.resolve.callers import Caller
 from tulle.resolve.declared import Declared
@@ -49,6 +50,19 @@ def scope(declared: Declared, caller: Caller) -> Scope:
         if space != "~":
             found.append((caller.namespace if space == "." else space, host.lower()))
     return Scope(tuple(dict.fromkeys(found)), chosen)
+
+
+def passes_others(declared: Declared, seen: Scope) -> bool:
+    """Whether a caller may call what the mesh does not know; its Sidecar comes before what is said for the whole mesh.
+
+    Sources: Istio, Sidecar (`outboundTrafficPolicy`) and MeshConfig (the same). ALLOW_ANY_DYNAMIC_DNS is what a proxy does in
+    any case; a captured program looks names up itself.
+    """
+    spec = seen.sidecar.spec if seen.sidecar else None
+    if isinstance(spec, Sidecar) and spec.outbound_traffic_policy is not None:
+        return spec.outbound_traffic_policy.mode is not OutboundMode.REGISTRY_ONLY
+    policy = declared.config.outbound_traffic_policy
+    return policy is None or policy.mode is not MeshOutboundMode.REGISTRY_ONLY
 
 
 def exported(resource: Resource, exports: Sequence[str], caller: Caller, defaults: Sequence[str] = ()) -> bool:

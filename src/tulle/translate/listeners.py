@@ -51,7 +51,7 @@ def tunnel_listener(outbound: Outbound) -> Any:
     return message("envoy.config.listener.v3.Listener")(
         name=names.tunnels(outbound.route_config),
         internal_listener={},
-        filter_chains=[{"filters": [_http(outbound, transparent=False)]}],
+        filter_chains=[{"filters": [_http(outbound)]}],
     )
 
 
@@ -75,7 +75,7 @@ def _inspected(service: TcpService) -> dict[str, Any]:
     inspectors = []
     if service.detect:
         inspectors.append(_listener_filter("http_inspector", f"{_LISTENER}.http_inspector.v3.HttpInspector"))
-    if any(chain.sni for chain in service.chains):
+    if any(chain.sni or chain.lookup for chain in service.chains):
         inspectors.append(_listener_filter("tls_inspector", f"{_LISTENER}.tls_inspector.v3.TlsInspector"))
     if not inspectors:
         return {}
@@ -94,7 +94,7 @@ def _listener_filter(name: str, kind: str) -> dict[str, Any]:
 def _detected_http(service: TcpService) -> list[dict[str, Any]]:
     """HTTP/1 is routed as such. HTTP/2 goes on as it is: nobody said that the program speaks it."""
     match = {"application_protocols": ["http/1.0", "http/1.1"], **_from(service.source)}
-    return [{"name": "http", "filter_chain_match": match, "filters": [_http(service, transparent=True)]}]
+    return [{"name": "http", "filter_chain_match": match, "filters": [_http(service)]}]
 
 
 def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
@@ -105,10 +105,19 @@ def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
                 **({"server_names": chain.sni} if chain.sni else {}),
                 **_from(service.source),
             },
-            "filters": [_to(chain)],
+            "filters": [*_lookup(chain), _to(chain)],
         }
         for chain in service.chains
     ]
+
+
+def _lookup(chain: TcpChain) -> list[dict[str, Any]]:
+    """Source: Envoy, SNI dynamic forward proxy. It shares its cache of DNS with the cluster."""
+    if not chain.lookup:
+        return []
+    kind = "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
+    settings = message(kind)(dns_cache_config=dns_cache(), port_value=chain.lookup)
+    return [{"name": "envoy.filters.network.sni_dynamic_forward_proxy", "typed_config": pack(settings)}]
 
 
 def _to(chain: TcpChain) -> dict[str, Any]:
@@ -121,7 +130,7 @@ def _to(chain: TcpChain) -> dict[str, Any]:
 
 def _proxy(outbound: Outbound) -> dict[str, Any]:
     """HTTP as programs send it to a proxy: absolute URIs, plain Host, and CONNECT (also in HTTP/1.0, as http.client does)."""
-    return {"filter_chains": [{"filters": [_http(outbound, transparent=False, tunnels=True)]}]}
+    return {"filter_chains": [{"filters": [_http(outbound, tunnels=True)]}]}
 
 
 def _captured(outbound: Outbound) -> dict[str, Any]:
@@ -130,7 +139,7 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
     services: dict[str, Any] = {
         "name": "services",
         "filter_chain_match": {"prefix_ranges": [network], **_from(outbound.source)},
-        "filters": [_http(outbound, transparent=True)],
+        "filters": [_http(outbound)],
     }
     door: dict[str, Any] = {"use_original_dst": {"value": True}, "filter_chains": [services]}
     if outbound.capture is Capture.SECCOMP:
@@ -145,7 +154,8 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
         door["filter_chains"].append(
             {"name": "loopback", "filter_chain_match": {"prefix_ranges": _LOOPBACK}, "filters": [closed()]}
         )
-        door["default_filter_chain"] = {"name": "outside", "filters": [tcp_proxy(names.WAY_OUT, "outside")]}
+        out = tcp_proxy(names.WAY_OUT, "outside") if outbound.passes else closed()
+        door["default_filter_chain"] = {"name": "outside", "filters": [out]}
     return door
 
 
@@ -160,13 +170,14 @@ def _from(source: str) -> dict[str, Any]:
     }
 
 
-def _http(of: Outbound | TcpService, *, transparent: bool, tunnels: bool = False) -> dict[str, Any]:
+def _http(of: Outbound | TcpService, *, tunnels: bool = False) -> dict[str, Any]:
     on_demand = message(f"{_HTTP}.on_demand.v3.OnDemand")()
-    filters = [{"name": "envoy.filters.http.on_demand", "typed_config": pack(on_demand)}]
+    forward = message(f"{_HTTP}.dynamic_forward_proxy.v3.FilterConfig")(dns_cache_config=dns_cache())
+    filters = [
+        {"name": "envoy.filters.http.on_demand", "typed_config": pack(on_demand)},
+        {"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": pack(forward)},
+    ]
     upgrades = [{"upgrade_type": "websocket"}]
-    if not transparent:
-        forward = message(f"{_HTTP}.dynamic_forward_proxy.v3.FilterConfig")(dns_cache_config=dns_cache())
-        filters.append({"name": "envoy.filters.http.dynamic_forward_proxy", "typed_config": pack(forward)})
     if tunnels:
         upgrades.append({"upgrade_type": "CONNECT"})
     return http_manager(

@@ -19,6 +19,7 @@ from tulle.translate.sources import ADS
 _MOST_RETRIED = 8 * 1024 * 1024
 _CIRCLE = "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy"
 _MISDIRECTED = "this connection was opened to a service of the mesh, but the request is for another host"
+_CLOSED = "the mesh does not know this host, and no others may be called (outboundTrafficPolicy: REGISTRY_ONLY)"
 # Of a direct response, as Istio allows them; Envoy's own bound is 4,096.
 _MOST_ANSWERED = 1024 * 1024
 # Who answered is proved within the mesh alone: outside nobody is asked, and nobody can claim it.
@@ -35,7 +36,7 @@ def route_configuration(outbound: OutboundRoutes, epoch: int = 0) -> Any:
 
     epoch: 0 or 1. When it changes, Envoy takes the source of virtual hosts for another one, and asks for names anew.
     """
-    mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces)}}
+    mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces, outbound.hosts)}}
     outside = {"name": ":authority", "invert_match": True, "string_match": mesh}
     itself = {"name": ":authority", "string_match": {"safe_regex": {"regex": own_hosts(outbound.port)}}}
     elsewhere: dict[str, Any]
@@ -43,7 +44,8 @@ def route_configuration(outbound: OutboundRoutes, epoch: int = 0) -> Any:
         elsewhere = {"routes": _refusal(421, _MISDIRECTED, [outside], tunnels=False)}
     else:
         circle = _refusal(508, _CIRCLE, [itself])
-        elsewhere = {"routes": [*circle, *_passthrough([outside])], **_OUTSIDE_HEADERS}
+        way_out = _passthrough([outside]) if outbound.passes else _refusal(502, _CLOSED, [outside])
+        elsewhere = {"routes": [*circle, *way_out], **_OUTSIDE_HEADERS}
     canary = {"match": {"path": "/"}, "direct_response": {"status": 200, "body": {"inline_string": outbound.proxy}}}
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
@@ -79,17 +81,32 @@ def virtual_host(host: VirtualHost) -> Any:
         only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
         routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]
         parts = {"routes": routes, **_OUTSIDE_HEADERS}
+    elif host.answer is Answer.BLOCKED:
+        parts = {"routes": _refusal(502, host.problem)}
     else:
         parts = {"routes": _refusal(503, host.problem)}
     name = names.virtual_host(host.route_config, host.destination)
     return message("envoy.config.route.v3.VirtualHost")(name=name, domains=host.domains, **parts)
 
 
-def mesh_hosts(namespaces: Sequence[str]) -> str:
-    """A regular expression (RE2, whole match) of the authorities that a mesh name can have."""
+def mesh_hosts(namespaces: Sequence[str], hosts: Sequence[str] | None = ()) -> str:
+    """A regular expression (RE2, whole match) of the authorities that a mesh name, or a declared host, can have.
+
+    hosts: None for every name; an address is none.
+    """
+    if hosts is None or "*" in hosts:
+        return r"(?i)([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*\.?(:[0-9]{1,5})?"
     label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
     spaces = "|".join(namespaces)
-    return rf"(?i){label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?(:[0-9]{{1,5}})?"
+    name = rf"{label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?"
+    if hosts:
+        name = rf"({name}|({'|'.join(map(_host, hosts))})\.?)"
+    return rf"(?i){name}(:[0-9]{{1,5}})?"
+
+
+def _host(host: str) -> str:
+    wildcard, _, rest = host.rpartition("*")
+    return (r"[a-z0-9_.-]+" if host.startswith("*") else wildcard) + rest.replace(".", r"\.")
 
 
 def own_hosts(port: int) -> str:

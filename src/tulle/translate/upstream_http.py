@@ -24,7 +24,7 @@ _OLDEST = 1800 * _SECOND
 
 def http_options(backend: Backend) -> dict[str, Any]:
     """A cluster's typed_extension_protocol_options; none for TCP."""
-    if backend.tcp and backend.policy.tunnel is None:
+    if backend.tcp and backend.policy.tunnel is None and backend.discovery is not Discovery.DYNAMIC:
         return {}
     options = message(HTTP_OPTIONS)(
         **_protocol(backend),

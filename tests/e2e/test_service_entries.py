@@ -1,0 +1,172 @@
+"""Hosts that no agent runs: brought into the mesh, or called outside of it, and the policy for all others."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import yaml
+
+from running import Caller, Mesh, wait_for
+
+
+@contextmanager
+def plain_server(says: str) -> Iterator[int]:
+    """An HTTP server on loopback that knows nothing of a mesh; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"{says} {self.headers['host']}".encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def apply(mesh: Mesh, *documents: dict[str, object]) -> None:
+    path = mesh.folder / "documents.yaml"
+    path.write_text("---\n".join(yaml.safe_dump(document) for document in documents))
+    done = mesh.tulle("apply", "-f", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def document(kind: str, name: str, spec: dict[str, object], **annotations: str) -> dict[str, object]:
+    metadata = {"name": name, **({"annotations": annotations} if annotations else {})}
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def entry(host: str, port: int = 80, **spec: object) -> dict[str, object]:
+    ports = [{"number": port, "name": "http", "protocol": "HTTP"}]
+    return document("ServiceEntry", host.strip("*."), {"hosts": [host], "ports": ports, **spec})
+
+
+def says(caller: Caller, url: str) -> str:
+    answer = caller.call(url)
+    return f"{answer.status} {answer.body.decode(errors='replace')}"
+
+
+def test_a_process_that_no_agent_runs_is_called_by_a_mesh_name(mesh: Mesh) -> None:
+    mesh.up()
+    caller = mesh.caller()
+    with plain_server("legacy") as port, plain_server("group") as other:
+        selected = {
+            "location": "MESH_INTERNAL",
+            "resolution": "STATIC",
+            "workloadSelector": {"labels": {"app": "legacy"}},
+        }
+        one = {"address": "127.0.0.1", "labels": {"app": "legacy"}, "ports": {"http": port}}
+        apply(
+            mesh,
+            entry("legacy.default.svc.cluster.local", **selected),
+            document("WorkloadEntry", "one", one),
+        )
+        assert says(caller, "http://legacy/") == "200 legacy legacy"
+        assert says(caller, "http://legacy.default/") == "200 legacy legacy.default"
+
+        template = {"labels": {"app": "legacy"}, "ports": {"http": other}}
+        apply(
+            mesh,
+            document("WorkloadGroup", "machines", {"template": template}),
+            document(
+                "WorkloadEntry", "two", {"address": "127.0.0.1"}, **{"istio.io/autoRegistrationGroup": "machines"}
+            ),
+        )
+        wait_for("the group's workload is called too", lambda: says(caller, "http://legacy/") == "200 group legacy")
+
+
+def test_an_instance_of_the_mesh_serves_a_host_that_selects_it(mesh: Mesh) -> None:
+    mesh.up()
+    caller = mesh.caller()
+    mesh.serve("service-b")
+    selected = {
+        "location": "MESH_INTERNAL",
+        "resolution": "STATIC",
+        "workloadSelector": {"labels": {"app": "service-b"}},
+    }
+    apply(mesh, entry("api.internal", **selected))
+    wait_for("the instance's door takes the host", lambda: caller.call("http://api.internal/").status == 200)
+    with plain_server("outside") as port:
+        one = {"address": "127.0.0.1", "labels": {"app": "service-b"}, "ports": {"http": port}}
+        apply(mesh, document("WorkloadEntry", "one", one))
+        wait_for("a process without a sidecar serves", lambda: "outside" in says(caller, "http://api.internal/"))
+        wait_for("and the instance still", lambda: "outside" not in says(caller, "http://api.internal/"))
+
+
+def test_hosts_outside_are_found_as_their_entry_says(mesh: Mesh) -> None:
+    mesh.up()
+    caller = mesh.caller()
+    with plain_server("outside") as port:
+        endpoint = {"address": "127.0.0.1", "ports": {"http": port}}
+        apply(
+            mesh,
+            entry("static.example.com", resolution="STATIC", endpoints=[endpoint]),
+            entry("dns.example.com", resolution="DNS", endpoints=[{**endpoint, "address": "localhost"}]),
+            entry("turns.example.com", resolution="DNS_ROUND_ROBIN", endpoints=[{**endpoint, "address": "localhost"}]),
+            entry("*.some.example.com", resolution="STATIC", endpoints=[endpoint]),
+            entry("*.localhost", port, resolution="DYNAMIC_DNS"),
+        )
+        for host in ("static.example.com", "dns.example.com", "turns.example.com", "one.some.example.com"):
+            assert says(caller, f"http://{host}/") == f"200 outside {host}"
+        assert says(caller, f"http://one.localhost:{port}/") == f"200 outside one.localhost:{port}"
+
+
+def test_subsets_are_told_by_the_labels_of_endpoints(mesh: Mesh) -> None:
+    mesh.up()
+    caller = mesh.caller()
+    with plain_server("v1") as one, plain_server("v2") as two:
+        endpoints = [
+            {"address": "127.0.0.1", "ports": {"http": port}, "labels": {"version": version}}
+            for version, port in (("v1", one), ("v2", two))
+        ]
+        subsets = [{"name": "v2", "labels": {"version": "v2"}}]
+        to = [{"destination": {"host": "api.example.com", "subset": "v2"}}]
+        apply(
+            mesh,
+            entry("api.example.com", resolution="STATIC", endpoints=endpoints),
+            document("DestinationRule", "api", {"host": "api.example.com", "subsets": subsets}),
+            document("VirtualService", "api", {"hosts": ["api.example.com"], "http": [{"route": to}]}),
+        )
+        assert {says(caller, "http://api.example.com/") for _ in range(6)} == {"200 v2 api.example.com"}
+
+
+def test_with_registry_only_unknown_hosts_are_refused(mesh: Mesh) -> None:
+    mesh.up()
+    caller = mesh.caller()
+    with plain_server("outside") as port:
+        assert says(caller, f"http://localhost:{port}/") == f"200 outside localhost:{port}"
+        endpoint = {"address": "127.0.0.1", "ports": {"http": port}}
+        apply(
+            mesh,
+            entry("api.example.com", resolution="STATIC", endpoints=[endpoint]),
+            document("Sidecar", "default", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}),
+        )
+        for url in (f"http://localhost:{port}/", f"http://127.0.0.1:{port}/", "http://www.example.org/"):
+            wait_for(f"{url} is refused", lambda url=url: caller.call(url).status == 502)
+            assert "REGISTRY_ONLY" in caller.call(url).json()["error"]
+        assert _connect(caller, f"127.0.0.1:{port}") == 502
+        assert says(caller, "http://api.example.com/") == "200 outside api.example.com"
+
+
+def _connect(caller: Caller, authority: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", caller.port, timeout=30)
+    try:
+        connection.request("CONNECT", authority)
+        return connection.getresponse().status
+    finally:
+        connection.close()
