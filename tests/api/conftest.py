@@ -22,6 +22,9 @@ from tulle.api.app import build_app
 from tulle.api.doors import Doors, NotRegistered, RegistrationRefused, ServiceInUse, UnknownService, Unreachable
 from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
+from tulle.control_plane.force import InForceReports
+from tulle.control_plane.mesh import LiveMesh
+from tulle.control_plane.timeline import Timeline
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
@@ -167,11 +170,12 @@ class Agent:
 
 @dataclass
 class Api:
-    """The running server, and clients for it. told: what the agents' door has been told."""
+    """The running server, and clients for it. told: what the agents' door has been told. mesh: has what is declared."""
 
     app: Starlette
     agents: RecordedAgents
     socket: Path
+    mesh: LiveMesh
     task: asyncio.Task[None] | None = None
 
     @property
@@ -242,11 +246,15 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     folder = tmp_path / ("deeper than a Unix socket's name can be" * 4)
     folder.mkdir()
     async with open_store(tmp_path / "state") as store:
-        doors = Doors(SmallMesh(), agents, enrolment, Attestation(SECRET), Declared(store, time.time))
-        api = Api(build_app(doors), agents, folder / "api.sock")
+        declared, mesh = Declared(store, time.time), LiveMesh(Timeline(time.time))
+        following = asyncio.create_task(mesh.follow(declared.snapshots(), asyncio.Event()), name="follow")
+        doors = Doors(SmallMesh(), agents, enrolment, Attestation(SECRET), declared, InForceReports(mesh))
+        api = Api(build_app(doors), agents, folder / "api.sock", mesh)
         await api.start()
         yield api
         await api.stop()
+        following.cancel()
+        await asyncio.wait([following])
 
 
 @pytest.fixture

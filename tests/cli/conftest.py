@@ -30,6 +30,9 @@ from tulle.api.views import (
     ServiceView,
     StatusView,
 )
+from tulle.control_plane.force import InForceReports
+from tulle.control_plane.mesh import LiveMesh
+from tulle.control_plane.timeline import Timeline
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
@@ -131,10 +134,11 @@ class Ended:
 
 @dataclass
 class Tulle:
-    """Runs `tulle` on `data`, a folder that need not exist."""
+    """Runs `tulle` on `data`, a folder that need not exist. live: the mesh, which has what is declared."""
 
     data: Path
     agents: Agents = field(default_factory=Agents)
+    live: LiveMesh = field(default_factory=lambda: LiveMesh(Timeline(time.time)))
 
     async def __call__(self, *arguments: str, stdin: str = "", **environ: str) -> Ended:
         process = await asyncio.create_subprocess_exec(
@@ -168,9 +172,12 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
     attestation = Attestation(open_secret(command.data / "secret"))
     async with open_store(command.data) as store:
         listening = asyncio.Event()
-        app = build_app(Doors(Mesh(), command.agents, enrolment, attestation, Declared(store, time.time)))
-        task = asyncio.create_task(serve(app, command.data / "api.sock", listening), name="api")
+        declared = Declared(store, time.time)
+        following = asyncio.create_task(command.live.follow(declared.snapshots(), asyncio.Event()), name="follow")
+        doors = Doors(Mesh(), command.agents, enrolment, attestation, declared, InForceReports(command.live))
+        task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)
         yield command
         task.cancel()
-        await asyncio.wait([task])
+        following.cancel()
+        await asyncio.wait([task, following])

@@ -7,6 +7,7 @@ DELETE /v1/services/{namespace}/{name}   forgets a service that has no live inst
 POST   /v1/proxies/{id}/restart?within=SECONDS    a new Envoy takes over from the proxy's old one
 POST   /v1/proxies/{id}/weight?weight=N   its program gets another share of the calls
 /v1/resources...                         api.resources
+POST   /v1/analysis                      api.analysis
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tulle.api.agents import AgentSessions, WeighingFailed
+from tulle.api.analysis import Analysis
 from tulle.api.bodies import body_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.registration import MOST_WEIGHT
@@ -60,7 +62,8 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}/config", api.config),
         Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
         Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
-        *Resources(doors.declared).routes,
+        *Resources(doors.declared, doors.force).routes,
+        *Analysis(doors.force).routes,
     ]
     return Starlette(
         routes=routes,

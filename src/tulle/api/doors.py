@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from tulle.api.views import ConfigView, ProxyView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
 from tulle.identity.enrolment import Enrolment
 from tulle.model import workload
 from tulle.model.names import ServiceName
+from tulle.model.resources.resource import Ref
+from tulle.pipeline.in_force import InForce
+from tulle.resolve import index
 from tulle.sources.stored import Declared
 
 
@@ -86,6 +92,48 @@ class Agents(Protocol):
         """Forgets a service that has no live instance. Raises UnknownService, ServiceInUse."""
 
 
+Generation = tuple[float, int]  # when a resource was created, and its generation: later is newer
+
+
+class Progress(Struct, frozen=True):
+    """How far a change of resources has come: of the proxies that need it, how many have acknowledged it.
+
+    rejected: who refuses a part of it, and why. missing: some of those who have yet to answer. taken_up: whether the mesh
+    itself has it, else nothing is known of proxies. is_over: nothing more comes, as all have answered, one has refused, or
+    time is up.
+    """
+
+    needed: int
+    acknowledged: int
+    rejected: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    taken_up: bool
+    is_over: bool
+
+
+class Awaited(Protocol):
+    """A change of resources that is about to be made."""
+
+    def progress(self, made: Mapping[Ref, Generation | None], within: float) -> AsyncGenerator[Progress, None]:
+        """How it goes on, once it is made; the last one is over. made: what each resource is now, None: gone.
+
+        within: seconds.
+        """
+
+
+class Force(Protocol):
+    """Where declared resources are in force."""
+
+    def mesh(self) -> index.Mesh:
+        """The mesh as it is now."""
+
+    async def in_force(self, refs: Collection[Ref] | None = None) -> Mapping[str, InForce]:
+        """By resource, of all or of these; what no proxy needs is not there."""
+
+    def awaited(self, refs: Collection[Ref]) -> Awaited:
+        """To be asked for before the change is made."""
+
+
 @dataclass(frozen=True)
 class Doors:
     mesh: Mesh
@@ -93,3 +141,4 @@ class Doors:
     enrolment: Enrolment
     attestation: Attestation
     declared: Declared
+    force: Force

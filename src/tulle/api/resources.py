@@ -1,7 +1,6 @@
 """Declared resources: applied as one, read, watched, deleted.
 
-A body is a line of JSON per document, as `sources.documents` reads them from a file. They are checked here again, as a
-caller may be of another version. All that grows with their number is done beside the event loop, which has leases to keep.
+All that grows with their number is done beside the event loop, which has leases to keep.
 """
 
 from __future__ import annotations
@@ -18,25 +17,34 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from tulle.api.bodies import body_of
-from tulle.api.views import AppliedView, ChangeView, DeclaredView, OutcomeView, ProblemView
+from tulle.api.declared_state import declared_views
+from tulle.api.doors import Awaited, Force, Generation
+from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents
+from tulle.api.views import (
+    AppliedView,
+    ChangeView,
+    DeclaredView,
+    OutcomeView,
+    ProblemView,
+    ProgressView,
+    RejectionView,
+)
 from tulle.model.names import DEFAULT_NAMESPACE, label_problem
 from tulle.model.resources.resource import SPECS, Ref
-from tulle.sources.codec import Checked, check_all
-from tulle.sources.documents import Document
+from tulle.sources.codec import Checked
 from tulle.sources.errors import Conflict, TooMany
 from tulle.sources.problems import Problem, Severity
 from tulle.sources.selector import Labels, selector
 from tulle.sources.stored import Action, Declared, Outcome, Stored
 from tulle.store.errors import Compacted
 
-MOST_DOCUMENTS_BYTES = 64 * 1024 * 1024
-
 NO_NAMESPACE = "-"  # in a path
 MESH_WIDE = "MeshConfig"  # of no namespace, so in every one
+MOST_WAIT = 3600
+_FEW = 100  # as many are read one by one
 
 T = TypeVar("T")
 
-_document = msgspec.json.Decoder(Document)
 _refs = msgspec.json.Decoder(list[Ref])
 _encoder = msgspec.json.Encoder()
 
@@ -44,8 +52,9 @@ _encoder = msgspec.json.Encoder()
 class Resources:
     """The paths under /v1/resources."""
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: Declared, force: Force) -> None:
         self._declared = declared
+        self._force = force
         self._checking = asyncio.Semaphore(1)  # one huge apply at a time holds its documents in memory
 
     @property
@@ -60,43 +69,70 @@ class Resources:
         ]
 
     async def apply(self, request: Request) -> Response:
-        asked, namespace = request.query_params, request.query_params.get("namespace", DEFAULT_NAMESPACE)
+        namespace, seconds = request.query_params.get("namespace", DEFAULT_NAMESPACE), _seconds(request)
         if problem := label_problem("namespace", namespace):
             raise HTTPException(400, problem)
         async with self._checking:
             body = await body_of(request, MOST_DOCUMENTS_BYTES)
-            checked = await _aside(lambda: _checked(body, namespace))
-            problems = [_problem(one, problem) for one in checked for problem in sorted(one.problems)]
-            refused = [problem for problem in problems if problem.severity != Severity.WARNING]
-            if refused:
-                counted = f"{len(refused)} problem{'s' if len(refused) > 1 else ''}"
-                return _json({"error": f"nothing was applied: {counted}", "problems": problems}, 422)
+            checked = await _aside(lambda: checked_documents(body, namespace))
+            warnings, refusal = await _aside(lambda: _judged(checked))
+            if refusal is not None:
+                return refusal
             resources = [one.resource for one in checked if one.resource is not None]
-            revisions = [_revision(text) for text in asked.getlist("revision")]
-            if revisions and len(revisions) != len(resources):
-                raise HTTPException(400, f"{len(revisions)} revisions are given for {len(resources)} documents")
-            expected = {one.ref: revision for one, revision in zip(resources, revisions, strict=False)}
+            expected = _expected(request, [one.ref for one in resources])
+            awaited = self._force.awaited([one.ref for one in resources]) if seconds else None
             try:
                 outcomes = await self._declared.apply(resources, expected=expected, dry_run=_is_set(request, "dry_run"))
             except Conflict as error:
                 raise HTTPException(409, str(error)) from error
             except (TooMany, ValueError) as error:
                 raise HTTPException(422, f"nothing was applied: {error}") from error
-        return _json(AppliedView(_outcomes(outcomes), problems))
+            answer = await _aside(lambda: _encoder.encode(AppliedView(_outcomes(outcomes), warnings)))
+        if awaited is None or _is_set(request, "dry_run"):
+            return Response(answer, media_type="application/json")
+        return _lines(self._progress(answer, awaited, [one.ref for one in outcomes], seconds))
+
+    async def _progress(
+        self, answer: bytes, awaited: Awaited, refs: Sequence[Ref], seconds: float
+    ) -> AsyncGenerator[bytes, None]:
+        """A line with what was done, then lines of how it goes on."""
+        yield answer + b"\n"
+        async with aclosing(awaited.progress(await self._generations(refs), seconds)) as steps:
+            async for step in steps:
+                rejected = [RejectionView(proxy, why) for proxy, why in step.rejected]
+                view = ProgressView(
+                    step.needed, step.acknowledged, rejected, list(step.missing), step.taken_up, step.is_over
+                )
+                yield _encoder.encode(view) + b"\n"
+
+    async def _generations(self, refs: Sequence[Ref]) -> dict[Ref, Generation | None]:
+        if len(refs) > _FEW:
+            _, found = await self._declared.listed()
+            stored = {one.resource.ref: one for one in found}
+        else:
+            stored = {ref: one for ref in refs if (one := await self._declared.get(ref))}
+        return {
+            ref: (one.resource.created, one.resource.generation) if (one := stored.get(ref)) else None for ref in refs
+        }
 
     async def listing(self, request: Request) -> Response:
         wanted = _Wanted(request)
         revision, found = await self._listed(wanted)
         if _is_set(request, "watch"):
             return StreamingResponse(self._changes(wanted, revision, found), media_type="application/x-ndjson")
-        body = await _aside(lambda: _encoder.encode([_view(one) for one in found]))
+        body = _encoder.encode(await self._views(found))
         return Response(body, media_type="application/json")
 
     async def one(self, request: Request) -> Response:
         ref = _ref(request)
         if (stored := await self._declared.get(ref)) is None:
             raise HTTPException(404, f"there is no {ref}")
-        return _json(_view(stored))
+        return _json((await self._views([stored]))[0])
+
+    async def _views(self, stored: Sequence[Stored]) -> list[DeclaredView]:
+        refs = [one.resource.ref for one in stored]
+        in_force, mesh = await self._force.in_force(refs), self._force.mesh()
+        return await _aside(lambda: declared_views(stored, mesh, in_force))
 
     async def delete(self, request: Request) -> Response:
         ref, asked = _ref(request), request.query_params
@@ -110,14 +146,19 @@ class Resources:
         return _json(_outcomes(outcomes)[0])
 
     async def delete_several(self, request: Request) -> Response:
+        seconds = _seconds(request)
         try:
             refs = _refs.decode(await body_of(request))
+            awaited = self._force.awaited(refs) if seconds else None
             outcomes = await self._declared.delete(refs, dry_run=_is_set(request, "dry_run"))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HTTPException(400, f"this is no list of kind, namespace and name: {error}") from error
         except (TooMany, ValueError) as error:
             raise HTTPException(422, f"nothing was deleted: {error}") from error
-        return _json(_outcomes(outcomes))
+        answer = _encoder.encode(_outcomes(outcomes))
+        if awaited is None or _is_set(request, "dry_run"):
+            return Response(answer, media_type="application/json")
+        return _lines(self._progress(answer, awaited, [one.ref for one in outcomes], seconds))
 
     async def _listed(self, wanted: _Wanted) -> tuple[int, list[Stored]]:
         revision, found = await self._declared.listed(wanted.kinds[0] if len(wanted.kinds) == 1 else "")
@@ -126,7 +167,7 @@ class Resources:
     async def _changes(self, wanted: _Wanted, revision: int, found: Sequence[Stored]) -> AsyncGenerator[bytes, None]:
         """The lines of a watch; it ends where the caller has to list again."""
         shown = {one.resource.ref for one in found}
-        yield _encoder.encode(ChangeView("listed", [_view(one) for one in found])) + b"\n"
+        yield _encoder.encode(ChangeView("listed", await self._views(found))) + b"\n"
         try:
             async with aclosing(self._declared.changes(revision)) as batches:
                 async for batch in batches:
@@ -135,7 +176,7 @@ class Resources:
                     gone = [ref for ref, stored in batch if ref in shown and (stored is None or not wanted.has(stored))]
                     shown -= set(gone)
                     if written:
-                        yield _encoder.encode(ChangeView("written", [_view(one) for one in written])) + b"\n"
+                        yield _encoder.encode(ChangeView("written", await self._views(written))) + b"\n"
                     if gone:
                         lost = [OutcomeView(ref.kind, ref.namespace, ref.name, Action.DELETED) for ref in gone]
                         yield _encoder.encode(ChangeView("deleted", gone=lost)) + b"\n"
@@ -167,37 +208,26 @@ class _Wanted:
         )
 
 
-def _checked(body: bytes, namespace: str) -> list[Checked]:
+def _judged(checked: Sequence[Checked]) -> tuple[list[ProblemView], Response | None]:
+    """Warnings; or all that is wrong, as a refusal. Thousands of problems take a while to write."""
+    problems = [_problem(one, problem) for one in checked for problem in sorted(one.problems)]
+    refused = sum(problem.severity != Severity.WARNING for problem in problems)
+    if not refused:
+        return problems, None
+    counted = f"{refused} problem{'s' if refused > 1 else ''}"
+    return [], _json({"error": f"nothing was applied: {counted}", "problems": problems}, 422)
+
+
+def _expected(request: Request, refs: Sequence[Ref]) -> dict[Ref, int]:
     """Raises HTTPException."""
-    documents = []
-    for line in body.split(b"\n"):
-        if line:
-            try:
-                documents.append(_document.decode(line))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise HTTPException(400, f"a line is no document: {error}") from error
-    return check_all(documents, namespace)
+    revisions = [_revision(text) for text in request.query_params.getlist("revision")]
+    if revisions and len(revisions) != len(refs):
+        raise HTTPException(400, f"{len(revisions)} revisions are given for {len(refs)} documents")
+    return dict(zip(refs, revisions, strict=False))
 
 
 def _problem(checked: Checked, problem: Problem) -> ProblemView:
     return ProblemView(checked.document.file, problem.line, problem.path, problem.message, problem.severity)
-
-
-def _view(stored: Stored) -> DeclaredView:
-    one = stored.resource
-    return DeclaredView(
-        kind=one.ref.kind,
-        namespace=one.ref.namespace,
-        name=one.ref.name,
-        revision=stored.revision,
-        generation=one.generation,
-        created=one.created,
-        labels=dict(one.labels),
-        annotations=dict(one.annotations),
-        file=one.origin.file,
-        line=one.origin.line,
-        spec=one.spec,
-    )
 
 
 def _outcomes(outcomes: Iterable[Outcome]) -> list[OutcomeView]:
@@ -215,6 +245,22 @@ def _revision(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise HTTPException(400, "revision must be that of a resource, or 0 where there must be none")
     return int(text)
+
+
+def _seconds(request: Request) -> float:
+    """For how long a change is waited for; 0 if it is not. Raises HTTPException."""
+    text = request.query_params.get("wait", "0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_WAIT:
+        raise HTTPException(400, f"wait must be a number of seconds, at most {MOST_WAIT}")
+    return seconds
+
+
+def _lines(lines: AsyncGenerator[bytes, None]) -> Response:
+    return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
 def _is_set(request: Request, name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tulle.model.workload import Capture, Health, Protocol
+from tulle.resolve.analysis.findings import Level
 from tulle.sources.problems import Severity
 from tulle.sources.stored import Action
 
@@ -141,11 +142,60 @@ class WeightView(Struct, frozen=True):
     weight: int
 
 
+class RejectionView(Struct, frozen=True):
+    """A proxy that refuses a part of what was made of a resource, and its reason."""
+
+    proxy: str
+    reason: str
+
+
+class InForceView(Struct, frozen=True):
+    """On how many of the proxies that need a resource it is in force. rejected: at most 20 of those that refuse it."""
+
+    needed: int = 0
+    acknowledged: int = 0
+    rejected: list[RejectionView] = []
+
+
+class FindingView(Struct, frozen=True):
+    """What is valid and does nothing, or not what it says.
+
+    file, line: where its document stood; 0 if the line is not known. path: of the field; empty: all of it. code: Istio's,
+    where it has one.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    file: str
+    line: int
+    path: str
+    message: str
+    level: Level
+    code: str = ""
+
+
+class ProgressView(Struct, frozen=True):
+    """How far a change has come that is waited for.
+
+    acknowledged of the needed proxies hold what came of it. missing: some of the others. taken_up: whether the control
+    plane's own picture has it, else no proxy was asked. is_over: this is the last line.
+    """
+
+    needed: int
+    acknowledged: int
+    rejected: list[RejectionView]
+    missing: list[str]
+    taken_up: bool
+    is_over: bool
+
+
 class DeclaredView(Struct, frozen=True):
     """A resource as it was declared.
 
     revision: of the store, at which it was written last. generation: 1 at first, one more with each change of `spec`.
-    created: when it was declared first. file, line: where its document stood. spec: Istio's JSON.
+    created: when it was declared first. file, line: where its document stood. spec: Istio's JSON. in_force, status: on how
+    many proxies it holds, in numbers and in a few words. findings: what of it does nothing.
     """
 
     kind: str
@@ -159,6 +209,9 @@ class DeclaredView(Struct, frozen=True):
     file: str
     line: int
     spec: Any
+    in_force: InForceView = InForceView()
+    status: str = ""
+    findings: list[FindingView] = []
 
 
 class OutcomeView(Struct, frozen=True):

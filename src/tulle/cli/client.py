@@ -21,6 +21,7 @@ from tulle.config import API_SOCKET, SECRET, data_folder
 _ANSWER_WITHIN = 10.0
 
 T = TypeVar("T")
+U = TypeVar("U")
 Query = Sequence[tuple[str, str]]
 
 
@@ -51,18 +52,23 @@ class ControlPlane:
 
     def follow(self, path: str, view: type[T], query: Query = ()) -> Iterator[T]:
         """The lines of an answer that has no end; it ends when the control plane ends it."""
-        decoder = msgspec.json.Decoder(view)
         with self._asked("GET", _with(path, query), _ANSWER_WITHIN, has_end=False) as response:
             while line := response.readline():
-                yield decoder.decode(line)
+                yield _decoded(line, view)
+
+    @contextmanager
+    def post_and_follow(
+        self, path: str, view: type[T], then: type[U], within: float, body: bytes = b"", query: Query = ()
+    ) -> Iterator[tuple[T, Iterator[U]]]:
+        """An answer, and the lines that come after it. within: how many seconds each may take."""
+        with self._asked("POST", _with(path, query), within + _ANSWER_WITHIN, body) as response:
+            first = _decoded(response.readline(), view)
+            yield first, (_decoded(line, then) for line in iter(response.readline, b""))
 
     def _ask(self, method: str, path: str, view: type[T], within: float = _ANSWER_WITHIN, body: bytes = b"") -> T:
         with self._asked(method, path, within, body) as response:
             content = response.read()
-        try:
-            return msgspec.json.decode(content, type=view)
-        except msgspec.MsgspecError as error:
-            raise Failed(f"the control plane is of another version of tulle; restart it ({error})") from error
+        return _decoded(content, view)
 
     @contextmanager
     def _asked(
@@ -114,6 +120,13 @@ class _UnixConnection(HTTPConnection):
         self.sock.settimeout(self.timeout)
         with short_path(self._path) as path:
             self.sock.connect(path)
+
+
+def _decoded(content: bytes, view: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=view)
+    except msgspec.MsgspecError as error:
+        raise Failed(f"the control plane is of another version of tulle; restart it ({error})") from error
 
 
 def _with(path: str, query: Query) -> str:

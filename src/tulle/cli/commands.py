@@ -16,6 +16,7 @@ COMMANDS = {
     "validate": "Check documents as `tulle apply` does, without a control plane.",
     "explain": "Show what fields a kind of resource has, and what they mean.",
     "apply": "Create resources, or change them to what their documents say.",
+    "analyze": "Find what is valid and does nothing.",
     "get": "List resources, or print some of them.",
     "describe": "Show all that is known of resources.",
     "diff": "Show what applying documents would change.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from tulle.api.views import OutcomeView
+from tulle.api.views import OutcomeView, ProgressView
 from tulle.cli import options
 from tulle.cli.apply import print_outcomes
 from tulle.cli.client import ControlPlane
@@ -15,6 +15,7 @@ from tulle.cli.exits import FAILED, Mistakes
 from tulle.cli.resources.files import read, refs_of
 from tulle.cli.resources.kinds import named
 from tulle.cli.resources.reading import ref_of, selected
+from tulle.cli.resources.waiting import wait_for
 from tulle.model.names import DEFAULT_NAMESPACE
 from tulle.model.resources.resource import Ref
 
@@ -29,6 +30,7 @@ _WITHIN = 60.0
 @click.option("--all", "everything", is_flag=True, help="All of the KIND in the namespace.")
 @click.option("--ignore-not-found", is_flag=True, help="What is not there is no failure.")
 @options.dry_run
+@options.wait
 @options.data
 def command(
     what: tuple[str, ...],
@@ -38,6 +40,8 @@ def command(
     everything: bool,
     ignore_not_found: bool,
     dry_run: bool,
+    wait: bool,
+    timeout: float,
     data: Path,
 ) -> None:
     """Delete resources.
@@ -61,15 +65,29 @@ def command(
     else:
         refs = _named(control_plane, what, namespace, labels, everything)
     body = msgspec.json.encode(refs)
-    query = [("dry_run", "1")] if dry_run else []
-    gone = control_plane.post("/v1/resources/delete", list[OutcomeView], _WITHIN, body, query)
-    print_outcomes(gone, None, dry_run=dry_run)
+    gone = _deleted(control_plane, body, dry_run=dry_run, seconds=timeout if wait else None)
     there = {Ref(one.kind, one.namespace, one.name) for one in gone}
     missing = [ref for ref in refs if ref not in there]
     for ref in () if ignore_not_found else missing:
         click.echo(f"Error: there is no {ref}", err=True)
     if missing and not ignore_not_found:
         raise click.exceptions.Exit(FAILED)
+
+
+def _deleted(control_plane: ControlPlane, body: bytes, *, dry_run: bool, seconds: float | None) -> list[OutcomeView]:
+    """Those that were there, after telling them. seconds: for how long to wait until no sidecar goes by them any more."""
+    path = "/v1/resources/delete"
+    if seconds is None or dry_run:
+        query = [("dry_run", "1")] if dry_run else []
+        gone = control_plane.post(path, list[OutcomeView], _WITHIN, body, query)
+        print_outcomes(gone, None, dry_run=dry_run)
+        return gone
+    query = [("wait", f"{seconds:g}")]
+    follow = control_plane.post_and_follow(path, list[OutcomeView], ProgressView, _WITHIN + seconds, body, query)
+    with follow as (gone, steps):
+        print_outcomes(gone, None, dry_run=False)
+        wait_for(steps, seconds)
+    return gone
 
 
 def _named(

@@ -8,6 +8,7 @@ import click
 
 from tulle.api.views import DeclaredView
 from tulle.cli import options
+from tulle.cli.analyze import told
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed
 from tulle.cli.printing import ago, print_facts, printable
@@ -53,8 +54,15 @@ def _describe(resource: DeclaredView) -> None:
         ("age", ago(resource.created)),
         ("generation", str(resource.generation)),
         ("written in", place_of(resource)),
+        ("status", resource.status),
+        ("in force", f"{resource.in_force.acknowledged} of {resource.in_force.needed} proxies that need it"),
     ]
+    facts += [(f"rejected by {one.proxy}", one.reason) for one in resource.in_force.rejected]
     print_facts(facts)
+    if resource.findings:
+        click.echo(click.style("findings", bold=True))
+        for finding in resource.findings:
+            click.echo(f"  {told(finding)}")
     click.echo(click.style("spec", bold=True))
     for line in to_yaml(resource.spec).splitlines():
         click.echo(f"  {printable(line)}")

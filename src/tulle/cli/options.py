@@ -7,10 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
+from tulle.cli.durations import seconds
 from tulle.config import data_folder
 from tulle.model.names import label_problem
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+LONGEST_WAIT = 3600
 
 
 def data(command: F) -> F:
@@ -81,6 +84,31 @@ def labels(command: F) -> F:
 
 def dry_run(command: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Check, and say what would be done; change nothing.")(command)
+
+
+def wait(command: F) -> F:
+    """Two options: `wait`, and `timeout` in seconds."""
+    command = click.option(
+        "--timeout",
+        metavar="DURATION",
+        default="30s",
+        show_default=True,
+        callback=_timeout,
+        help="How long --wait waits, such as 90s or 5m.",
+    )(command)
+    return click.option(
+        "--wait", is_flag=True, help="Return when every sidecar that needs the change has acknowledged it."
+    )(command)
+
+
+def _timeout(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    try:
+        found = seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    if not 0 < found <= LONGEST_WAIT:
+        raise click.BadParameter(f"it must be more than 0 and at most {LONGEST_WAIT} seconds", ctx, param)
+    return found
 
 
 def _label(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

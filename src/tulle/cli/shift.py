@@ -15,11 +15,9 @@ import msgspec
 
 from tulle.api.views import DeclaredView, ServiceView
 from tulle.cli import options
-from tulle.cli.apply import print_outcomes
+from tulle.cli.apply import send
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed, Mistakes
-from tulle.cli.resources import sending
-from tulle.cli.resources.files import told
 from tulle.cli.resources.reading import selected
 from tulle.cli.resources.yaml_text import api_of, document_of, to_yaml
 from tulle.model.names import DEFAULT_NAMESPACE, ServiceName, destination_of, is_label
@@ -33,8 +31,17 @@ _VIRTUAL_SERVICE, _DESTINATION_RULE = "VirtualService", "DestinationRule"
 @click.argument("weights", nargs=-1, required=True, metavar="VERSION=WEIGHT...")
 @options.in_namespace
 @options.dry_run
+@options.wait
 @options.data
-def command(service: str, weights: tuple[str, ...], namespace: str | None, dry_run: bool, data: Path) -> None:
+def command(
+    service: str,
+    weights: tuple[str, ...],
+    namespace: str | None,
+    dry_run: bool,
+    wait: bool,
+    timeout: float,
+    data: Path,
+) -> None:
     """Divide a service's calls among its versions.
 
     A VERSION is what tulle run --version says. The weights are percent, together 100; a version that is not named
@@ -59,10 +66,8 @@ def command(service: str, weights: tuple[str, ...], namespace: str | None, dry_r
             _print_difference(new, old)
     if sent:
         revisions = [old.revision if old else 0 for _, old in changed]
-        applied = sending.apply(control_plane, sent, name.namespace, dry_run=dry_run, revisions=revisions)
-        for warning in applied.warnings:
-            click.echo(told(warning), err=True)
-        print_outcomes(applied.outcomes, None, dry_run=dry_run)
+        seconds = timeout if wait else None
+        send(control_plane, sent, name.namespace, None, dry_run=dry_run, seconds=seconds, revisions=revisions)
     else:
         click.echo(f"{name} is divided like that already")
     _warn(control_plane, name, wanted)

@@ -20,12 +20,13 @@ from tulle.xds.requests import Rejected, Request
 
 _RETRY_SECONDS = 1.0
 _TIDY_SECONDS = 10.0
+DECLARED = ("declared",)  # what is touched when a declared resource has changed in the mesh
 
 _log = logging.getLogger(__name__)
 
 
 class LiveMesh:
-    """changes: touched with a proxy's id when its registration or its stream has changed.
+    """changes: touched with a proxy's id when its registration or its stream has changed, with DECLARED for resources.
 
     clock: in seconds, only goes forward.
     """
@@ -47,6 +48,8 @@ class LiveMesh:
             self._spread(touched)
             for proxy_id in snapshot.proxies:
                 self.changes.touch(proxy_id)
+            if snapshot.resources:
+                self.changes.touch(DECLARED)
             first.set()
 
     async def remember(self, registry: Registry) -> None:

@@ -23,6 +23,7 @@ from tulle.control_plane import logs, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
 from tulle.control_plane.facts import merged
+from tulle.control_plane.force import InForceReports
 from tulle.control_plane.inspection import Inspection
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
@@ -110,6 +111,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             enrolment=Enrolment(authority, settings.cert_ttl, partial(_bootstrap, xds_port)),
             attestation=attestation,
             declared=declared,
+            force=InForceReports(mesh),
         )
         listening = asyncio.Event()
         tasks("serve the API", api_server.serve(build_app(doors), settings.data / API_SOCKET, listening))

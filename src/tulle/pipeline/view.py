@@ -7,7 +7,7 @@ The session alone knows what was sent and acknowledged.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -247,13 +247,25 @@ class View:
             for destination in tcp_destinations(mesh, workload, service)
         )
 
-    def in_force(self) -> dict[str, HoldsOf]:
-        """What it holds of declared resources, by resource."""
+    def made_of(self, sources: Container[str]) -> set[Key]:
+        """What it should hold that is made of some of these declared resources."""
+        return {
+            key
+            for reached in self._reached.values()
+            for source, keys in reached.sources
+            if source in sources
+            for key in keys
+        }
+
+    def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
+        """What it holds of declared resources, of all or of these, by resource."""
         refused = {(r.type_url, r.name): r.message for r in self.session.rejections}
         found: dict[str, HoldsOf] = {}
         for demand, reached in self._reached.items():
             rejected = self._rejected.get(demand)
             for source, keys in reached.sources:
+                if sources is not None and source not in sources:
+                    continue
                 one = found.setdefault(source, HoldsOf())
                 why = rejected.message if rejected else next((refused[key] for key in keys if key in refused), "")
                 one.rejection = one.rejection or why

@@ -50,16 +50,29 @@ def table(
     kind: str, resources: Iterable[DeclaredView], *, with_namespace: bool, is_wide: bool, with_kind: bool
 ) -> tuple[list[str], list[list[str]]]:
     columns = _COLUMNS.get(kind, ())
-    headers = [*(["NAMESPACE"] if with_namespace else []), "NAME", *(name for name, _ in columns), "AGE"]
+    headers = [
+        *(["NAMESPACE"] if with_namespace else []),
+        "NAME",
+        *(name for name, _ in columns),
+        "IN FORCE",
+        "STATUS",
+        "AGE",
+    ]
     headers += ["GENERATION", "LABELS", "WRITTEN IN"] if is_wide else []
     rows = []
     for one in resources:
         row = [one.namespace or "-"] if with_namespace else []
         row += [f"{kind.lower()}/{one.name}" if with_kind else one.name]
-        row += [*(cell(one.spec) for _, cell in columns), ago(one.created)]
+        row += [*(cell(one.spec) for _, cell in columns), share_of(one), one.status, ago(one.created)]
         row += [str(one.generation), labels_of(one), place_of(one)] if is_wide else []
         rows.append(row)
     return headers, rows
+
+
+def share_of(resource: DeclaredView) -> str:
+    """On how many of the proxies that need it, it is in force."""
+    there = resource.in_force
+    return f"{there.acknowledged}/{there.needed}" if there.needed else "-"
 
 
 def labels_of(resource: DeclaredView) -> str:

@@ -51,7 +51,21 @@ def document_of(resource: DeclaredView, *, is_plain: bool = False) -> dict[str, 
         metadata["creationTimestamp"] = created
         metadata["generation"] = resource.generation
         metadata["resourceVersion"] = str(resource.revision)
-    return {"apiVersion": api_of(resource.kind), "kind": resource.kind, "metadata": metadata, "spec": resource.spec}
+    document = {"apiVersion": api_of(resource.kind), "kind": resource.kind, "metadata": metadata, "spec": resource.spec}
+    return document if is_plain else {**document, "status": _status_of(resource)}
+
+
+def _status_of(resource: DeclaredView) -> dict[str, Any]:
+    """What came of it. `tulle apply` leaves it, as Kubernetes does."""
+    there = resource.in_force
+    found = [
+        {"level": one.level.value, "code": one.code, "path": one.path, "message": one.message}
+        for one in resource.findings
+    ]
+    status: dict[str, Any] = {"summary": resource.status, "needed": there.needed, "acknowledged": there.acknowledged}
+    if there.rejected:
+        status["rejected"] = [{"proxy": one.proxy, "reason": one.reason} for one in there.rejected]
+    return {**status, "findings": found} if found else status
 
 
 def api_of(kind: str) -> str:

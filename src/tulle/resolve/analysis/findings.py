@@ -10,6 +10,7 @@ from tulle.model.resources.resource import Ref, Resource
 
 # Istio's codes, where one says the same (istio.io, Configuration Analysis Messages).
 NOT_FOUND = "IST0101"
+SCHEMA_ERROR = "IST0106"
 CONFLICTING_HOSTS = "IST0109"
 CONFLICTING_SIDECARS = "IST0110"
 SIDECARS_WITHOUT_SELECTOR = "IST0111"
