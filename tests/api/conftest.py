@@ -19,7 +19,15 @@ from starlette.applications import Starlette
 
 from tulle.aio.unix import short_path
 from tulle.api.app import build_app
-from tulle.api.doors import Doors, NotRegistered, RegistrationRefused, ServiceInUse, UnknownService, Unreachable
+from tulle.api.doors import (
+    Doors,
+    NotRegistered,
+    Outside,
+    RegistrationRefused,
+    ServiceInUse,
+    UnknownService,
+    Unreachable,
+)
 from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
 from tulle.control_plane.force import InForceReports
@@ -116,6 +124,13 @@ class RecordedAgents:
 
     async def settled(self, proxy: str) -> None:
         await self.in_sync.wait()
+
+    def outside(self, proxy: str) -> Outside:
+        return Outside()
+
+    async def outside_after(self, proxy: str, before: Outside) -> Outside:
+        await asyncio.Event().wait()
+        return Outside()
 
     async def resolve(self, proxy: str, name: str) -> str | None:
         if name == "slow":

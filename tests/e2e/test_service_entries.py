@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import pytest
 import yaml
 
+from modes import skip_unless_possible
+from puppets import puppet
 from running import Caller, Mesh, wait_for
 
 
@@ -161,6 +165,42 @@ def test_with_registry_only_unknown_hosts_are_refused(mesh: Mesh) -> None:
             assert "REGISTRY_ONLY" in caller.call(url).json()["error"]
         assert _connect(caller, f"127.0.0.1:{port}") == 502
         assert says(caller, "http://api.example.com/") == "200 outside api.example.com"
+
+
+@pytest.mark.parametrize("mode", ["redirect", "seccomp", "netns"])
+def test_a_captured_program_reaches_declared_hosts_by_their_names(mesh: Mesh, mode: str) -> None:
+    skip_unless_possible(mode)
+    mesh.up()
+    with plain_server("outside") as port:
+        endpoint = {"address": "127.0.0.1", "ports": {"http": port}}
+        tcp = {"ports": [{"number": 9000, "name": "tcp", "protocol": "TCP"}], "resolution": "STATIC"}
+        apply(mesh, entry("api.example.com", resolution="STATIC", endpoints=[endpoint]))
+        program = puppet(mesh, "service-a", "--capture", mode)
+        assert program.get("http://api.example.com/") == (200, "outside api.example.com")
+
+        at = {"address": "127.0.0.1", "ports": {"tcp": port}}
+        apply(
+            mesh,
+            document("ServiceEntry", "db", {"hosts": ["db.example.com"], "endpoints": [at], **tcp}),
+            entry("example.com", resolution="STATIC", endpoints=[endpoint]),
+        )
+        known = "result = socket.gethostbyname('db.example.com').startswith('127.')"
+        wait_for("the name is known", lambda: _or_none(lambda: program.do(known)))
+        assert "outside db.example.com:9000" in program.get("http://db.example.com:9000/")[1]
+        assert program.get("http://example.com/")[1] == "outside example.com"
+
+        apply(mesh, document("Sidecar", "default", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}))
+        unknown = "import errno\ntry:\n    socket.getaddrinfo('www.example.org', 80); result = ''\n"
+        unknown += "except socket.gaierror as error: result = error.errno == socket.EAI_NONAME"
+        wait_for("other names are hidden", lambda: program.do(unknown) is True)
+        assert program.get("http://api.example.com/")[1] == "outside api.example.com"
+
+
+def _or_none(of: Callable[[], Any]) -> Any:
+    try:
+        return of()
+    except AssertionError:
+        return None
 
 
 def _connect(caller: Caller, authority: str) -> int:

@@ -16,6 +16,7 @@ from tulle.agent import http1
 from tulle.agent.api import ControlPlane, Refused, accepted
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
+from tulle.agent.dns.outside import Outside, said
 from tulle.agent.envoy import RestartFailed
 from tulle.agent.exits import first_of
 from tulle.agent.health import Health
@@ -60,6 +61,8 @@ class Session:
         self._is_leaving = False
         self._over = asyncio.Event()
         self.is_connected = False
+        self.outside = Outside()  # as the control plane said last
+        self._has_heard_of_hosts = False  # in this session
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
 
     async def run(self) -> None:
@@ -134,7 +137,7 @@ class Session:
 
     async def _run_once(self) -> None:
         async with self._control_plane.session(self.proxy) as connection:
-            self._unconfirmed = 0
+            self._unconfirmed, self._has_heard_of_hosts = 0, False
             await self._register(connection)
             await accepted(connection)
             self._connection = connection
@@ -196,6 +199,10 @@ class Session:
         if "weight" in message:
             self._weight = int(message["weight"])
             self._health.touch()
+        if "hosts" in message:
+            self.outside, self._has_heard_of_hosts = said(message), True
+        elif message.get("ready") and not self._has_heard_of_hosts:
+            self.outside = Outside()
         async with self._heard:
             if message.get("registered"):
                 self._unconfirmed -= 1

@@ -93,7 +93,10 @@ class Ways:
         reader = Nameservers()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follow(reader, prepared), name="nameservers")
-            async with serve(sockets, self.session, reader, self.console, namespace=self.config.namespace):
+            namespace, session = self.config.namespace, self.session
+            async with serve(
+                sockets, session, reader, self.console, namespace=namespace, outside=lambda: session.outside
+            ):
                 yield
             following.cancel()
 

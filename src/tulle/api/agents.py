@@ -5,8 +5,10 @@ Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said
 an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
 no service is meant) or `{"resolved": "<host>", "problem": "..."}` (its sidecar takes no connections to it),
-`{"error": "..."}` and the end. A restart of its Envoy is asked for and answered in between (restarts.py). `{"weight": N}` has the
-agent register again with that weight.
+`{"hosts": [...], "passes": ...}` before it is ready and after each change, unless that is none and true (which names beside
+the mesh's own are declared, null for any; whether others may be looked up), `{"error": "..."}` and the end.
+A restart of its Envoy is asked for and answered in between (restarts.py). `{"weight": N}` has the agent register again with
+that weight.
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
 """
@@ -25,7 +27,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from tulle.aio.changes import Changes
-from tulle.api.doors import Agents, NotRegistered, RegistrationRefused, Unreachable
+from tulle.api.doors import Agents, NotRegistered, Outside, RegistrationRefused, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
 from tulle.api.restarts import RestartFailed, Restarts
@@ -185,6 +187,7 @@ class _Session:
         self._health = proxy.workloads[0].health
         self._last: bytes | None = None
         self._resolving: set[asyncio.Task[None]] = set()
+        self._outside = Outside()  # what the agent was told, or takes for granted
 
     async def run(self, lines: AsyncGenerator[bytes]) -> _End:
         async with asyncio.TaskGroup() as self._tasks:
@@ -280,8 +283,17 @@ class _Session:
             await self._answer.say({"resolved": name, **answer})
 
     async def _tell_ready(self, proxy: Proxy) -> None:
+        """Before that what the agent must know of hosts; it takes silence for nothing. Then what comes to hold, for ever."""
         await self._agents.ready(proxy)
+        await self._tell_outside(self._agents.outside(proxy.id))
         await self._answer.say({"ready": True})
+        while True:
+            await self._tell_outside(await self._agents.outside_after(proxy.id, self._outside))
+
+    async def _tell_outside(self, now: Outside) -> None:
+        if now != self._outside:
+            self._outside = now
+            await self._answer.say({"hosts": now.hosts, "passes": now.passes})
 
 
 class _Propagation:

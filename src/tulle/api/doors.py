@@ -55,6 +55,13 @@ class Mesh(Protocol):
         """None if the proxy is not registered; empty lists while its Envoy has no session."""
 
 
+class Outside(Struct, frozen=True):
+    """hosts: that are declared, sorted; None: ask for every name. passes: whether others may be looked up."""
+
+    hosts: tuple[str, ...] | None = ()
+    passes: bool = True
+
+
 class Agents(Protocol):
     """What agents report. A proxy has at most one session here: a newer one takes over from an older one."""
 
@@ -81,6 +88,12 @@ class Agents(Protocol):
 
         None if no service is meant. name: in lower case, without a port. Raises Unreachable.
         """
+
+    def outside(self, proxy: str) -> Outside:
+        """What holds for names that are none of the mesh's own."""
+
+    async def outside_after(self, proxy: str, before: Outside) -> Outside:
+        """The same, once it differs from `before`."""
 
     async def settled(self, proxy: str) -> None:
         """Returns when the newest Envoy of the proxy has acknowledged all that it should hold."""

@@ -46,8 +46,8 @@ class LiveMesh:
             self.timeline.saw_facts(snapshot)
             touched = self.hub.apply(snapshot)
             self._spread(touched)
-            for proxy_id in snapshot.proxies:
-                self.changes.touch(proxy_id)
+            for key in (*snapshot.proxies, *snapshot.services):
+                self.changes.touch(key)
             if snapshot.resources:
                 self.changes.touch(DECLARED)
             first.set()

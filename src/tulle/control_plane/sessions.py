@@ -13,8 +13,10 @@ from tulle.model.workload import Health, Proxy, Workload
 from tulle.pipeline.view import View, tcp_destinations
 from tulle.registry import errors
 from tulle.registry.registry import Registry
-from tulle.resolve.meanings import meant
-from tulle.resolve.services import find
+from tulle.resolve import rules
+from tulle.resolve.callers import caller_of
+from tulle.resolve.meanings import asked_hosts, meant
+from tulle.resolve.services import Offer, offer
 
 
 class AgentReports:
@@ -64,19 +66,56 @@ class AgentReports:
     async def resolve(self, proxy: str, name: str) -> str | None:
         registered = self._hub.mesh.proxies.get(proxy)
         workload = registered.workloads[0] if registered else None
-        destination = meant(self._hub.mesh, name, workload.service.namespace) if workload else None
-        service = find(self._hub.mesh, destination.service) if destination else None
-        if registered is None or workload is None or service is None or not service.vip:
+        if registered is None or workload is None:
             return None
+        found = self._called(workload, name)
+        if found is None:
+            return None
+        service = found.service.name
+        if not (vip := found.service.vip):
+            vip = await self._given(service)
         if registered.capture.is_transparent:
-            self._mesh.connects_to(proxy, service.name)
+            self._mesh.connects_to(proxy, service)
             await self._changes.until(
                 proxy,
-                lambda: self._takes(proxy, workload, service.name) or self._refuses(proxy, workload, service.name),
+                lambda: self._takes(proxy, workload, service) or self._refuses(proxy, workload, service),
             )
-            if self._refuses(proxy, workload, service.name):
-                raise doors.Unreachable(f"the sidecar rejected the configuration of {service.name}")
-        return service.vip
+            if self._refuses(proxy, workload, service):
+                raise doors.Unreachable(f"the sidecar rejected the configuration of {service}")
+        return vip
+
+    def _called(self, workload: Workload, name: str) -> Offer | None:
+        """What a workload means by a name, if it may see that and it has an address, or can have one."""
+        mesh, caller = self._hub.mesh, caller_of(workload)
+        destination = meant(mesh, name, workload.service.namespace)
+        found = offer(mesh, caller, rules.scope(mesh.declared, caller), destination.service) if destination else None
+        return found if found and (found.service.vip or found.entry) else None
+
+    async def _given(self, service: ServiceName) -> str:
+        """The address of a declared host, for good from now on; once the mesh knows it."""
+        try:
+            vip = await self._registry.address_of(service)
+        except errors.RegistryError as error:
+            raise doors.Unreachable(str(error)) from error
+
+        def known() -> bool:
+            found = self._hub.mesh.services.get(service)
+            return found is None or bool(found.vip)
+
+        await self._changes.until(service, known)
+        return vip
+
+    def outside(self, proxy: str) -> doors.Outside:
+        mesh = self._hub.mesh
+        registered = mesh.proxies.get(proxy)
+        if registered is None:
+            return doors.Outside()
+        scope = rules.scope(mesh.declared, caller_of(registered.workloads[0]))
+        return doors.Outside(asked_hosts(mesh), rules.passes_others(mesh.declared, scope))
+
+    async def outside_after(self, proxy: str, before: doors.Outside) -> doors.Outside:
+        await self._changes.until(proxy, lambda: self.outside(proxy) != before)
+        return self.outside(proxy)
 
     def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
         """Every Envoy of the proxy, as two of them may share its port for a while."""

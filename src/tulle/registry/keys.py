@@ -1,7 +1,7 @@
 """Where the registry's records lie in the store, and how they are written.
 
     registry/proxies/<id>                               a Proxy, under a lease of its own
-    registry/services/<namespace>/<name>                a KnownService, for good
+    registry/services/<namespace>/<name>                a KnownService, for good; no namespace: a declared host
     registry/callees/<namespace>/<name>/<destination>   that this service calls this destination, for good; no value
     allocated/vips/<address>                            <namespace>/<name> of the service that has it, for good
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from tulle.model.names import Destination, ServiceName, destination_from, is_label
+from tulle.model.names import Destination, ServiceName, destination_from, is_host, is_label
 from tulle.model.snapshot import KnownService
 from tulle.model.workload import Proxy
 
@@ -71,6 +71,8 @@ def subject_of(key: str) -> str | ServiceName | Callee:
             return proxy
         case ["services", namespace, name] if is_label(namespace) and is_label(name):
             return ServiceName(namespace, name)
+        case ["services", "", host] if is_host(host.removeprefix("*.")) or host == "*":
+            return ServiceName("", host)
         case ["callees", namespace, name, text] if is_label(namespace) and is_label(name):
             if destination := destination_from(text):
                 return Callee(ServiceName(namespace, name), destination)

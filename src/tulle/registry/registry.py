@@ -110,6 +110,26 @@ class Registry:
         if stored := await self._store.get(proxy_key(proxy)):
             await self._store.shorten(stored.lease, self._grace_seconds)
 
+    async def address_of(self, service: ServiceName) -> str:
+        """The address that stands for a declared host; given to it for good if it has none yet. Raises RegistryError."""
+        while True:
+            stored = await self._store.get(service_key(service))
+            found = self._decode(stored)
+            known = found if isinstance(found, KnownService) else KnownService(service, (), ())
+            if known.vip:
+                return known.vip
+            vip, taking = await self._vip(service)
+            compares = (
+                Unchanged(vip_key(vip), taking.revision if taking else 0),
+                Unchanged(service_key(service), stored.revision if stored else 0),
+            )
+            puts = (
+                Put(vip_key(vip), vip_holder(service)),
+                Put(service_key(service), encode(replace(known, vip=vip))),
+            )
+            if await self._store.transaction(compares, puts) is not None:
+                return vip
+
     async def learn(self, caller: ServiceName, callee: Destination) -> None:
         """Remember for good that a service calls a destination. Writes nothing if it is known."""
         key = callee_key(caller, callee)

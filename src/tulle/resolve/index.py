@@ -181,9 +181,12 @@ def _put(services: dict[ServiceName, Service], mesh: Mesh, made: Service | Servi
 def _service(
     name: ServiceName, known: KnownService | None, members: Mapping[_Member, Instance], rules: Declared
 ) -> Service | ServiceName:
-    """What is known, who is alive and what is declared, as one value; its name alone if there is no such service."""
+    """What is known, who is alive and what is declared, as one value; its name alone if there is no such service.
+
+    Of a declared host the address alone is known.
+    """
     entries = rules.service_entries.get(name.host, ())
-    if not entries and not members and (known is None or not name.namespace):
+    if not entries and not members and (known is None or not (known.ports or known.identities)):
         return name
     instances = tuple(members[key] for key in sorted(members))
     offered = {p.number: KnownPort(p.number, p.protocol, p.name) for i in instances for p in i.workload.ports}

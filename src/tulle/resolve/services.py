@@ -89,7 +89,7 @@ def _offered(mesh: Mesh, caller: Caller, seen: Scope, service: Service) -> Offer
         and seen.sees(entry.ref.namespace, host)
     ]
     entry = min(visible, key=lambda e: (e.ref.namespace != caller.namespace, e.age), default=None)
-    of_mesh = service.name.namespace and (service.instances or mesh.known.get(service.name) is not None)
+    of_mesh = bool(service.name.namespace and (service.instances or service.ports or service.identities))
     if of_mesh and not _exported_instances(service, config.default_service_export_to, caller, seen):
         of_mesh = False
     if not of_mesh and entry is None:
@@ -97,7 +97,7 @@ def _offered(mesh: Mesh, caller: Caller, seen: Scope, service: Service) -> Offer
     ports = {port.number: port for port in known_ports(entry)} if entry else {}
     ports.update({port.number: port for port in service.ports} if of_mesh else {})
     namespace = service.name.namespace if of_mesh or entry is None else entry.ref.namespace
-    return Offer(service, tuple(ports[number] for number in sorted(ports)), entry, namespace, bool(of_mesh))
+    return Offer(service, tuple(ports[number] for number in sorted(ports)), entry, namespace, of_mesh)
 
 
 def _exported_instances(service: Service, defaults: tuple[str, ...], caller: Caller, seen: Scope) -> bool:

@@ -3,6 +3,7 @@
 resolv_conf  which nameservers the machine uses
 codec        DNS messages as bytes
 subjects     what a question is about
+outside      which other hosts are declared
 mesh_names   what the control plane said, remembered
 forwarding   the nameservers, asked on the program's behalf
 resolver     one query, from all of these

@@ -78,7 +78,7 @@ def no_data(query: Query, ttl: int) -> bytes:
 
 
 def no_name(query: Query, ttl: int) -> bytes:
-    """The reply that there is no such name. The name must have two labels at least."""
+    """The reply that there is no such name. The name must have a label at least."""
     # What is not there can't be the zone itself, but the name above it can.
     return _reply(query, NXDOMAIN, _soa(_TO_QUESTION + 1 + len(query.labels[0]), ttl), authorities=1)
 

@@ -13,7 +13,8 @@ from tulle.agent.dns import codec
 from tulle.agent.dns.codec import Malformed, Query
 from tulle.agent.dns.forwarding import Forwarder
 from tulle.agent.dns.mesh_names import ABSENT_SECONDS, FRESH_SECONDS, MeshNames, Said, Spawn
-from tulle.agent.dns.subjects import Ours, Reverse, Service, subject
+from tulle.agent.dns.outside import Outside
+from tulle.agent.dns.subjects import Ours, Reverse, Service, Subject, subject
 from tulle.agent.dns.troubles import Troubles
 from tulle.model.addresses import CANARY_HOST, CANARY_VIP
 
@@ -25,10 +26,19 @@ _MOST_WAITING = 512  # for the control plane, and as many for nameservers; each 
 class Resolver:
     """Answers queries of a program in `namespace`."""
 
-    def __init__(self, mesh: MeshNames, forwarder: Forwarder, namespace: str, spawn: Spawn, troubles: Troubles) -> None:
+    def __init__(
+        self,
+        mesh: MeshNames,
+        forwarder: Forwarder,
+        namespace: str,
+        outside: Callable[[], Outside],
+        spawn: Spawn,
+        troubles: Troubles,
+    ) -> None:
         self._mesh = mesh
         self._forwarder = forwarder
         self._namespace = namespace
+        self._outside = outside
         self._spawn = spawn
         self._troubles = troubles
         self._asking = 0
@@ -44,15 +54,29 @@ class Resolver:
         if query is None:
             respond(b"")
             return
-        about = subject(query.labels, self._namespace) if query.class_ == codec.IN else None
+        about = self._subject(query) if query.class_ == codec.IN else None
         if isinstance(about, Service):
             self._answer_service(packet, query, about, respond, by_tcp)
         elif isinstance(about, Ours):
             respond(_of_address(query, about.address))
         elif isinstance(about, Reverse):
             respond(self._of_reverse(query, about.address))
+        elif self._outside().hides(query.labels):
+            respond(codec.no_name(query, ABSENT_SECONDS))
         else:
             self._forward(packet, query, respond, by_tcp)
+
+    def _subject(self, query: Query) -> Subject:
+        """A declared host is asked for as it is written; of one or two labels, which a service can have, if it is named."""
+        about = subject(query.labels, self._namespace)
+        outside = self._outside()
+        if not query.labels or (about is not None and (not isinstance(about, Service) or about.is_certain)):
+            return about
+        if about is None or outside.hosts is not None:
+            name = b".".join(query.labels).decode("ascii", errors="replace")
+            if outside.declares(name) and b"arpa" not in query.labels[-1:]:
+                return Service(name, is_certain=False)
+        return about
 
     def _answer_service(self, packet: bytes, query: Query, service: Service, respond: Respond, by_tcp: bool) -> None:
         said = self._mesh.remembered(service.host)
@@ -76,6 +100,8 @@ class Resolver:
     ) -> None:
         if said and said.address:
             respond(_of_address(query, said.address))
+        elif not service.is_certain and self._outside().hides(query.labels):
+            respond(codec.no_name(query, ABSENT_SECONDS) if said else codec.failure(query))
         elif not service.is_certain:  # as it was without the mesh
             self._forward(packet, query, respond, by_tcp, may_be_ours=said is None)
         elif said:

@@ -13,6 +13,7 @@ from tulle.agent.console import Console
 from tulle.agent.dns.connections import Connection, Connections
 from tulle.agent.dns.forwarding import NAMESERVER_PORT, PATIENCE_SECONDS, Forwarder
 from tulle.agent.dns.mesh_names import MeshNames, Names
+from tulle.agent.dns.outside import Outside
 from tulle.agent.dns.resolver import Resolver
 from tulle.agent.dns.troubles import Troubles
 
@@ -28,13 +29,15 @@ async def serve(
     console: Console,
     *,
     namespace: str,
+    outside: Callable[[], Outside] = Outside,
     nameserver_port: int = NAMESERVER_PORT,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[None]:
     """Serves DNS within the block on sockets that are bound, UDP and TCP, and closes them.
 
-    namespace: of the program, in which a bare name is one. The rest is for tests.
+    namespace: of the program, in which a bare name is one. outside: what is said of hosts that are
+    none of the mesh's. The rest is for tests.
     """
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[Any]] = set()
@@ -50,7 +53,7 @@ async def serve(
         troubles = Troubles(console, loop.time)
         mesh = MeshNames(names, spawn, clock or loop.time)
         forwarder = Forwarder(nameservers, nameserver_port, patience, troubles)
-        resolver = Resolver(mesh, forwarder, namespace, spawn, troubles)
+        resolver = Resolver(mesh, forwarder, namespace, outside, spawn, troubles)
         doors: list[asyncio.DatagramTransport | asyncio.Server] = []
         try:
             for bound in sockets:
