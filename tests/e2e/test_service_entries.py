@@ -6,6 +6,7 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -69,12 +70,12 @@ def test_a_process_that_no_agent_runs_is_called_by_a_mesh_name(mesh: Mesh) -> No
     mesh.up()
     caller = mesh.caller()
     with plain_server("legacy") as port, plain_server("group") as other:
-        selected = {
+        selected: dict[str, Any] = {
             "location": "MESH_INTERNAL",
             "resolution": "STATIC",
             "workloadSelector": {"labels": {"app": "legacy"}},
         }
-        one = {"address": "127.0.0.1", "labels": {"app": "legacy"}, "ports": {"http": port}}
+        one: dict[str, object] = {"address": "127.0.0.1", "labels": {"app": "legacy"}, "ports": {"http": port}}
         apply(
             mesh,
             entry("legacy.default.svc.cluster.local", **selected),
@@ -98,7 +99,7 @@ def test_an_instance_of_the_mesh_serves_a_host_that_selects_it(mesh: Mesh) -> No
     mesh.up()
     caller = mesh.caller()
     mesh.serve("service-b")
-    selected = {
+    selected: dict[str, Any] = {
         "location": "MESH_INTERNAL",
         "resolution": "STATIC",
         "workloadSelector": {"labels": {"app": "service-b"}},
@@ -106,7 +107,7 @@ def test_an_instance_of_the_mesh_serves_a_host_that_selects_it(mesh: Mesh) -> No
     apply(mesh, entry("api.internal", **selected))
     wait_for("the instance's door takes the host", lambda: caller.call("http://api.internal/").status == 200)
     with plain_server("outside") as port:
-        one = {"address": "127.0.0.1", "labels": {"app": "service-b"}, "ports": {"http": port}}
+        one: dict[str, object] = {"address": "127.0.0.1", "labels": {"app": "service-b"}, "ports": {"http": port}}
         apply(mesh, document("WorkloadEntry", "one", one))
         wait_for("a process without a sidecar serves", lambda: "outside" in says(caller, "http://api.internal/"))
         wait_for("and the instance still", lambda: "outside" not in says(caller, "http://api.internal/"))
@@ -161,7 +162,7 @@ def test_with_registry_only_unknown_hosts_are_refused(mesh: Mesh) -> None:
             document("Sidecar", "default", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}),
         )
         for url in (f"http://localhost:{port}/", f"http://127.0.0.1:{port}/", "http://www.example.org/"):
-            wait_for(f"{url} is refused", lambda url=url: caller.call(url).status == 502)
+            wait_for(f"{url} is refused", partial(_is_refused, caller, url))
             assert "REGISTRY_ONLY" in caller.call(url).json()["error"]
         assert _connect(caller, f"127.0.0.1:{port}") == 502
         assert says(caller, "http://api.example.com/") == "200 outside api.example.com"
@@ -194,6 +195,10 @@ def test_a_captured_program_reaches_declared_hosts_by_their_names(mesh: Mesh, mo
         unknown += "except socket.gaierror as error: result = error.errno == socket.EAI_NONAME"
         wait_for("other names are hidden", lambda: program.do(unknown) is True)
         assert program.get("http://api.example.com/")[1] == "outside api.example.com"
+
+
+def _is_refused(caller: Caller, url: str) -> bool:
+    return caller.call(url).status == 502
 
 
 def _or_none(of: Callable[[], Any]) -> Any:

@@ -20,8 +20,6 @@ SOUND = {
     "a domain": "{hosts: ['*.example.com'], resolution: NONE}",
     "a domain by other names": "{hosts: ['*.a.com'], resolution: DNS, endpoints: [{address: x.a.com}, {address: 1.1.1.1}]}",
     "a domain that is looked up": "{hosts: ['*.a.com', '*'], resolution: DYNAMIC_DNS}",
-    "an address": entry("resolution: STATIC, addresses: [10.1.2.3, '001:db8::']"),
-    "a range": entry("resolution: STATIC, addresses: [172.1.2.16/16]"),
     "endpoints": entry("resolution: STATIC, endpoints: [{address: 1.1.1.1, ports: {http: 8080}}, {address: '::1'}]"),
     "no endpoints yet": entry("resolution: STATIC"),
     "a socket": entry("resolution: STATIC, endpoints: [{address: 'unix:///run/app.sock'}]"),
@@ -112,10 +110,8 @@ WARNED = {
     "workloads that nobody looks at": (entry("workloadSelector: {labels: {a: b}}"), "workloadSelector"),
     "TCP without an address": ("{hosts: [a.com], ports: [{number: 9000, name: tcp, protocol: TCP}]}", "ports[0]"),
     "any protocol without an address": ("{hosts: [a.com], ports: [{number: 9000, name: any}]}", "ports[0]"),
-    "an address of two hosts": (
-        "{hosts: [a.com, b.com], resolution: DNS, addresses: [10.1.1.1], ports: [{number: 443, name: s, protocol: HTTPS}]}",
-        "hosts",
-    ),
+    "an address": (entry("resolution: STATIC, addresses: [10.1.2.3, '001:db8::']"), "addresses"),
+    "a range": (entry("resolution: STATIC, addresses: [172.1.2.16/16]"), "addresses"),
     "endpoints that are not read": (
         "{hosts: ['*.a.com'], resolution: DYNAMIC_DNS, endpoints: [{address: a.com}]}",
         "endpoints",
@@ -137,6 +133,21 @@ def test_an_entry_that_istio_refuses_is_wrong_at_its_field(judge: Any, text: str
 def test_an_entry_that_does_less_than_it_says_is_warned_of(judge: Any, text: str, path: str) -> None:
     verdict = judge(service_entry.check, ServiceEntry, text)
     assert (list(verdict.warnings), verdict.errors) == ([f"spec.{path}"], {})
+
+
+def test_an_address_of_two_hosts_is_warned_of(judge: Any) -> None:
+    text = "{hosts: [a.com, b.com], resolution: DNS, addresses: [10.1.1.1], ports: [{number: 443, name: s, protocol: HTTPS}]}"
+    assert list(judge(service_entry.check, ServiceEntry, text).warnings) == ["spec.addresses", "spec.hosts"]
+
+
+@pytest.mark.parametrize(
+    ("port", "field"),
+    [("protocol: TCP", "protocol"), ("protocol: HTTP, targetPort: 81", "targetPort")],
+)
+def test_what_a_wildcard_can_not_be_looked_up_by_is_unsupported(judge: Any, port: str, field: str) -> None:
+    text = f"{{hosts: ['*.a.com'], resolution: DYNAMIC_DNS, ports: [{{number: 80, name: p, {port}}}]}}"
+    verdict = judge(service_entry.check, ServiceEntry, text)
+    assert (list(verdict.unsupported), verdict.errors) == ([f"spec.ports[0].{field}"], {})
 
 
 def test_udp_is_valid_and_unsupported(judge: Any) -> None:

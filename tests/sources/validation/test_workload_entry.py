@@ -10,7 +10,7 @@ from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
 from tulle.sources.validation import workload_entry
 
 SOUND = {
-    "all of it": "{address: 1.2.3.4, serviceAccount: sa, labels: {app: app}, ports: {http: 1}, weight: 2, locality: a/b/c}",
+    "all of it": "{address: 1.2.3.4, labels: {app: app}, ports: {http: 1}, weight: 2, locality: a/b/c}",
     "IPv6": "{address: '2001:db8::1'}",
     "a name": "{address: vm1.corp.net, ports: {'7777': 7777}}",
     "a socket": "{address: 'unix:///run/app.sock'}",
@@ -32,7 +32,7 @@ FAULTY = {
 
 SOUND_GROUPS = {
     "an empty template": "{template: {}}",
-    "a full one": "{metadata: {labels: {foo: bar}}, template: {serviceAccount: sa, ports: {http: 1}, weight: 2}}",
+    "a full one": "{metadata: {labels: {foo: bar}}, template: {ports: {http: 1}, weight: 2}}",
 }
 
 FAULTY_GROUPS = {
@@ -68,6 +68,16 @@ def test_an_entry_without_an_address_is_unsupported_though_its_network_is_known(
     verdict = judge(workload_entry.check_entry, WorkloadEntry, "{network: west}")
     assert list(verdict.unsupported) == list(verdict.warnings) == ["spec.address"]
     assert verdict.errors == {}
+
+
+def test_what_wants_a_sidecar_or_another_network_is_not_passed_over(judge: Any) -> None:
+    account = judge(workload_entry.check_entry, WorkloadEntry, "{address: 1.1.1.1, serviceAccount: sa}")
+    assert list(account.warnings) == ["spec.serviceAccount"]
+    text = "{address: 1.1.1.1, network: west, labels: {security.istio.io/tlsMode: istio}}"
+    assert list(judge(workload_entry.check_entry, WorkloadEntry, text).unsupported) == [
+        "spec.labels.security.istio.io/tlsMode",
+        "spec.network",
+    ]
 
 
 @pytest.mark.parametrize("text", SOUND_GROUPS.values(), ids=SOUND_GROUPS)

@@ -53,6 +53,8 @@ def _check_hosts(spec: ServiceEntry, at: At) -> None:
 
 def _check_addresses(spec: ServiceEntry, at: At) -> None:
     check_count(spec.addresses, at, _MOST)
+    if spec.addresses:
+        at.warning("calls are led by the host's name: one to such an address itself goes there directly")
     for index, address in enumerate(spec.addresses):
         place = at.item(index)
         check_subnet(address, place)
@@ -82,6 +84,15 @@ def _check_ports(spec: ServiceEntry, at: At) -> None:
 def _check_port_use(spec: ServiceEntry, port: ServicePort, at: At) -> None:
     if port.protocol.lower() == "udp":
         at.field("protocol").unsupported("tulle carries no UDP: leave the port out, and the program calls it directly")
+    if spec.resolution in (Resolution.NONE, Resolution.DYNAMIC_DNS) and any(h.startswith("*") for h in spec.hosts):
+        if port.target_port:
+            at.field("targetPort").unsupported(
+                "a wildcard's hosts are looked up with the port that is called: leave it out"
+            )
+        if port.protocol.lower() in TCP_PROTOCOLS:
+            at.field("protocol").unsupported(
+                "such a connection does not say which of a wildcard's hosts is meant: name the hosts, or use STATIC or DNS"
+            )
     if port.target_port:
         check_port(port.target_port, at.field("targetPort"))
     # Of the other resolutions, a service without an address is given one.

@@ -16,6 +16,7 @@ from tulle.sources.validation.names import check_port_name, check_socket_path
 
 _MOST_PORTS, _MOST_LABELS = 128, 256
 _LONGEST_ADDRESS, _LONGEST_PLACE, _LONGEST_ACCOUNT = 256, 2048, 253
+_TLS_MODE = "security.istio.io/tlsMode"
 _LONGEST_PORT_NAME = 62  # of the CRD, which asks for less than 63
 
 
@@ -87,6 +88,12 @@ def _check_rest(entry: WorkloadEntry, at: At) -> None:
     check_count(entry.ports, ports, _MOST_PORTS)
     check_labels(entry.labels, at.field("labels"))
     check_count(entry.labels, at.field("labels"), _MOST_LABELS)
+    if entry.labels.get(_TLS_MODE) == "istio":
+        at.field("labels").key(_TLS_MODE).unsupported("only instances of `tulle run` have a sidecar: leave it out")
+    if entry.service_account:
+        at.field("serviceAccount").warning("no sidecar is there to prove it: calls go in plain text")
+    if entry.network and entry.address:
+        at.field("network").unsupported("tulle has no gateways between networks: leave it out")
     check_size(entry.network, at.field("network"), _LONGEST_PLACE)
     check_size(entry.locality, at.field("locality"), _LONGEST_PLACE)
     check_size(entry.service_account, at.field("serviceAccount"), _LONGEST_ACCOUNT)
