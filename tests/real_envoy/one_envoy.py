@@ -168,6 +168,8 @@ def _listener(hosts: Iterable[VirtualHost]) -> Any:
             name="outbound.test",
             virtual_hosts=[routes.virtual_host(host) for host in hosts],
             max_direct_response_body_size_bytes={"value": 1024 * 1024},
+            # As for routes that come by xDS (RouteConfiguration, `validate_clusters`).
+            validate_clusters={"value": False},
         )
     )
     http = {"name": "envoy.filters.network.http_connection_manager", "typed_config": pack(manager)}

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tulle.envoy_api.messages import message, pack
 from tulle.translate.names import METADATA, NOT_SERVED_HEADER
 
+_CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 # The document whose route the call took.
 _SOURCE = f"%METADATA(ROUTE:{METADATA}:source)%"
 
@@ -83,9 +85,15 @@ def _mapper(flags: Sequence[str], error: str, *, status: int | None = None, unse
 
 
 def _mapper_of_status(given: int, error: str, *, status: int) -> dict[str, Any]:
+    """Of a status that Envoy itself came to: a route that answers at once may have the same, and has no flag to tell by."""
     # The runtime key is Envoy's to demand; nobody sets it.
     equal = {"op": "EQ", "value": {"default_value": given, "runtime_key": "tulle.status"}}
-    return {"filter": {"status_code_filter": {"comparison": equal}}, **_body(error, status)}
+    not_asked_for = message(_CEL)(expression="response.code_details != 'direct_response'")
+    both = [
+        {"status_code_filter": {"comparison": equal}},
+        {"extension_filter": {"name": "cel", "typed_config": pack(not_asked_for)}},
+    ]
+    return {"filter": {"and_filter": {"filters": both}}, **_body(error, status)}
 
 
 def _body(error: str, status: int | None) -> dict[str, Any]:
