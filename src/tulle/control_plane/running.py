@@ -81,8 +81,13 @@ async def _until_signalled(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[LiveMesh]:
-    """A control plane, ready, within the block. Raises what `_TROUBLE` names. clock: Unix time in seconds."""
+async def running(
+    settings: Settings, clock: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic
+) -> AsyncIterator[LiveMesh]:
+    """A control plane, ready, within the block. Raises what `_TROUBLE` names.
+
+    clock: Unix time in seconds. steady: seconds on a clock that only goes forward.
+    """
     envoy = binary.find()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.data))
@@ -90,7 +95,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         attestation = Attestation(open_secret(settings.data / SECRET))
         registry = Registry(store, settings.lease)
         declared = Declared(store, clock)
-        mesh = LiveMesh(Timeline(clock))
+        mesh = LiveMesh(Timeline(clock), steady)
         tasks = await stack.enter_async_context(_tasks())
 
         known = asyncio.Event()
