@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,8 @@ from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.running import running
 from tulle.model.names import ServiceName
 from tulle.pipeline import view as views
-from tulle.pipeline.demands import KEPT_STRANGERS, STRANGER_SECONDS
-from tulle.translate import names
+from tulle.pipeline.demands import STRANGER_SECONDS
+from tulle.xds.resources import VHDS
 
 B, C = (ServiceName("default", f"service-{x}") for x in "bc")
 
@@ -36,9 +38,19 @@ class Time:
         return self.now
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A descriptor of a folder."""
+    folder = os.open(path, os.O_PATH)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
 async def until(what: str, true: Callable[[], object], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
-        while not true():
+        while not true():  # noqa: ASYNC110  what is waited for does not tell
             await asyncio.sleep(0.01)
 
 
@@ -46,7 +58,8 @@ def held(mesh: Mesh, caller: Caller) -> dict[str, list[str]]:
     """Names of the virtual hosts and clusters that its Envoy really has."""
     connection = http.client.HTTPConnection("admin")
     with socket.socket(socket.AF_UNIX) as connected:
-        connected.connect(str(mesh.data / "proxies" / caller.proxy / "admin.sock"))
+        with opened(mesh.data / "proxies" / caller.proxy) as folder:  # the whole path may be too long for a socket
+            connected.connect(f"/proc/self/fd/{folder}/admin.sock")
         connection.sock = connected
         connection.request("GET", "/config_dump")
         dump = json.loads(connection.getresponse().read())
@@ -95,3 +108,61 @@ async def test_no_call_fails_while_its_service_is_taken_away_again_and_again(
         print("calls", [load.calls for load in loads], [load.failed[:3] for load in loads])
         assert [load.failed for load in loads] == [[], []]
         assert strangers == 160
+
+
+async def test_envoy_holds_no_more_strangers_after_many_rounds_than_after_one(mesh: Mesh) -> None:
+    time = Time()
+    async with running(Settings(data=mesh.data), steady=time) as live:
+        await asyncio.to_thread(mesh.serve, "service-b", "b")
+        caller = await asyncio.to_thread(mesh.caller)
+        view = live.hub.views[caller.proxy][-1]
+
+        async def called(number: int) -> None:
+            """Strangers of both kinds: one half has an answer of its own, the other is refused."""
+            for stranger in [f"no-{number}-{n}.default.svc" for n in range(150)]:
+                await asyncio.to_thread(caller.call, f"http://{stranger}/")
+            for n in range(50):
+                await asyncio.to_thread(caller.call, f"http://no.{'x' * 64}{number}-{n}.svc.cluster.local/")
+
+        for number in range(4):
+            await called(number)
+            assert (await asyncio.to_thread(caller.call, "http://service-b/data")).status == 200
+            strangers = [name for name in held(mesh, caller)["hosts"] if "/no-" in name]
+            assert len(strangers) == 150
+            await evicted(live, time, caller)
+            assert view.strangers == 0
+            assert not [name for name in held(mesh, caller)["hosts"] if "/no" in name]
+            assert view.session.asked(VHDS) == 0
+        assert (await asyncio.to_thread(caller.call, "http://service-b/data")).status == 200
+
+
+async def test_a_call_that_is_under_way_outlives_its_service_s_eviction(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "KEPT_SERVICES", 0)
+    time = Time()
+    async with running(Settings(data=mesh.data), steady=time) as live:
+        await asyncio.to_thread(mesh.serve, "service-b", "b")
+        caller = await asyncio.to_thread(mesh.caller)
+        begun = mesh.folder / "begun"
+        url = f"http://service-b/data?sleep=2&touch={begun}"
+        slow = asyncio.create_task(asyncio.to_thread(caller.call, url), name="a slow call")
+        await until("the call is under way", begun.exists)
+        live.hub.idles(caller.proxy, [f"outbound|80||{B.host}"])
+        await evicted(live, time, caller)
+        assert f"outbound|80||{B.host}" not in held(mesh, caller)["clusters"]
+        assert not slow.done()
+        assert (await slow).status == 200
+        assert (await asyncio.to_thread(caller.call, "http://service-b/data")).status == 200
+
+
+def test_a_host_that_nobody_knows_is_answered_with_the_nearest_service(mesh: Mesh) -> None:
+    mesh.up()
+    mesh.serve("service-b", "b")
+    caller = mesh.caller()
+    hint = "the mesh has no service servce-b.default; did you mean service-b?"
+    unknown = caller.call("http://servce-b/").json()
+    assert unknown["error"] == "neither the mesh nor DNS knows the host servce-b"
+    assert unknown["hint"] == hint
+    assert caller.call("http://servce-b.default.svc/").json()["error"] == hint
+    assert "hint" not in caller.call("http://no-such-host.invalid/").json()

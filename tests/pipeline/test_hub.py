@@ -191,6 +191,24 @@ def test_only_the_newest_streams_of_a_proxy_are_kept() -> None:
     assert [view.superseded for view in views] == [True, True, False, False, False]
 
 
+def test_an_unknown_name_is_answered_with_the_nearest_service_that_the_caller_may_see() -> None:
+    hub = hub_of(
+        *(instance("a1", A, None), instance("b1", B)),
+        *(instance(f"{n}-1", ServiceName("shop", n)) for n in ("payments", "catalogue")),
+    )
+    envoy = EnvoyLike(hub, "a1").settle()
+    answers = {
+        "servce-b": "the mesh has no service servce-b.default; did you mean service-b?",
+        "catalogue": "the mesh has no service catalogue.default; did you mean catalogue.shop?",
+        "paymnets": "the mesh has no service paymnets.default; did you mean payments.shop?",
+        "elephant": 'the mesh has no service elephant.default"',
+    }
+    for name, answer in answers.items():
+        envoy.ask(name)
+        envoy.settle()
+        assert answer in str(envoy.bodies[VHDS, host(name)]).replace("'", '"').replace("\\", ""), name
+
+
 def test_a_malformed_name_is_answered_with_nothing() -> None:
     envoy = EnvoyLike(hub_of(instance("a1", A, None)), "a1").settle()
     envoy.ask("a..b", "x" * 5000)

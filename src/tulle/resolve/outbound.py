@@ -24,6 +24,7 @@ from tulle.resolve.inbound import paths
 from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import asked_hosts
 from tulle.resolve.mesh_names import MeshNames
+from tulle.resolve.nearest import nearest
 from tulle.resolve.retries import retries
 from tulle.resolve.services import Offer, offer
 from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
@@ -99,7 +100,7 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     protocol = offered.carries(destination.port) if offered else None
     passes = rules.passes_others(mesh.declared, seen)
     if offered is None and (rule is None or destination.port != DEFAULT_PORT):
-        host = _stranger(host, f"the mesh has no service {destination.service}", capture, passes)
+        host = _stranger(host, _unknown(mesh, caller, seen, destination.service), capture, passes)
     elif offered is not None and protocol is None and not offered.of_mesh and not capture.is_transparent:
         problem = f"no ServiceEntry of {destination.service} has a port {destination.port}; ports: {_numbers(offered)}"
         host = _stranger(host, problem, capture, passes)
@@ -232,6 +233,13 @@ def _detect(mesh: Mesh) -> int:
     """For how many nanoseconds a connection's first bytes are waited for (MeshConfig, `protocolDetectionTimeout`)."""
     said = mesh.declared.config.protocol_detection_timeout
     return (nanoseconds(said) if said else None) or _DETECT
+
+
+def _unknown(mesh: Mesh, caller: Caller, seen: rules.Scope, service: ServiceName) -> str:
+    problem, like = f"the mesh has no service {service}", nearest(mesh, caller, seen, service)
+    if like is None:
+        return problem
+    return f"{problem}; did you mean {like.name if like.namespace == caller.namespace else like}?"
 
 
 def _numbers(offered: Offer) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.translate.names import METADATA, NOT_SERVED_HEADER
+from tulle.translate.names import HINT, METADATA, NOT_SERVED_HEADER
+
+_HINT = f"%METADATA(ROUTE:{METADATA}:{HINT})%"
 
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 # The document whose route the call took.
@@ -33,7 +35,7 @@ def outbound_replies() -> dict[str, Any]:
                 "the call to %REQ(:AUTHORITY)% is over a limit of its DestinationRule: there are as many calls, or "
                 "connections, as it allows",
             ),
-            _mapper(["DF"], "neither the mesh nor DNS knows the host %REQ(:AUTHORITY)%"),
+            _mapper(["DF"], "neither the mesh nor DNS knows the host %REQ(:AUTHORITY)%", hint=_HINT),
             _mapper(
                 ["NR"],
                 "no route to %REQ(:AUTHORITY)%: the name is malformed, or this sidecar asked for too many",
@@ -78,10 +80,12 @@ def inbound_replies() -> dict[str, Any]:
     }
 
 
-def _mapper(flags: Sequence[str], error: str, *, status: int | None = None, unseen: bool = False) -> dict[str, Any]:
+def _mapper(
+    flags: Sequence[str], error: str, *, status: int | None = None, unseen: bool = False, hint: str = ""
+) -> dict[str, Any]:
     mark = {"header": {"key": NOT_SERVED_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     marked = {"headers_to_add": [mark]} if unseen else {}
-    return {"filter": {"response_flag_filter": {"flags": flags}}, **_body(error, status), **marked}
+    return {"filter": {"response_flag_filter": {"flags": flags}}, **_body(error, status, hint), **marked}
 
 
 def _mapper_of_status(given: int, error: str, *, status: int) -> dict[str, Any]:
@@ -96,6 +100,13 @@ def _mapper_of_status(given: int, error: str, *, status: int) -> dict[str, Any]:
     return {"filter": {"and_filter": {"filters": both}}, **_body(error, status)}
 
 
-def _body(error: str, status: int | None) -> dict[str, Any]:
-    body = {"error": error, "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "reason": "%RESPONSE_CODE_DETAILS%"}
-    return {"body_format_override": {"json_format": body}, **({"status_code": {"value": status}} if status else {})}
+def _body(error: str, status: int | None, hint: str = "") -> dict[str, Any]:
+    """hint: left out if it comes to nothing."""
+    body: dict[str, Any] = {
+        "error": error,
+        "code": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "reason": "%RESPONSE_CODE_DETAILS%",
+    }
+    form = {"json_format": {**body, "hint": hint}, "omit_empty_values": True} if hint else {"json_format": body}
+    return {"body_format_override": form, **({"status_code": {"value": status}} if status else {})}

@@ -79,7 +79,7 @@ def virtual_host(host: VirtualHost) -> Any:
         parts = {"routes": [*_tunnels(host), *_refusal(503, host.problem, tunnels=False)]}
     elif host.answer is Answer.PASSTHROUGH:
         only_mesh = {"name": ":authority", "string_match": {"contains": ".svc"}}
-        routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([])]
+        routes = [*_refusal(503, host.problem, [only_mesh]), *_passthrough([], host.problem)]
         parts = {"routes": routes, **_OUTSIDE_HEADERS}
     elif host.answer is Answer.BLOCKED:
         parts = {"routes": _refusal(502, host.problem)}
@@ -114,11 +114,17 @@ def own_hosts(port: int) -> str:
     return rf"(?i)(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\]|\[::ffff:127\.[0-9.]+\]):{port}"
 
 
-def _passthrough(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _passthrough(headers: list[dict[str, Any]], hint: str = "") -> list[dict[str, Any]]:
+    """hint: for whoever calls a host that DNS does not know either."""
     to_cluster = {"cluster": names.PASSTHROUGH, "timeout": {}, "idle_timeout": {}}
+    told = (
+        {"metadata": {"filter_metadata": {names.METADATA: {"fields": {names.HINT: {"string_value": hint}}}}}}
+        if hint
+        else {}
+    )
     return [
-        *_tunnel({"cluster": names.PASSTHROUGH}, headers),
-        {"match": {"prefix": "/", "headers": headers}, "route": to_cluster},
+        *({**route, **told} for route in _tunnel({"cluster": names.PASSTHROUGH}, headers)),
+        {"match": {"prefix": "/", "headers": headers}, "route": to_cluster, **told},
     ]
 
 
