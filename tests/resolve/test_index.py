@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from declared_mesh import resources
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
@@ -138,3 +139,48 @@ def test_what_nobody_alive_offers_any_more_is_no_port_of_the_service() -> None:
     ):
         mesh, _ = apply(mesh, snapshot)
         assert [port.number for port in mesh.services[service].ports] == [80, 81], "as long as nobody says anything"
+
+
+ENTRY = """
+ServiceEntry {name}
+hosts: [{name}.example.com]
+ports: [{{number: 5432, name: tcp, protocol: TCP}}]
+resolution: STATIC
+workloadSelector: {{labels: {{app: {name}}}}}
+"""
+MACHINE = """
+WorkloadEntry machine
+address: 10.0.0.1
+labels: {{app: {name}}}
+"""
+
+
+def test_a_change_of_one_machine_touches_only_those_who_select_it_or_did() -> None:
+    declared = resources(*(ENTRY.format(name=name) for name in "abc"), MACHINE.format(name="a"))
+    mesh, _ = apply(Mesh(), Snapshot(1, resources={one.ref: one for one in declared}))
+    assert [one.ref.name for one in mesh.services[ServiceName("", "a.example.com")].selected] == ["machine"]
+    (moved,) = resources(MACHINE.format(name="b"))
+    after, changed = apply(mesh, Snapshot(2, resources={moved.ref: moved}))
+    assert changed.services | changed.endpoints == {ServiceName("", "a.example.com"), ServiceName("", "b.example.com")}
+    assert after.services[ServiceName("", "a.example.com")].selected == ()
+    assert after.services[ServiceName("", "b.example.com")].selected == (moved,)
+
+
+def test_an_instance_that_comes_touches_only_those_who_select_it() -> None:
+    declared = resources(*(ENTRY.format(name=name) for name in "abc"))
+    mesh, _ = apply(Mesh(), Snapshot(1, resources={one.ref: one for one in declared}))
+    after, changed = apply(mesh, Snapshot(2, {"p1": proxy(1, ServiceName("default", "b"))}))
+    assert changed.services | changed.endpoints == {ServiceName("default", "b"), ServiceName("", "b.example.com")}
+    assert [one.proxy for one in after.services[ServiceName("", "b.example.com")].chosen] == ["p1"]
+
+
+def test_the_older_comes_first_in_whatever_order_they_are_declared() -> None:
+    route = "VirtualService {name}\nhosts: [a]\nhttp: [{{directResponse: {{status: 418}}}}]\n"
+    declared = resources(*(route.format(name=name) for name in "uvw"))
+    for order in (declared, declared[::-1]):
+        mesh = Mesh()
+        for one in order:
+            mesh, _ = apply(mesh, Snapshot(1, resources={one.ref: one}))
+        assert [one.ref.name for one in mesh.declared.virtual_services["a.default.svc.cluster.local"]] == list("uvw")
+    mesh, _ = apply(mesh, Snapshot(2, resources={declared[1].ref: None}))
+    assert [one.ref.name for one in mesh.declared.virtual_services["a.default.svc.cluster.local"]] == ["u", "w"]

@@ -117,7 +117,11 @@ class Hub:
 
     def apply(self, snapshot: Snapshot) -> Touched:
         """The mesh has changed."""
-        self.mesh, changed = index.apply(self.mesh, snapshot)
+        return self.take(*index.apply(self.mesh, snapshot))
+
+    def take(self, mesh: Mesh, changed: index.Changed) -> Touched:
+        """The mesh is now this one, which was made of the one before: what differs is told."""
+        self.mesh = mesh
         touched: dict[View, None] = {}
         faults: list[Fault] = []
 

@@ -6,7 +6,8 @@ ServiceEntry selects it. Who may see what is left to `rules`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +20,8 @@ from tulle.model.resources.sidecar import Sidecar
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.model.resources.workload_entry import WorkloadEntry
 from tulle.resolve.hosts import full
+from tulle.resolve.selecting import selecting
+from tulle.resolve.workload_entries import completed, group_of
 
 # Istio's own, where nothing else is said (MeshConfig, `rootNamespace`).
 ROOT_NAMESPACE = "istio-system"
@@ -77,24 +80,18 @@ def apply(declared: Declared, changes: Mapping[Ref, Resource | None]) -> tuple[D
     if not changes:
         return declared, Touched()
     resources = dict(declared.resources)
-    indexes: dict[str, dict[str, tuple[Resource, ...]]] = {}
-    about: set[_Facet] = set()
+    lost: defaultdict[_Facet, set[Ref]] = defaultdict(set)
+    come: defaultdict[_Facet, list[Resource]] = defaultdict(list)
     for ref, now in changes.items():
         before = resources.pop(ref, None)
         if now is not None:
             resources[ref] = now
-        for resource in (before, now):
-            about.update(_facets(resource) if resource else ())
-        for index, key in _facets(before) if before else ():
-            entries = _index(indexes, declared, index)
-            left = tuple(r for r in entries.get(key, ()) if r.ref != ref)
-            if left:
-                entries[key] = left
-            else:
-                entries.pop(key, None)
-        for index, key in _facets(now) if now else ():
-            entries = _index(indexes, declared, index)
-            entries[key] = tuple(sorted((*entries.get(key, ()), now), key=lambda r: r.age))  # type: ignore[arg-type]
+        for facet in _facets(before) if before else ():
+            lost[facet].add(ref)
+        for facet in _facets(now) if now else ():
+            come[facet].append(now)  # type: ignore[arg-type]
+    about = {*lost, *come}
+    indexes = _indexes(declared, about, lost, come)
     config = declared.mesh_config
     if any(ref.kind == "MeshConfig" for ref in changes):
         found = [r for ref, r in resources.items() if ref.kind == "MeshConfig"]
@@ -103,12 +100,22 @@ def apply(declared: Declared, changes: Mapping[Ref, Resource | None]) -> tuple[D
     return after, _touched(declared, after, changes, about)
 
 
-def _index(
-    indexes: dict[str, dict[str, tuple[Resource, ...]]], declared: Declared, index: str
-) -> dict[str, tuple[Resource, ...]]:
-    if index not in indexes:
-        indexes[index] = dict(getattr(declared, index))
-    return indexes[index]
+def _indexes(
+    declared: Declared, about: Iterable[_Facet], lost: Mapping[_Facet, set[Ref]], come: Mapping[_Facet, list[Resource]]
+) -> dict[str, dict[str, tuple[Resource, ...]]]:
+    """The indexes that change, each key of them sorted once."""
+    found: dict[str, dict[str, tuple[Resource, ...]]] = {}
+    for facet in about:
+        index, key = facet
+        if index not in found:
+            found[index] = dict(getattr(declared, index))
+        gone = lost.get(facet, ())
+        stayed = [one for one in found[index].get(key, ()) if one.ref not in gone]
+        if there := sorted((*stayed, *come.get(facet, ())), key=lambda one: one.age):
+            found[index][key] = tuple(there)
+        else:
+            found[index].pop(key, None)
+    return found
 
 
 def _facets(resource: Resource) -> Iterator[_Facet]:
@@ -142,13 +149,27 @@ def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource |
                 *after.roots.get(f"{ref.namespace}/{ref.name}", ()),
             )
             hosts.update(key for root in roots for index, key in _facets(root) if index == "virtual_services")
-    of_workloads = {namespace for index, namespace in about if index == "workload_entries"}
-    for namespace in of_workloads | {ref.namespace for ref in changes if ref.kind == "WorkloadGroup"}:
-        for entry in after.selecting.get(namespace, ()):
-            entries.update(key for name, key in _facets(entry) if name == "service_entries")
+    for entry in selecting(after.selecting, _labels_of_changed(before, after, changes)):
+        entries.update(key for name, key in _facets(entry) if name == "service_entries")
     return Touched(
         frozenset(hosts | entries),
         frozenset(entries),
         frozenset(key for index, key in about if index == "sidecars"),
         before.config is not after.config and before.config != after.config,
     )
+
+
+def _labels_of_changed(
+    before: Declared, after: Declared, changes: Mapping[Ref, Resource | None]
+) -> dict[str, list[Mapping[str, str]]]:
+    """Of WorkloadEntries that changed, or whose WorkloadGroup did, the labels that they had and have; by namespace."""
+    groups = {ref for ref in changes if ref.kind == "WorkloadGroup"}
+    spaces = {ref.namespace for ref in groups}
+    found: defaultdict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for declared in (before, after):
+        touched = [one for ref in changes if ref.kind == "WorkloadEntry" and (one := declared.resources.get(ref))]
+        for space in spaces:
+            touched += (one for one in declared.workload_entries.get(space, ()) if group_of(one) in groups)
+        for one in touched:
+            found[one.ref.namespace].append(completed(one, declared.resources).labels)
+    return found

@@ -7,7 +7,7 @@ told exactly when it is touched.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -16,12 +16,13 @@ from msgspec.structs import replace
 from tulle.model.names import Destination, ServiceName, service_of
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
-from tulle.model.resources.workload_entry import WorkloadEntry
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import declared
 from tulle.resolve.declared import Declared
-from tulle.resolve.workload_entries import completed, group_of
+from tulle.resolve.selecting import selecting
+from tulle.resolve.selection import Selection
+from tulle.resolve.workload_entries import group_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -115,10 +116,14 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     services = dict(mesh.services)
     for name in touched:
         _put(services, mesh, _service(name, known.get(name), members[name], rules))
-    selecting = _selecting(rules, touched) | {name for name in touched if name in services and services[name].entries}
-    for name in selecting:
-        _put(services, mesh, _with_selected(services[name], services, rules))
-    touched |= selecting
+    chosen_by = _selecting(rules, touched, mesh.services, services)
+    chosen_by |= {name for name in touched if name in services and services[name].entries}
+    selection = Selection(
+        rules, ((s.name, ((i.workload.tags, i) for i in s.instances)) for s in list(services.values()))
+    )
+    for name in chosen_by:
+        _put(services, mesh, _with_selected(services[name], selection, rules))
+    touched |= chosen_by
     differing = frozenset(n for n in touched if mesh.services.get(n) != services.get(n))
     endpoints = frozenset(n for n in differing if _offer(mesh.services.get(n)) == _offer(services.get(n)))
     after = Mesh(
@@ -181,12 +186,9 @@ def _put(services: dict[ServiceName, Service], mesh: Mesh, made: Service | Servi
 def _service(
     name: ServiceName, known: KnownService | None, members: Mapping[_Member, Instance], rules: Declared
 ) -> Service | ServiceName:
-    """What is known, who is alive and what is declared, as one value; its name alone if there is no such service.
-
-    Of a declared host the address alone is known.
-    """
+    """What is known, who is alive and what is declared, as one value; its name alone if there is no such service."""
     entries = rules.service_entries.get(name.host, ())
-    if not entries and not members and (known is None or not (known.ports or known.identities)):
+    if not entries and not members and (known is None or not name.namespace):
         return name
     instances = tuple(members[key] for key in sorted(members))
     offered = {p.number: KnownPort(p.number, p.protocol, p.name) for i in instances for p in i.workload.ports}
@@ -198,34 +200,35 @@ def _service(
     return Service(name, tuple(offered[n] for n in sorted(offered)), tuple(sorted(identities)), instances, vip, entries)
 
 
-def _selecting(rules: Declared, touched: set[ServiceName]) -> set[ServiceName]:
-    """The services whose entries may select workloads of those that were touched."""
-    return {
-        service_of(host.lower())
-        for space in {name.namespace for name in touched}
-        for entry in rules.selecting.get(space, ())
-        if isinstance(entry.spec, ServiceEntry)
-        for host in entry.spec.hosts
-    }
+def _selecting(
+    rules: Declared,
+    touched: Iterable[ServiceName],
+    before: Mapping[ServiceName, Service],
+    after: Mapping[ServiceName, Service],
+) -> set[ServiceName]:
+    """The services whose entries select instances of those that were touched, or did."""
+    if not rules.selecting:
+        return set()
+    changed: defaultdict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for name in touched:
+        there = (service for services in (before, after) if (service := services.get(name)) is not None)
+        changed[name.namespace] += (i.workload.tags for service in there for i in service.instances)
+    entries = (entry.spec for entry in selecting(rules.selecting, changed))
+    return {service_of(host.lower()) for spec in entries if isinstance(spec, ServiceEntry) for host in spec.hosts}
 
 
-def _with_selected(service: Service, services: Mapping[ServiceName, Service], rules: Declared) -> Service:
+def _with_selected(service: Service, selection: Selection[Instance], rules: Declared) -> Service:
     selected: dict[Ref, Resource] = {}
     chosen: dict[tuple[str, str], Instance] = {}
     for entry in service.entries:
         if not isinstance(entry.spec, ServiceEntry) or entry.spec.workload_selector is None:
             continue
         labels, namespace = entry.spec.workload_selector.labels, entry.ref.namespace
-        for one in rules.workload_entries.get(namespace, ()):
-            if isinstance(one.spec, WorkloadEntry) and labels.items() <= completed(one, rules.resources).labels.items():
-                selected[one.ref] = one
-                if (group := group_of(one)) is not None and group in rules.resources:
-                    selected[group] = rules.resources[group]
-        for other in services.values():
-            if other.name.namespace == namespace:
-                chosen.update(
-                    {(i.proxy, i.workload.id): i for i in other.instances if labels.items() <= i.workload.tags.items()}
-                )
+        for one in selection.entries(namespace).having(labels):
+            selected[one.ref] = one
+            if (group := group_of(one)) is not None and group in rules.resources:
+                selected[group] = rules.resources[group]
+        chosen.update({(i.proxy, i.workload.id): i for i in selection.instances(namespace).having(labels)})
     return replace(
         service, selected=tuple(selected[r] for r in sorted(selected)), chosen=tuple(chosen[k] for k in sorted(chosen))
     )
