@@ -145,3 +145,19 @@ async def test_time_is_up(mesh: LiveMesh, connect: Connect) -> None:
     waiting = Waiting(mesh, route.ref, within=0.05)
     waiting.begin({route.ref: (route.created, 2)})
     assert await waiting.end() == Progress(0, 0, (), (), taken_up=False, is_over=True)
+
+
+async def test_a_host_that_is_new_is_waited_for_with_all_whose_sidecars_must_know_it(
+    mesh: LiveMesh, connect: Connect
+) -> None:
+    envoys = [page(connect, number) for number in range(2)]
+    (entry,) = resources(
+        "ServiceEntry outside\nhosts: [api.example.com]\nports: [{number: 80, name: http, protocol: HTTP}]\nresolution: DNS"
+    )
+    waiting = Waiting(mesh, entry.ref)
+    waiting.begin({entry.ref: (entry.created, 1)})
+    await declare(mesh, entry.ref, entry)
+    assert (await waiting.step()).needed == 2
+    for envoy in envoys:
+        envoy.settle()
+    assert await waiting.end() == Progress(2, 2, (), (), taken_up=True, is_over=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from msgspec.structs import replace
 
-from declared_mesh import instance, mesh
+from declared_mesh import instance, mesh, resources
+from tulle.model.snapshot import Snapshot
 from tulle.resolve.analysis.analyse import analyse
 from tulle.resolve.analysis.findings import Finding, Level, line_of
+from tulle.resolve.index import Mesh, apply
 
 REVIEWS = (instance("reviews"), instance("reviews", version="v2"), instance("ratings", "shop"))
 
@@ -227,8 +230,18 @@ def test_machines_and_those_who_select_them() -> None:
     assert found(SELECTING, MACHINE) == ()
     assert only(SELECTING).path == "spec.workloadSelector"
     assert only(MACHINE).not_in_force == "no ServiceEntry selects it"
-    group = "WorkloadGroup machines\ntemplate: {labels: {app: dbx}, serviceAccount: db}\n"
-    assert only(group).not_in_force == "no ServiceEntry selects it"
+
+
+def test_a_group_gives_its_entries_the_labels_by_which_they_are_selected() -> None:
+    group = "WorkloadGroup machines\ntemplate: {labels: {app: db}}\n"
+    assert only(group).not_in_force == "no WorkloadEntry belongs to it"
+    (entry, *rest) = resources(MACHINE.replace("app: db, ", ""), group, SELECTING)
+    entry = replace(entry, annotations={"istio.io/autoRegistrationGroup": "machines"})
+    declared = {one.ref: one for one in (entry, *rest)}
+    assert analyse(apply(Mesh(), Snapshot(1, resources=declared))[0]) == ()
+    del declared[rest[0].ref]
+    messages = [finding.message for finding in analyse(apply(Mesh(), Snapshot(1, resources=declared))[0])]
+    assert messages[1].startswith("there is no WorkloadGroup default/machines")
 
 
 SIDECAR = """

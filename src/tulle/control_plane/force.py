@@ -79,10 +79,13 @@ class Awaited:
         return all(ref not in there for ref, generation in made.items() if generation is None)
 
     def _needing(self) -> dict[View, set[Key]]:
-        """Who has something to acknowledge, and what: by what the change made, or by what that takes the place of."""
+        """Who has something to acknowledge, and what: what the change made, and what that takes the place of.
+
+        A host that is new is nothing that anybody holds yet, but all must know that it is one of the mesh's: their doors.
+        """
         found: dict[View, set[Key]] = {}
         for view in _newest(self._live):
-            if keys := self._before.get(view, set()) | view.made_of(self._sources):
+            if keys := self._before.get(view, set()) | view.made_of(self._sources) | view.doors_under_way:
                 found[view] = keys
         return found
 

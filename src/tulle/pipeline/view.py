@@ -257,6 +257,11 @@ class View:
             for key in keys
         }
 
+    @property
+    def doors_under_way(self) -> set[Key]:
+        """What of its doors it has not acknowledged yet: by which names a call comes to the mesh at all."""
+        return {key for key in _keys(self._doors) if not self.session.acknowledged(*key)}
+
     def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
         """What it holds of declared resources, of all or of these, by resource."""
         refused = {(r.type_url, r.name): r.message for r in self.session.rejections}

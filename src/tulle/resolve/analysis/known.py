@@ -10,15 +10,16 @@ from tulle.model.names import ServiceName, service_of
 from tulle.model.resources.destination_rule import DestinationRule
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
-from tulle.model.resources.workload_entry import WorkloadEntry
 from tulle.model.workload import Workload
 from tulle.resolve.analysis.winners import losers, of_service_entry, of_virtual_service
 from tulle.resolve.callers import Caller
 from tulle.resolve.entries import known_ports
 from tulle.resolve.hosts import full, wildcards
 from tulle.resolve.index import Mesh, Service
+from tulle.resolve.labels import Labelled
 from tulle.resolve.rules import MESH_GATEWAY, Scope
 from tulle.resolve.services import find, offer
+from tulle.resolve.workload_entries import completed, group_of
 
 _EVERYTHING = Scope()
 
@@ -106,8 +107,18 @@ class Known:
         return self._losers[kind, host]
 
     @cached_property
-    def selecting(self) -> Mapping[str, Mapping[tuple[str, str] | None, list[Mapping[str, str]]]]:
-        """The labels by which ServiceEntries select, by namespace and by one label of each; None: they select all."""
+    def _labelled(self) -> Mapping[str, Labelled[None]]:
+        """Workloads and WorkloadEntries, by namespace."""
+        found: defaultdict[str, list[tuple[Mapping[str, str], None]]] = defaultdict(list)
+        for space, there in self.workloads.items():
+            found[space] += ((one.tags, None) for one in there)
+        for space, entries in self.declared.workload_entries.items():
+            found[space] += ((self.labels(entry), None) for entry in entries)
+        return {space: Labelled(pairs) for space, pairs in found.items()}
+
+    @cached_property
+    def _selectors(self) -> Mapping[str, Mapping[tuple[str, str] | None, list[Mapping[str, str]]]]:
+        """The labels by which ServiceEntries select, by namespace and by the first label of each; None: they select all."""
         found: defaultdict[str, defaultdict[tuple[str, str] | None, list[Mapping[str, str]]]]
         found = defaultdict(lambda: defaultdict(list))
         for namespace, entries in self.declared.selecting.items():
@@ -118,31 +129,23 @@ class Known:
         return found
 
     @cached_property
-    def labelled(self) -> Mapping[tuple[str, str, str], list[Mapping[str, str]]]:
-        """The labels of all that a selector may select, by namespace and by each label; `("", "")`: of all there."""
-        found: defaultdict[tuple[str, str, str], list[Mapping[str, str]]] = defaultdict(list)
-        everybody = [(space, one.tags) for space, there in self.workloads.items() for one in there]
-        everybody += [
-            (space, dict(entry.spec.labels))
-            for space, entries in self.declared.workload_entries.items()
-            for entry in entries
-            if isinstance(entry.spec, WorkloadEntry)
-        ]
-        for space, labels in everybody:
-            found[space, "", ""].append(labels)
-            for name, value in labels.items():
-                found[space, name, value].append(labels)
-        return found
+    def groups(self) -> frozenset[Ref]:
+        """The WorkloadGroups to which a WorkloadEntry belongs, whether or not they are there."""
+        entries = (entry for there in self.declared.workload_entries.values() for entry in there)
+        return frozenset(group for entry in entries if (group := group_of(entry)))
+
+    def labels(self, entry: Resource) -> Mapping[str, str]:
+        """Of a WorkloadEntry, with those of its group."""
+        return completed(entry, self.declared.resources).labels
 
     def is_selected(self, labels: Mapping[str, str], namespace: str) -> bool:
         """Whether some ServiceEntry of the namespace selects what has these labels."""
-        there = self.selecting.get(namespace, {})
+        there = self._selectors.get(namespace, {})
         return any(wanted.items() <= labels.items() for key in (None, *labels.items()) for wanted in there.get(key, ()))
 
     def selects(self, labels: Mapping[str, str], namespace: str) -> bool:
         """Whether a workload or a WorkloadEntry of the namespace has these labels."""
-        first = min(labels.items(), key=lambda pair: len(self.labelled.get((namespace, *pair), ())), default=("", ""))
-        return any(labels.items() <= there.items() for there in self.labelled.get((namespace, *first), ()))
+        return namespace in self._labelled and self._labelled[namespace].has(labels)
 
     def nobody(self, host: str, namespace: str) -> str:
         """That no service has a host in a document of a namespace, and which one may be meant."""
