@@ -215,3 +215,13 @@ def _connect(caller: Caller, authority: str) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def test_a_first_call_waits_until_dns_has_answered(mesh: Mesh) -> None:
+    mesh.up()
+    caller = mesh.caller()
+    apply(mesh, *(entry(f"host{n}.invalid", resolution="DNS") for n in range(5)))
+    for n in range(5):
+        answer = caller.call(f"http://host{n}.invalid/")
+        # Not that there is no such cluster, as Envoy says before it has looked a name up.
+        assert (answer.status, answer.json()["reason"]) == (503, "no_healthy_upstream")

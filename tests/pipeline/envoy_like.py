@@ -7,7 +7,7 @@ from typing import Any
 from tulle.envoy_api.messages import message, to_dict
 from tulle.pipeline.hub import Hub, Learned, Touched
 from tulle.xds.requests import Request
-from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
+from tulle.xds.resources import CDS, EDS, LDS, RDS, SDS, VHDS
 
 
 class EnvoyLike:
@@ -53,6 +53,10 @@ class EnvoyLike:
         if new:
             self.ask(*new)
         return new
+
+    def find(self, cluster: str) -> None:
+        """DNS has answered for a cluster's names, or will not."""
+        self._start(SDS, f"found|{cluster}")
 
     def refuse_only_once(self) -> None:
         self._once = True

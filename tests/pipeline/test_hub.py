@@ -7,12 +7,15 @@ from msgspec import structs
 from envoy_like import EnvoyLike
 from golden import known_services
 from tulle.model.names import Destination, ServiceName
+from tulle.model.resources.resource import Ref, Resource
+from tulle.model.resources.service_entry import Resolution, ServiceEntry
+from tulle.model.resources.service_entry import ServicePort as EntryPort
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture, Health, Proxy, ServicePort, Workload
 from tulle.pipeline import demands, view
 from tulle.pipeline.hub import Hub, Learned
 from tulle.xds.requests import Request
-from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
+from tulle.xds.resources import CDS, EDS, LDS, RDS, SDS, VHDS
 
 A, B, C = (ServiceName("default", name) for name in ("service-a", "service-b", "service-c"))
 TO_B = "outbound|80||service-b.default.svc.cluster.local"
@@ -49,6 +52,22 @@ def test_a_first_call_brings_cluster_endpoints_and_virtual_host_in_that_order() 
     assert envoy.sent == [(CDS, TO_B), (EDS, TO_B), (VHDS, host("service-b"))]
     assert envoy.view.ready
     assert envoy.learned == [Learned(A, Destination(B, 80))]
+
+
+def test_a_host_outside_is_called_only_when_dns_has_answered() -> None:
+    entry = ServiceEntry(("api.example.com",), ports=(EntryPort(80, "HTTP", "http"),), resolution=Resolution.DNS)
+    hub, ref = hub_of(instance("a1", A, None)), Ref("ServiceEntry", "default", "api")
+    hub.apply(Snapshot(2, resources={ref: Resource(ref, entry)}))
+    envoy, cluster = EnvoyLike(hub, "a1").settle(), "outbound|80||api.example.com"
+    envoy.sent.clear()
+    envoy.ask("api.example.com")
+    envoy.settle()
+    assert envoy.sent == [(CDS, cluster)]
+    assert not envoy.view.ready
+    envoy.find(cluster)
+    envoy.settle()
+    assert envoy.sent[1:] == [(SDS, f"found|{cluster}"), (VHDS, "outbound.a1/api.example.com:80")]
+    assert envoy.view.ready
 
 
 def test_what_the_service_called_before_is_there_before_anybody_asks() -> None:

@@ -93,6 +93,12 @@ class Backend(Struct, frozen=True):
         """Whether the control plane tells its endpoints; the others Envoy finds by itself."""
         return self.discovery is Discovery.MESH and self.policy.balancing.balance is not Balance.PASSTHROUGH
 
+    @property
+    def looked_up(self) -> bool:
+        """Whether it is of no use before DNS has answered."""
+        by_dns = self.discovery in (Discovery.DNS, Discovery.DNS_ROUND_ROBIN)
+        return by_dns and self.policy.balancing.balance is not Balance.PASSTHROUGH
+
 
 class Endpoints(Struct, frozen=True):
     """Who serves a backend now, sorted; empty when nobody does."""

@@ -24,15 +24,19 @@ Door = Outbound | OutboundRoutes | Inbound
 
 
 class Made(Struct, frozen=True):
-    """A backend's cluster, and its load assignment where it has one. sources: the declared resources behind them."""
+    """A backend's cluster, and its load assignment where it has one. sources: the declared resources behind them.
+
+    found: what a sidecar asks for once it has looked the backend up by itself.
+    """
 
     cluster: Resource
     assignment: Resource | None
     sources: frozenset[str]
+    found: Resource | None = None
 
     @property
     def resources(self) -> tuple[Resource, ...]:
-        return (self.cluster, self.assignment) if self.assignment else (self.cluster,)
+        return tuple(part for part in (self.cluster, self.assignment, self.found) if part is not None)
 
 
 class Encoder:
@@ -81,7 +85,8 @@ def _translated(basis: Basis, before: _Memo | None) -> _Memo:
     if backend.told:
         same = before is not None and before.endpoints == endpoints
         assignment = before.made.assignment if before and same else resources.load_assignment(endpoints)
-    return _Memo(basis.service, backend, endpoints, Made(cluster, assignment, basis.sources))
+    found = resources.looked_up(backend) if backend.looked_up else None
+    return _Memo(basis.service, backend, endpoints, Made(cluster, assignment, basis.sources, found))
 
 
 def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:

@@ -39,6 +39,11 @@ def backend(of: BackendRef | Backend | Endpoints) -> str:
     return f"outbound|{of.destination.port}|{of.subset}|{of.destination.service.host}{end}"
 
 
+def looked_up(of: Backend) -> str:
+    """`found|outbound|80||api.example.com`: the secret of `look_ups`, by which a cluster says that DNS has answered it."""
+    return f"found|{backend(of)}"
+
+
 def destination_of_backend(name: str) -> Destination | None:
     """The inverse of `backend`; None for the name of anything else."""
     parts = name.split("|")

@@ -11,21 +11,27 @@ from typing import Any
 from tulle.envoy_api.messages import encode
 from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, TcpService, VirtualHost
 from tulle.model.workload import Capture
-from tulle.translate import backend_clusters, clusters, endpoints, inbound_listener, listeners, names, routes
-from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Key, Resource, resource
+from tulle.translate import backend_clusters, clusters, endpoints, inbound_listener, listeners, look_ups, names, routes
+from tulle.xds.resources import CDS, EDS, LDS, RDS, SDS, VHDS, Key, Resource, resource
 
 _PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
 
 
 def backend(value: Backend) -> Resource:
     """A cluster; the same for every caller."""
-    return _resource(CDS, backend_clusters.backend_cluster(value))
+    cluster = backend_clusters.backend_cluster(value)
+    return _resource(CDS, look_ups.announced(cluster, value) if value.looked_up else cluster)
 
 
 def load_assignment(value: Endpoints) -> Resource:
     """Its endpoints; the same for every caller."""
     message = endpoints.load_assignment(value)
     return resource(EDS, message.cluster_name, encode(message))
+
+
+def looked_up(value: Backend) -> Resource:
+    """What a sidecar asks for when it has looked the backend up."""
+    return _resource(SDS, look_ups.secret(value))
 
 
 def virtual_host(value: VirtualHost, asked: tuple[str, ...], requires: tuple[Key, ...] = ()) -> Resource:
