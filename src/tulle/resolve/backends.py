@@ -16,7 +16,15 @@ from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
 from tulle.resolve.callers import Caller
-from tulle.resolve.entries import discovery, finds_itself, inside, is_serving, outside, subject_alt_names, target
+from tulle.resolve.entries import (
+    discovery,
+    finds_itself,
+    inside,
+    is_serving,
+    outside,
+    subject_alt_names,
+    target,
+)
 from tulle.resolve.index import Instance, Mesh, Service
 from tulle.resolve.localities import Placed, localities
 from tulle.resolve.rules import Scope
@@ -139,12 +147,13 @@ def _placed(given: Basis) -> list[Placed]:
 
 
 def _transport(given: Basis, found: Sequence[Placed]) -> Transport:
-    """By who is there; if nobody is, by who may come."""
-    plain = {endpoint.plain for _, _, endpoint in found}
-    if len(plain) > 1:
-        return Transport.MIXED
-    is_plain = plain.pop() if plain else not given.offer.of_mesh
-    return Transport.PLAIN if is_plain else Transport.MESH
+    """By who may be there, well or not: so a cluster stays as it is when instances come and go."""
+    port, entry = given.ref.destination.port, given.offer.entry
+    sidecars = given.offer.of_mesh and any(one.number == port for one in given.service.ports)
+    sidecars = sidecars or (entry is not None and any(True for _ in inside(entry, given.service, port)))
+    if not sidecars:
+        return Transport.PLAIN
+    return Transport.MIXED if any(endpoint.plain for _, _, endpoint in found) else Transport.MESH
 
 
 def _identities(given: Basis) -> tuple[str, ...]:

@@ -34,13 +34,14 @@ def finds_itself(entry: Resource, service: Service) -> Discovery | None:
     """How Envoy finds the endpoints by what a caller asks for; None where they are named, as they mostly are.
 
     A program's connection does not say where it was going before the mesh gave it an address: so NONE is by DNS, as that
-    is what the program would have done. A wildcard is looked up by the host of each request.
+    is what the program would have done, unless the entry has addresses, which Istio tells the program for its host. A
+    wildcard is looked up by the host of each request.
     """
     spec = entry.spec
     if not isinstance(spec, ServiceEntry):
         return None
-    by_request = service.name.host.startswith("*") and spec.resolution in (Resolution.NONE, Resolution.DYNAMIC_DNS)
-    return Discovery.DYNAMIC if by_request else None
+    by_request = spec.resolution is Resolution.DYNAMIC_DNS or (spec.resolution is Resolution.NONE and not _fixed(spec))
+    return Discovery.DYNAMIC if by_request and service.name.host.startswith("*") else None
 
 
 def discovery(entry: Resource | None, found: list[Placed]) -> Discovery:
@@ -53,20 +54,33 @@ def discovery(entry: Resource | None, found: list[Placed]) -> Discovery:
 
 
 def outside(entry: Resource, service: Service, number: int) -> list[Placed]:
-    """The endpoints without sidecars at one of its ports: those that it names or selects, or its host itself."""
+    """The endpoints that no agent runs at one of its ports: those that it names or selects, or its host itself."""
     spec, port = entry.spec, _port(entry, number)
     if not isinstance(spec, ServiceEntry) or port is None:
+        return []
+    found = _given(entry, spec, service)
+    return [(_locality(one), one.labels, _endpoint(one, port)) for one in found if one.address]
+
+
+def _fixed(spec: ServiceEntry) -> list[str]:
+    """The addresses of an entry that are no ranges."""
+    return [address for address in spec.addresses if "/" not in address]
+
+
+def _given(entry: Resource, spec: ServiceEntry, service: Service) -> list[WorkloadEntry]:
+    if spec.resolution is Resolution.DYNAMIC_DNS:
         return []
     if spec.workload_selector is not None:
         wanted = spec.workload_selector.labels
         inside = [one for one in service.selected if one.ref.namespace == entry.ref.namespace]
-        given = [one for one in all_completed(inside) if wanted.items() <= one.labels.items()]
-    else:
-        given = list(spec.endpoints)
-        by_name = spec.resolution in (Resolution.NONE, Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
-        if not given and by_name and not service.name.host.startswith("*"):
-            given = [WorkloadEntry(address=service.name.host)]
-    return [(_locality(one), one.labels, _endpoint(one, port)) for one in given if one.address]
+        return [one for one in all_completed(inside) if wanted.items() <= one.labels.items()]
+    if spec.endpoints:
+        return list(spec.endpoints)
+    if spec.resolution is Resolution.STATIC:
+        return []
+    if spec.resolution is Resolution.NONE and (fixed := _fixed(spec)):
+        return [WorkloadEntry(address=address) for address in fixed]
+    return [] if service.name.host.startswith("*") else [WorkloadEntry(address=service.name.host)]
 
 
 def inside(entry: Resource, service: Service, number: int) -> Iterator[tuple[Instance, InstancePort]]:

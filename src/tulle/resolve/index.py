@@ -251,7 +251,10 @@ def _choice(service: Service | None) -> list[tuple[tuple[Resource, ...], str, tu
 
 
 def _offer(service: Service | None) -> tuple[object, ...] | None:
-    return (service.ports, service.identities, service.vip, service.entries) if service else None
+    if service is None:
+        return None
+    chosen = frozenset(instance.workload.identity for instance in service.chosen)
+    return (service.ports, service.identities, service.vip, service.entries, service.selected, chosen)
 
 
 def _namespaces(services: Mapping[ServiceName, Service]) -> tuple[str, ...]:
