@@ -15,12 +15,17 @@ from tulle.api.doors import Unreachable
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.model.names import Destination, ServiceName
+from tulle.model.resources.common import LabelSelector
+from tulle.model.resources.resource import Ref, Resource
+from tulle.model.resources.service_entry import Location, Resolution, ServiceEntry
+from tulle.model.resources.service_entry import ServicePort as EntryPort
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Capture, Health, Protocol, Proxy, ServicePort, Workload
 from tulle.registry.registry import Registry
 from tulle.resolve.index import Mesh
 from tulle.store.sqlite import open_store
-from tulle.xds.resources import CDS, LDS, VHDS
+from tulle.xds import resources as xds
+from tulle.xds.resources import CDS, EDS, LDS, VHDS
 
 Connect = Callable[..., EnvoyLike]
 
@@ -86,6 +91,34 @@ async def test_who_does_not_call_the_service_is_not_waited_for(mesh: LiveMesh, r
     await follow(mesh, Snapshot(1, {"b1": B1, "c1": proxy("c1", C)}, callees=A_CALLS_B))
     async with asyncio.timeout(20):
         await reports.propagated("b1", Health.DRAINING)
+
+
+async def test_who_calls_the_instance_by_a_host_that_selects_it_is_waited_for(
+    mesh: LiveMesh, reports: AgentReports, connect: Connect
+) -> None:
+    entry = ServiceEntry(
+        ("api.example.com",),
+        ports=(EntryPort(80, "HTTP", "http"),),
+        location=Location.MESH_INTERNAL,
+        resolution=Resolution.STATIC,
+        workload_selector=LabelSelector({"app": "service-b"}),
+    )
+    ref = Ref("ServiceEntry", "default", "api")
+    resources: dict[Ref, Resource | None] = {ref: Resource(ref, entry)}
+    await follow(mesh, Snapshot(1, {"b1": replace(B1, capture=Capture.NONE), "a1": proxy("a1", A)}, {}, {}, resources))
+    envoy = connect("a1").settle()
+    envoy.ask("api.example.com")
+    envoy.settle()
+    envoy.view.session.want(replace(endpoints_of(envoy), version="newer"))
+    propagation = await propagate(reports)
+    assert await is_held_up(propagation)
+    envoy.settle()
+    async with asyncio.timeout(20):
+        await propagation
+
+
+def endpoints_of(envoy: EnvoyLike) -> xds.Resource:
+    return next(wanted for wanted in envoy.view.session.wanted if wanted.type_url == EDS)
 
 
 class LookedUp(dict[Any, Any]):

@@ -15,6 +15,7 @@ from tulle.registry import errors
 from tulle.registry.registry import Registry
 from tulle.resolve import rules
 from tulle.resolve.callers import caller_of
+from tulle.resolve.entries import also_served
 from tulle.resolve.meanings import asked_hosts, meant
 from tulle.resolve.services import Offer, offer
 
@@ -133,11 +134,16 @@ class AgentReports:
     async def propagated(self, proxy: str, health: Health) -> None:
         await self._changes.until(proxy, lambda: self._has(proxy, health))
         registered = self._hub.mesh.proxies.get(proxy)
-        for service in {w.service for w in registered.workloads} if registered else ():
+        for service in self._served(registered) if registered else ():
             for caller in self._away(service):
                 await self._changes.until(caller, partial(self._is_back, caller))
             for view in self._hub.holders(service):
                 await self._acknowledged(view, service)
+
+    def _served(self, proxy: Proxy) -> set[ServiceName]:
+        """Its services, and the hosts of the ServiceEntries that select its workloads."""
+        own = {workload.service for workload in proxy.workloads}
+        return own.union(*({d.service for d in also_served(self._hub.mesh, w)} for w in proxy.workloads))
 
     def _away(self, service: ServiceName) -> list[str]:
         """Registered callers of the service whose Envoys have no stream now, and so may hold something older.
