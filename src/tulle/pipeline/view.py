@@ -6,20 +6,20 @@ The session alone knows what was sent and acknowledged.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Container, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tulle.ir.routes import BackendRef
 from tulle.ir.types import OutboundRoutes
 from tulle.model.names import Destination, ServiceName, destination_from
 from tulle.model.workload import Capture, Proxy, Workload
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.eviction import KEPT_SERVICES, Eviction
-from tulle.pipeline.picture import Door, Encoder, Reach, doors, reach, standing
+from tulle.pipeline.holdings import Holdings, HoldsOf
+from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
@@ -44,13 +44,6 @@ class News(Struct):
     learned: list[tuple[ServiceName, Destination]]
 
 
-class HoldsOf(Struct):
-    """Whether all that was made of a resource for a proxy is acknowledged by it, and why something was refused."""
-
-    acknowledged: bool = True
-    rejection: str = ""
-
-
 class View:
     """A proxy's stream. `proxy` is None until the proxy is registered; it then keeps what it was last.
 
@@ -65,8 +58,7 @@ class View:
         self.superseded = False
         self._encoder = encoder
         self._demands = Demands()
-        self._reached: dict[Demand, Reach] = {}
-        self._users: Counter[Key] = Counter()  # of the resources that demands have made
+        self._holdings = Holdings(self.session)
         self._rejected: dict[Demand, Rejected] = {}
         self._doors: dict[Door, tuple[Resource, ...]] = {}
         self._early: list[tuple[Asked | Held, float]] = []
@@ -93,7 +85,7 @@ class View:
     @property
     def reached(self) -> Iterable[Demand]:
         """The demands that a service of the mesh meets."""
-        return tuple(demand for demand, reach in self._reached.items() if reach.met)
+        return tuple(demand for demand, reach in self._holdings if reach.met)
 
     @property
     def ready(self) -> bool:
@@ -207,20 +199,15 @@ class View:
 
     def update_endpoints(self, mesh: Mesh, service: ServiceName) -> None:
         """Only who serves a service has changed."""
-        done: set[tuple[str, BackendRef]] = set()
         for demand in self._demands.of(service):
             rejected = self._rejected.get(demand)
             if rejected is not None and rejected.type_url == EDS:
                 del self._rejected[demand]
                 self._reach(mesh, demand)
-                continue
-            workload, reached = self._workload(demand.route_config), self._reached.get(demand)
-            if workload is None or reached is None:
-                continue
-            for ref in reached.backends:
-                if ref.destination.service != service or (demand.route_config, ref) in done:
-                    continue
-                done.add((demand.route_config, ref))
+        for workload in self.proxy.workloads if self.proxy else ():
+            config = route_config(workload)
+            demands = [d for d in self._demands.of(service) if d.route_config == config and d not in self._rejected]
+            for ref in self._holdings.backends(demands, service):
                 made = self._encoder.made(mesh, caller_of(workload), ref)
                 for resource in made.resources if made else ():
                     self.session.want(resource)
@@ -249,13 +236,7 @@ class View:
 
     def made_of(self, sources: Container[str]) -> set[Key]:
         """What it should hold that is made of some of these declared resources."""
-        return {
-            key
-            for reached in self._reached.values()
-            for source, keys in reached.sources
-            if source in sources
-            for key in keys
-        }
+        return self._holdings.made_of(sources)
 
     @property
     def doors_under_way(self) -> set[Key]:
@@ -264,18 +245,7 @@ class View:
 
     def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
         """What it holds of declared resources, of all or of these, by resource."""
-        refused = {(r.type_url, r.name): r.message for r in self.session.rejections}
-        found: dict[str, HoldsOf] = {}
-        for demand, reached in self._reached.items():
-            rejected = self._rejected.get(demand)
-            for source, keys in reached.sources:
-                if sources is not None and source not in sources:
-                    continue
-                one = found.setdefault(source, HoldsOf())
-                why = rejected.message if rejected else next((refused[key] for key in keys if key in refused), "")
-                one.rejection = one.rejection or why
-                one.acknowledged = one.acknowledged and not why and all(self.session.acknowledged(*key) for key in keys)
-        return found
+        return self._holdings.in_force({d: rejected.message for d, rejected in self._rejected.items()}, sources)
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
@@ -289,8 +259,8 @@ class View:
 
     def holds(self, service: ServiceName) -> Iterable[str]:
         """The names of the load assignments of `service` that it should hold."""
-        refs = (ref for d in self._demands.of(service) if d in self._reached for ref in self._reached[d].backends)
-        return dict.fromkeys(names.backend(r) for r in refs if r.destination.service == service)
+        refs = self._holdings.backends(self._demands.of(service), service)
+        return dict.fromkeys(map(names.backend, refs))
 
     def acknowledged(self, service: ServiceName) -> bool:
         """Whether it has acknowledged the newest endpoints of a service."""
@@ -366,8 +336,7 @@ class View:
                 self.session.unwant(VHDS, name)
 
     def _drop(self, demand: Demand) -> None:
-        reached = self._reached.pop(demand, None)
-        self._let_go(reached.resources if reached else ())
+        self._holdings.drop(demand)
         self._rejected.pop(demand, None)
         self._demands.drop(demand)
 
@@ -377,7 +346,7 @@ class View:
             return ()
         return [
             demand
-            for demand, reached in self._reached.items()
+            for demand, reached in self._holdings
             if reached.backends
             and not self._demands.is_stranger(demand)
             and all(names.backend(ref) in self._idle for ref in reached.backends)
@@ -421,28 +390,17 @@ class View:
         rejection = self._rejected.get(demand)
         why = rejection.message if rejection else None
         asked = self._demands.names(demand)
-        before = self._reached.get(demand)
+        before = self._holdings.get(demand)
         after = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
-        self._reached[demand] = after
-        for resource in after.resources:
-            self.session.want(resource)
-            self._users[resource.key] += 1
-        self._let_go(before.resources if before else ())
+        self._holdings.put(demand, after)
         self._demands.relate(demand, after.uses)
         self._demands.settle(demand, after.met and is_lasting(mesh, demand.destination))
         if after.met and not (before and before.met):
             self._learned.append((workload.service, demand.destination))
 
-    def _let_go(self, made: Iterable[Resource]) -> None:
-        for resource in made:
-            self._users[resource.key] -= 1
-            if not self._users[resource.key]:
-                del self._users[resource.key]
-                self.session.unwant(*resource.key)
-
     def _reject(self, mesh: Mesh, event: Rejected) -> None:
         """A first answer that the proxy rejects would leave the caller hanging: it is told so instead."""
-        for demand, reached in list(self._reached.items()):
+        for demand, reached in self._holdings:
             if event.type_url == LDS or (event.type_url, event.name) not in {r.key for r in reached.resources}:
                 continue
             host = names.virtual_host(demand.route_config, demand.destination)
