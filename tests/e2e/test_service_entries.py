@@ -225,3 +225,23 @@ def test_a_first_call_waits_until_dns_has_answered(mesh: Mesh) -> None:
         answer = caller.call(f"http://host{n}.invalid/")
         # Not that there is no such cluster, as Envoy says before it has looked a name up.
         assert (answer.status, answer.json()["reason"]) == (503, "no_healthy_upstream")
+
+
+def test_a_declared_address_is_called_as_its_host(mesh: Mesh) -> None:
+    """Also where nothing else may be called."""
+    mesh.up()
+    caller = mesh.caller()
+    with plain_server("inside") as port:
+        endpoint = {"address": "127.0.0.1", "ports": {"http": port}}
+        ports = [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 81, "name": "tcp", "protocol": "TCP"}]
+        spec = {"hosts": ["api.example.com"], "addresses": ["192.0.2.7"], "ports": ports}
+        apply(
+            mesh,
+            document("ServiceEntry", "api", {**spec, "resolution": "STATIC", "endpoints": [endpoint]}),
+            document("Sidecar", "default", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}),
+        )
+        wait_for("the address is known", lambda: says(caller, "http://192.0.2.7/") == "200 inside 192.0.2.7")
+        assert says(caller, "http://192.0.2.7:80/") == "200 inside 192.0.2.7:80"
+        assert says(caller, "http://api.example.com/") == "200 inside api.example.com"
+        assert _connect(caller, "192.0.2.7:80") == 200
+        assert caller.call("http://192.0.2.8/").status == 502

@@ -18,6 +18,7 @@ from tulle.resolve import backends, outbound
 from tulle.resolve.callers import Caller
 from tulle.resolve.inbound import inbound
 from tulle.resolve.index import Mesh, apply
+from tulle.resolve.meanings import meant
 
 HTTP = {"number": 80, "name": "http", "protocol": "HTTP"}
 
@@ -184,3 +185,18 @@ def test_an_entry_that_is_not_exported_is_its_namespaces_own() -> None:
 def test_ports_that_carry_grpc_are_spoken_to_in_http2() -> None:
     backend, _ = reached(mesh_of(entry(ports=[{"number": 80, "name": "grpc"}], resolution="DNS")))
     assert backend.http2
+
+
+def test_a_declared_address_means_the_host_of_the_oldest_entry_with_it() -> None:
+    mesh = mesh_of(
+        entry("b", addresses=["10.1.2.3"], hosts=["other.example.com"]),
+        entry("a", addresses=["10.1.2.3", "10.9.0.0/16"], hosts=["*.wiki.example", "api.example.com"]),
+    )
+    destination = Destination(service_of("api.example.com"), 80)
+    assert meant(mesh, "10.1.2.3", "default") == meant(mesh, "10.1.2.3:80", "default") == destination
+    assert meant(mesh, "10.9.0.1", "default") is None
+    caller = Workload("a-1", ServiceName("default", "a"), "a")
+    by_name = ("api.example.com", "api.example.com:80")
+    found = outbound.virtual_host(mesh, caller, destination, Capture.PROXY).host
+    assert found.domains == (*by_name, "10.1.2.3", "10.1.2.3:80")
+    assert outbound.virtual_host(mesh, caller, destination, Capture.REDIRECT).host.domains == by_name

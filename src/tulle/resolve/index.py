@@ -61,7 +61,7 @@ class Mesh(Struct, frozen=True):
     """Everything that is known as of `revision`. The mappings are never changed in place.
 
     callers: the inverse of `callees`, per service all services that are known to call it. hosts: those that are declared
-    and are no names of the mesh, sorted.
+    and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
     """
 
     revision: int = 0
@@ -73,6 +73,7 @@ class Mesh(Struct, frozen=True):
     namespaces: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     declared: Declared = Declared()
+    addresses: Mapping[str, ServiceName] = {}
 
 
 class Changed(Struct, frozen=True):
@@ -80,8 +81,8 @@ class Changed(Struct, frozen=True):
 
     services: what they offer or who may serve them changed, or the rules for their hosts, or they came or went; endpoints:
     only who serves them now. proxies: also those whose workloads newly serve something else, or do no more.
-    wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether
-    `namespaces` or `hosts` did. scopes: namespaces whose Sidecars changed. everything: what is said for the whole mesh.
+    wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether `namespaces`, `hosts` or `addresses`
+    did. scopes: namespaces whose Sidecars changed. everything: what is said for the whole mesh.
     """
 
     services: frozenset[ServiceName] = frozenset()
@@ -136,6 +137,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         namespaces=mesh.namespaces,
         hosts=_hosts(rules) if about.hosts else mesh.hosts,
         declared=rules,
+        addresses=_addresses(rules) if about.entries else mesh.addresses,
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))
@@ -145,7 +147,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         endpoints=endpoints - ruled,
         proxies=frozenset(p for p in snapshot.proxies if mesh.proxies.get(p) != proxies.get(p))
         | _chosen_otherwise(mesh.services, services, differing),
-        names=(after.namespaces, after.hosts) != (mesh.namespaces, mesh.hosts),
+        names=(after.namespaces, after.hosts, after.addresses) != (mesh.namespaces, mesh.hosts, mesh.addresses),
         wildcards=frozenset(host for host in about.hosts if host.startswith("*")),
         scopes=about.namespaces,
         everything=about.everything,
@@ -259,6 +261,21 @@ def _offer(service: Service | None) -> tuple[object, ...] | None:
 
 def _namespaces(services: Mapping[ServiceName, Service]) -> tuple[str, ...]:
     return tuple(sorted({name.namespace for name in services if name.namespace}))
+
+
+def _addresses(rules: Declared) -> Mapping[str, ServiceName]:
+    """An address that several entries declare is the oldest one's, and its first host's that is no wildcard."""
+    entries = {entry.ref: entry for found in rules.service_entries.values() for entry in found}
+    addresses: dict[str, ServiceName] = {}
+    for entry in sorted(entries.values(), key=lambda one: one.age):
+        spec = entry.spec
+        if not isinstance(spec, ServiceEntry):
+            continue
+        host = next((host.lower() for host in spec.hosts if not host.startswith("*")), None)
+        for address in spec.addresses if host else ():
+            if host and "/" not in address and ":" not in address:
+                addresses.setdefault(address, service_of(host))
+    return addresses
 
 
 def _hosts(rules: Declared) -> tuple[str, ...]:

@@ -15,10 +15,16 @@ def asked_hosts(mesh: Mesh) -> tuple[str, ...] | None:
     return mesh.hosts if len(mesh.hosts) <= MOST_HOSTS else None
 
 
+def asked_addresses(mesh: Mesh) -> tuple[str, ...]:
+    """The declared addresses for which sidecars ask, sorted; of too many, none."""
+    return tuple(sorted(mesh.addresses)) if len(mesh.addresses) <= MOST_HOSTS else ()
+
+
 def meant(mesh: Mesh, authority: str, namespace: str) -> Destination | None:
     """The destination that `host` or `host:port` names for callers of a namespace; None if it can be none.
 
-    A service of the mesh comes first, then a declared host; of what is neither, the form that a mesh name would have.
+    A service of the mesh comes first, then a declared host, by its name or by an address; of what is neither, the form that a
+    mesh name would have.
     """
     of_mesh = destination_of(authority, namespace)
     if of_mesh is not None and of_mesh.service in mesh.services:
@@ -27,6 +33,8 @@ def meant(mesh: Mesh, authority: str, namespace: str) -> Destination | None:
     if found is None:
         return None
     host, port = found
+    if (declared := mesh.addresses.get(host)) is not None:
+        return Destination(declared, port)
     if is_host(host) and (asked_hosts(mesh) is None or is_declared(mesh, host)):
         return Destination(ServiceName("", host), port)
     return of_mesh

@@ -22,7 +22,7 @@ from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.http_routes import http_routes
 from tulle.resolve.inbound import paths
 from tulle.resolve.index import Mesh
-from tulle.resolve.meanings import asked_hosts
+from tulle.resolve.meanings import asked_addresses, asked_hosts
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.nearest import nearest
 from tulle.resolve.retries import retries
@@ -59,6 +59,7 @@ def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRou
         proxy.id,
         asked_hosts(mesh),
         rules.passes_others(mesh.declared, rules.scope(mesh.declared, caller_of(workload))),
+        () if proxy.capture.is_transparent else asked_addresses(mesh),
     )
 
 
@@ -93,7 +94,7 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     host = VirtualHost(
         route_config(workload),
         destination,
-        authorities(destination, workload.service.namespace),
+        _authorities(mesh, workload, destination, capture),
         Answer.ROUTE,
         tunnels=not capture.is_transparent,
     )
@@ -122,6 +123,16 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     made_by = {str(part.ref) for part in (rule, offered.entry if offered else None, seen.sidecar) if part is not None}
     made_by |= {route.source for route in host.routes if route.source}
     return Reached(host, frozenset({destination.service, *own, *names.asked}), frozenset(made_by))
+
+
+def _authorities(mesh: Mesh, workload: Workload, destination: Destination, capture: Capture) -> tuple[str, ...]:
+    """How the destination may be written, also by addresses: where programs name them to the sidecar."""
+    by_name = authorities(destination, workload.service.namespace)
+    own = [one for one in asked_addresses(mesh) if mesh.addresses[one] == destination.service]
+    if capture.is_transparent or not own:
+        return by_name
+    bare = own if destination.port == DEFAULT_PORT else []
+    return (*by_name, *bare, *(f"{address}:{destination.port}" for address in own))
 
 
 def _stranger(host: VirtualHost, problem: str, capture: Capture, passes: bool) -> VirtualHost:

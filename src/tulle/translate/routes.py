@@ -36,7 +36,7 @@ def route_configuration(outbound: OutboundRoutes, epoch: int = 0) -> Any:
 
     epoch: 0 or 1. When it changes, Envoy takes the source of virtual hosts for another one, and asks for names anew.
     """
-    mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces, outbound.hosts)}}
+    mesh = {"safe_regex": {"regex": mesh_hosts(outbound.namespaces, outbound.hosts, outbound.addresses)}}
     outside = {"name": ":authority", "invert_match": True, "string_match": mesh}
     itself = {"name": ":authority", "string_match": {"safe_regex": {"regex": own_hosts(outbound.port)}}}
     elsewhere: dict[str, Any]
@@ -89,18 +89,21 @@ def virtual_host(host: VirtualHost) -> Any:
     return message("envoy.config.route.v3.VirtualHost")(name=name, domains=host.domains, **parts)
 
 
-def mesh_hosts(namespaces: Sequence[str], hosts: Sequence[str] | None = ()) -> str:
+def mesh_hosts(namespaces: Sequence[str], hosts: Sequence[str] | None = (), addresses: Sequence[str] = ()) -> str:
     """A regular expression (RE2, whole match) of the authorities that a mesh name, or a declared host, can have.
 
     hosts: None for every name; an address is none.
     """
+    more = "".join(f"|{address}" for address in addresses).replace(".", r"\.")
     if hosts is None or "*" in hosts:
-        return r"(?i)([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*\.?(:[0-9]{1,5})?"
+        return rf"(?i)(([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*\.?{more})(:[0-9]{{1,5}})?"
     label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
     spaces = "|".join(namespaces)
     name = rf"{label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?"
     if hosts:
-        name = rf"({name}|({'|'.join(map(_host, hosts))})\.?)"
+        name = rf"{name}|({'|'.join(map(_host, hosts))})\.?"
+    if hosts or more:
+        name = f"({name}{more})"
     return rf"(?i){name}(:[0-9]{{1,5}})?"
 
 

@@ -54,7 +54,10 @@ def _check_hosts(spec: ServiceEntry, at: At) -> None:
 def _check_addresses(spec: ServiceEntry, at: At) -> None:
     check_count(spec.addresses, at, _MOST)
     if spec.addresses:
-        at.warning("calls are led by the host's name: one to such an address itself goes there directly")
+        at.warning(
+            "calls are led by the host's name: a captured program's call to such an address goes there directly, as do "
+            "those to a range, or to an address of IPv6"
+        )
     for index, address in enumerate(spec.addresses):
         place = at.item(index)
         check_subnet(address, place)
