@@ -33,6 +33,7 @@ _NOT_HTTP = (Protocol.TCP, Protocol.TLS, Protocol.AUTO)
 # Long enough for a client that has something to say, short for one that waits for the server.
 _DETECT = 200_000_000
 _MOST_PORTS = 20
+_POLICY = "outboundTrafficPolicy: REGISTRY_ONLY"
 _MOST_TEXT = 500
 
 
@@ -138,8 +139,8 @@ def _authorities(mesh: Mesh, workload: Workload, destination: Destination, captu
 def _stranger(host: VirtualHost, problem: str, capture: Capture, passes: bool) -> VirtualHost:
     """What is no service of the mesh, by that name or at that port: the world outside, if that may be called."""
     if not passes:
-        problem += ", and no others may be called (outboundTrafficPolicy: REGISTRY_ONLY)"
-        return replace(host, answer=Answer.BLOCKED, problem=problem)
+        unknown = f"the mesh does not know {host.destination}"
+        return replace(host, answer=Answer.BLOCKED, problem=f"{unknown}, and nothing else may be called ({_POLICY})")
     return replace(host, answer=Answer.UNKNOWN if capture.is_transparent else Answer.PASSTHROUGH, problem=problem)
 
 

@@ -19,7 +19,7 @@ from tulle.translate.sources import ADS
 _MOST_RETRIED = 8 * 1024 * 1024
 _CIRCLE = "this is a sidecar's outbound port: name a service, or use it as an HTTP proxy"
 _MISDIRECTED = "this connection was opened to a service of the mesh, but the request is for another host"
-_CLOSED = "the mesh does not know this host, and no others may be called (outboundTrafficPolicy: REGISTRY_ONLY)"
+_CLOSED = "the mesh does not know this host, and nothing else may be called (outboundTrafficPolicy: REGISTRY_ONLY)"
 # Of a direct response, as Istio allows them; Envoy's own bound is 4,096.
 _MOST_ANSWERED = 1024 * 1024
 # Who answered is proved within the mesh alone: outside nobody is asked, and nobody can claim it.
