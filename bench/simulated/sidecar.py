@@ -64,8 +64,9 @@ class Sidecar:
             if clusters := [name for name in names if name.startswith("outbound|")]:
                 self._send(EDS, resource_names_subscribe=clusters)
         elif kind == LDS:
-            self._send(RDS, resource_names_subscribe=[name for name in names if name.startswith("outbound.")])
-        elif kind == RDS:
+            if doors := [name for name in names if name.startswith("outbound.") and not name.endswith(".tunnels")]:
+                self._send(RDS, resource_names_subscribe=doors)
+        elif kind == RDS and names:
             self._routes = names[0]
             if VHDS not in self._heard:
                 self._heard.add(VHDS)

@@ -39,9 +39,13 @@ class Round:
 
 
 class Simulation:
-    """A control plane that is ready, and all sidecars, each of which holds HELD services. shared: one that nobody holds."""
+    """A control plane that is ready, and all sidecars, each of which holds HELD services.
 
-    def __init__(self, services: int, control_plane: Child, clients: Sequence[Child]) -> None:
+    shared: one that nobody holds. data: the control plane's folder.
+    """
+
+    def __init__(self, services: int, control_plane: Child, clients: Sequence[Child], data: Path) -> None:
+        self.data = data
         self.services = self.shared = services
         self.control_plane = control_plane
         self._clients = clients
@@ -61,18 +65,19 @@ class Simulation:
 
     async def change(self, targets: Sequence[tuple[int, int]], per_second: float) -> Round:
         """Instances, (service, instance), are turned one after the other, and every sidecar is waited for."""
-        await self._receipts()
+        await self.received()
         answer = await self.control_plane.ask("change", _LONGEST, targets=targets, per_second=per_second)
         await self._settle()
         names = [mesh.cluster(service) for service, _ in targets]
         changes = [(name, *what) for name, what in zip(names, answer["changes"], strict=True)]
-        return _round(changes, await self._receipts(), self._holders, answer["cpu"] * 1000)
+        return _round(changes, await self.received(), self._holders, answer["cpu"] * 1000)
 
     async def _settle(self) -> None:
         callees = sum(map(len, self._holders.values()))
         await self.control_plane.ask("settled", _LONGEST, callees=callees)
 
-    async def _receipts(self) -> list[Receipt]:
+    async def received(self) -> list[Receipt]:
+        """What came to sidecars since this was last asked."""
         return [receipt for part in await self._of_clients("receipts") for receipt in part]
 
     async def _of_clients(self, command: str, **arguments: Any) -> list[Any]:
@@ -93,7 +98,7 @@ async def simulation(services: int) -> AsyncIterator[Simulation]:
             indices = str(first), str(min(first + share, services))
             started = child("bench.simulated.sidecars", str(data), *indices, str(services))
             clients.append(await stack.enter_async_context(started))
-        yield Simulation(services, control_plane, clients)
+        yield Simulation(services, control_plane, clients, Path(data))
 
 
 def _round(
