@@ -108,12 +108,9 @@ class Resources:
     async def _generations(self, refs: Sequence[Ref]) -> dict[Ref, Generation | None]:
         if len(refs) > _FEW:
             _, found = await self._declared.listed()
-            stored = {one.resource.ref: one for one in found}
         else:
-            stored = {ref: one for ref in refs if (one := await self._declared.get(ref))}
-        return {
-            ref: (one.resource.created, one.resource.generation) if (one := stored.get(ref)) else None for ref in refs
-        }
+            found = [one for ref in refs if (one := await self._declared.get(ref))]
+        return await _aside(lambda: _generations(refs, found))
 
     async def listing(self, request: Request) -> Response:
         wanted = _Wanted(request)
@@ -228,6 +225,11 @@ def _expected(request: Request, refs: Sequence[Ref]) -> dict[Ref, int]:
 
 def _problem(checked: Checked, problem: Problem) -> ProblemView:
     return ProblemView(checked.document.file, problem.line, problem.path, problem.message, problem.severity)
+
+
+def _generations(refs: Iterable[Ref], found: Iterable[Stored]) -> dict[Ref, Generation | None]:
+    there = {one.resource.ref: (one.resource.created, one.resource.generation) for one in found}
+    return {ref: there.get(ref) for ref in refs}
 
 
 def _outcomes(outcomes: Iterable[Outcome]) -> list[OutcomeView]:

@@ -68,7 +68,7 @@ class Declared:
         `created` and `generation` are those of what is stored. Raises Conflict for one whose revision is not as `expected`
         (0: that there is none), TooMany, ValueError for one that is given twice.
         """
-        _check([one.ref for one in resources])
+        await _aside(len(resources), lambda: _check([one.ref for one in resources]))
         while True:
             stored = await self._read([key_of(one.ref) for one in resources])
             _compare(stored, expected or {})
@@ -127,16 +127,18 @@ class Declared:
                 continue  # the reader was too slow for the store's memory: list again, and tell the difference
 
     async def _snapshot(self, revision: int, events: Collection[Event], told: dict[str, int]) -> Snapshot:
-        found = await _aside(len(events), partial(self._told, events))
+        return Snapshot(revision, resources=await _aside(len(events), partial(self._news, events, told)))
+
+    def _news(self, events: Iterable[Event], told: dict[str, int]) -> dict[Ref, Resource | None]:
         resources: dict[Ref, Resource | None] = {}
-        for ref, stored in found:
+        for ref, stored in self._told(events):
             key = key_of(ref)
             if stored is not None:
                 told[key] = stored.revision
                 resources[ref] = stored.resource
             elif told.pop(key, None) is not None:
                 resources[ref] = None
-        return Snapshot(revision, resources=resources)
+        return resources
 
     def _told(self, events: Iterable[Event]) -> list[tuple[Ref, Stored | None]]:
         found: list[tuple[Ref, Stored | None]] = []
@@ -152,8 +154,8 @@ class Declared:
 
     async def _read(self, keys: Sequence[str]) -> dict[str, KeyValue]:
         if len(keys) > _FEW:
-            wanted = set(keys)
-            return {item.key: item for item in (await self._store.range(ROOT)).items if item.key in wanted}
+            items = (await self._store.range(ROOT)).items
+            return await _aside(len(keys), lambda: _of_keys(items, frozenset(keys)))
         return {key: item for key in keys if (item := await self._store.get(key))}
 
     def _plan(self, resources: Sequence[Resource], stored: Mapping[str, KeyValue]) -> _Plan:
@@ -211,6 +213,10 @@ def _difference(listing: Range, told: Mapping[str, int]) -> list[Event]:
     return gone + [
         Event(item.key, item.value, item.revision) for item in listing.items if item.revision != told.get(item.key)
     ]
+
+
+def _of_keys(items: Iterable[KeyValue], keys: Collection[str]) -> dict[str, KeyValue]:
+    return {item.key: item for item in items if item.key in keys}
 
 
 def _compare(stored: Mapping[str, KeyValue], expected: Mapping[Ref, int]) -> None:
