@@ -245,3 +245,57 @@ def test_a_declared_address_is_called_as_its_host(mesh: Mesh) -> None:
         assert says(caller, "http://api.example.com/") == "200 inside api.example.com"
         assert _connect(caller, "192.0.2.7:80") == 200
         assert caller.call("http://192.0.2.8/").status == 502
+
+
+def test_calls_go_on_while_a_host_is_found_in_other_ways(mesh: Mesh) -> None:
+    """Under load: other policies, other resolutions, another control plane, another Envoy."""
+    control_plane = mesh.up()
+    caller = mesh.caller()
+    calls, failed, enough = [0], [], threading.Event()
+
+    def call() -> None:
+        while not enough.is_set():
+            answer = caller.call("http://api.example.com/")
+            calls[0] += 1
+            if answer.status != 200:
+                failed.append((calls[0], answer.status, answer.body))
+
+    def more() -> None:
+        until = calls[0] + 100
+        wait_for("100 more calls", lambda: calls[0] > until or failed)
+
+    def limit(milliseconds: int) -> dict[str, object]:
+        pool = {"tcp": {"connectTimeout": f"{milliseconds}ms"}}
+        return document(
+            "DestinationRule", "api", {"host": "api.example.com", "trafficPolicy": {"connectionPool": pool}}
+        )
+
+    with plain_server("outside") as port:
+
+        def found(resolution: str, address: str) -> dict[str, object]:
+            endpoint = {"address": address, "ports": {"http": port}}
+            return entry("api.example.com", resolution=resolution, endpoints=[endpoint])
+
+        apply(mesh, found("DNS", "localhost"))
+        thread = threading.Thread(target=call)
+        thread.start()
+        try:
+            changes = [limit(8000), found("STATIC", "127.0.0.1"), found("DNS", "localhost"), limit(9000)]
+            for change in (*changes, found("DNS_ROUND_ROBIN", "localhost"), found("STATIC", "127.0.0.1")):
+                more()
+                apply(mesh, change)
+            apply(mesh, found("DNS", "localhost"))
+            control_plane.stop()
+            more()
+            mesh.up()
+            wait_for(
+                "the sidecar is back", lambda: any(p["id"] == caller.proxy and p["in_sync"] for p in mesh.proxies())
+            )
+            apply(mesh, limit(7000))
+            done = mesh.tulle("proxy", caller.proxy, "restart")
+            assert done.returncode == 0, done.stdout + done.stderr
+            more()
+        finally:
+            enough.set()
+            thread.join()
+    assert not failed

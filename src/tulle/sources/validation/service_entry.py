@@ -55,8 +55,8 @@ def _check_addresses(spec: ServiceEntry, at: At) -> None:
     check_count(spec.addresses, at, _MOST)
     if spec.addresses:
         at.warning(
-            "calls are led by the host's name: a captured program's call to such an address goes there directly, as do "
-            "those to a range, or to an address of IPv6"
+            "calls are led by the host's name, and by such an address only where the sidecar is used as a proxy: a captured "
+            "program's call to it, or one to a range or to an address of IPv6, is as to any other address"
         )
     for index, address in enumerate(spec.addresses):
         place = at.item(index)
