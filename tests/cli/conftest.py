@@ -111,7 +111,11 @@ class Agents:
     async def _nobody(self, *anything: Any) -> NoReturn:
         raise AssertionError("no agent is here")
 
+    def outside(self, proxy: str) -> NoReturn:
+        raise AssertionError("no agent is here")
+
     register = keep_alive = set_health = leave = abandon = ready = settled = resolve = propagated = _nobody
+    outside_after = _nobody
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ def door(backend: Backend) -> Any:
         route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": {}}}
         config = {"name": cluster, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}
         replies = outbound_replies()
-        settings = {"stat_prefix": "outbound", "route_config": config, "local_reply_config": replies}
+        settings: dict[str, Any] = {"stat_prefix": "outbound", "route_config": config, "local_reply_config": replies}
         filters = [http_manager(http_filters=[router()], **settings)]
     return message("envoy.config.listener.v3.Listener")(
         name=cluster,
