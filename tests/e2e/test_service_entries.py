@@ -104,8 +104,9 @@ def test_an_instance_of_the_mesh_serves_a_host_that_selects_it(mesh: Mesh) -> No
         "resolution": "STATIC",
         "workloadSelector": {"labels": {"app": "service-b"}},
     }
-    apply(mesh, entry("api.internal", **selected))
+    apply(mesh, entry("api.internal", **selected), entry("*.all.internal", **selected))
     wait_for("the instance's door takes the host", lambda: caller.call("http://api.internal/").status == 200)
+    assert caller.call("http://one.all.internal/").status == 200
     with plain_server("outside") as port:
         one: dict[str, object] = {"address": "127.0.0.1", "labels": {"app": "service-b"}, "ports": {"http": port}}
         apply(mesh, document("WorkloadEntry", "one", one))

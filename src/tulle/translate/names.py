@@ -94,4 +94,6 @@ def initial_virtual_host(route_config: str) -> str:
 
 def sni(destination: Destination) -> str:
     """`outbound_.80_._.service-b.default.svc.cluster.local`: tells the serving sidecar which port is meant."""
-    return f"outbound_.{destination.port}_._.{destination.service.host}"
+    # Within a name Envoy takes no wildcard (FilterChainMatch, `server_names`).
+    host = destination.service.host.replace("*", "_any")
+    return f"outbound_.{destination.port}_._.{host}"
