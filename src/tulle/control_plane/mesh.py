@@ -15,10 +15,12 @@ from tulle.model.snapshot import Snapshot
 from tulle.pipeline.hub import Hub, Learned, Touched
 from tulle.pipeline.view import View
 from tulle.registry.registry import Registry
+from tulle.resolve import index
 from tulle.store.errors import StoreError
 from tulle.xds.requests import Rejected, Request
 
 _RETRY_SECONDS = 1.0
+_FEW = 100  # resources that change at once
 _TIDY_SECONDS = 10.0
 DECLARED = ("declared",)  # what is touched when a declared resource has changed in the mesh
 
@@ -44,13 +46,19 @@ class LiveMesh:
         """Apply snapshots for ever; sets `first` after the first one, which is complete."""
         async for snapshot in snapshots:
             self.timeline.saw_facts(snapshot)
-            touched = self.hub.apply(snapshot)
+            touched = await self._applied(snapshot)
             self._spread(touched)
             for key in (*snapshot.proxies, *snapshot.services):
                 self.changes.touch(key)
             if snapshot.resources:
                 self.changes.touch(DECLARED)
             first.set()
+
+    async def _applied(self, snapshot: Snapshot) -> Touched:
+        """A large apply is worked out beside the event loop, which has leases to keep; the mesh changes here alone."""
+        if len(snapshot.resources) <= _FEW:
+            return self.hub.apply(snapshot)
+        return self.hub.take(*await asyncio.to_thread(index.apply, self.hub.mesh, snapshot))
 
     async def remember(self, registry: Registry) -> None:
         """Write down who calls whom, for ever. A store that can't be written holds no call up, only this."""
