@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -101,6 +101,9 @@ class RecordedAgents:
             raise RegistrationRefused(self.refuse)
         self.registered.add(proxy.id)
         self.tell("register", proxy)
+
+    def idles(self, proxy: str, clusters: Collection[str]) -> None:
+        self.tell("idles", proxy, *clusters)
 
     async def keep_alive(self, proxy: str) -> None:
         if proxy not in self.registered:

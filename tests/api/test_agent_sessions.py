@@ -284,7 +284,7 @@ async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Prox
         (b"\n", "a line is no report"),
         (b"healthy\n", "a line is no report"),
         (b'{"health": "fine"}\n', "Invalid enum value 'fine'"),
-        (b"{}\n", 'a line must have "health", "proxy", "resolve" or "bye"'),
+        (b"{}\n", 'a line must have "health", "proxy", "resolve", "idle" or "bye"'),
         (b"x" * 70_000, "a line is longer than 65536 bytes"),
     ],
 )
@@ -335,3 +335,10 @@ async def test_a_hundred_agents_are_served_at_once(api: Any, web: Proxy) -> None
         for number in range(100):
             tasks.create_task(live(number))
     assert sum(each[0] == "leave" for each in api.told) == 100
+
+
+async def test_an_agent_tells_what_its_program_has_not_called_for_long(api: Any, web: Proxy) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.say(idle=["outbound|80||b.default.svc.cluster.local"])
+        await api.until("idles", "web-3fa2c1", "outbound|80||b.default.svc.cluster.local")

@@ -13,10 +13,12 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from running import Caller, Load, Mesh
+from tulle.agent.idle import FILTER, IDLE_SECONDS, Idleness
 from tulle.config import Settings
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.running import running
@@ -54,15 +56,20 @@ async def until(what: str, true: Callable[[], object], seconds: float = 30) -> N
             await asyncio.sleep(0.01)
 
 
-def held(mesh: Mesh, caller: Caller) -> dict[str, list[str]]:
-    """Names of the virtual hosts and clusters that its Envoy really has."""
+def admin(mesh: Mesh, caller: Caller, target: str) -> str:
+    """What its Envoy says to a GET at its admin socket."""
     connection = http.client.HTTPConnection("admin")
     with socket.socket(socket.AF_UNIX) as connected:
         with opened(mesh.data / "proxies" / caller.proxy) as folder:  # the whole path may be too long for a socket
             connected.connect(f"/proc/self/fd/{folder}/admin.sock")
         connection.sock = connected
-        connection.request("GET", "/config_dump")
-        dump = json.loads(connection.getresponse().read())
+        connection.request("GET", target)
+        return connection.getresponse().read().decode()
+
+
+def held(mesh: Mesh, caller: Caller) -> dict[str, list[str]]:
+    """Names of the virtual hosts and clusters that its Envoy really has."""
+    dump = json.loads(admin(mesh, caller, "/config_dump"))
     text = {config["@type"].rpartition(".")[2]: config for config in dump["configs"]}
     routes = [r["route_config"] for r in text["RoutesConfigDump"]["dynamic_route_configs"]]
     clusters = [c["cluster"]["name"] for c in text["ClustersConfigDump"].get("dynamic_active_clusters", ())]
@@ -154,6 +161,24 @@ async def test_a_call_that_is_under_way_outlives_its_service_s_eviction(
         assert not slow.done()
         assert (await slow).status == 200
         assert (await asyncio.to_thread(caller.call, "http://service-b/data")).status == 200
+
+
+def test_what_envoy_counts_tells_since_when_a_service_is_idle(mesh: Mesh) -> None:
+    mesh.up()
+    for service in ("service-b", "service-c"):
+        mesh.serve(service, service[-1])
+    caller, idleness = mesh.caller(), Idleness()
+
+    def look(now: float) -> list[str]:
+        lines = (line.rpartition(": ") for line in admin(mesh, caller, f"/stats?filter={quote(FILTER)}").splitlines())
+        return idleness.look(1, {name: int(value) for name, _, value in lines}, now)
+
+    for service in ("service-b", "service-c"):
+        assert caller.call(f"http://{service}/data").status == 200
+    assert look(0) == []
+    assert caller.call("http://service-b/data").status == 200
+    assert look(IDLE_SECONDS) == [f"outbound|80||{C.host}"]
+    assert look(2 * IDLE_SECONDS) == [f"outbound|80||{s.host}" for s in (B, C)]
 
 
 def test_a_host_that_nobody_knows_is_answered_with_the_nearest_service(mesh: Mesh) -> None:

@@ -15,6 +15,7 @@ from tulle.agent.epoch import Epoch
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
 from tulle.agent.hot_restart import Lineage
+from tulle.agent.idle import Idleness
 from tulle.agent.race import unless
 
 _FIRST_TRIES = 3
@@ -53,6 +54,7 @@ class Envoy:
         self._draining: dict[Epoch, asyncio.Task[None]] = {}
         self._replacing: asyncio.Task[str] | None = None
         self._was_ever_live = False
+        self._idleness = Idleness()
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -92,6 +94,12 @@ class Envoy:
         """How many requests and TCP connections to the program are in flight; None if Envoy does not answer."""
         counts = [await each.active_requests() for each in self._running]
         return sum(filter(None, counts)) if any(count is not None for count in counts) else None
+
+    async def idle_clusters(self) -> list[str]:
+        """The services' clusters that have had no call for long."""
+        current = self._current
+        stats = await current.outbound_calls() if current else None
+        return self._idleness.look(current.pid, stats, asyncio.get_running_loop().time()) if current and stats else []
 
     def watched_by(self, watcher: Callable[[int], None]) -> None:
         """From now on `watcher` is told the process id of each Envoy, those that run already at once."""

@@ -17,7 +17,7 @@ from contextlib import suppress
 from subprocess import SubprocessError
 from urllib.parse import quote
 
-from tulle.agent import http1
+from tulle.agent import http1, idle
 from tulle.agent.descendants import die_with_parent
 from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
@@ -114,6 +114,10 @@ class Epoch:
         counts = [value for name, value in stats.items() if name.endswith(_CONNECTIONS)]
         return sum(counts) if counts else None
 
+    async def outbound_calls(self) -> Mapping[str, int] | None:
+        """What it counts of the program's own calls, as `idle` reads it; None if Envoy does not tell."""
+        return await self._stats(idle.FILTER)
+
     async def handed_over(self) -> bool | None:
         """Whether a successor has told it to take no new connections; None if Envoy does not tell."""
         stopped = (await self._stats() or {}).get(_STOPPED)
@@ -137,8 +141,8 @@ class Epoch:
         self._reading.cancel()
         self._disconnect()
 
-    async def _stats(self) -> Mapping[str, int] | None:
-        answer = await self._ask(f"/stats?filter={quote(_FILTER)}")
+    async def _stats(self, which: str = _FILTER) -> Mapping[str, int] | None:
+        answer = await self._ask(f"/stats?filter={quote(which)}")
         if answer is None:
             return None
         lines = (line.rpartition(": ") for line in answer.decode(errors="replace").splitlines())

@@ -20,6 +20,7 @@ from tulle.agent.dns.outside import Outside, said
 from tulle.agent.envoy import RestartFailed
 from tulle.agent.exits import first_of
 from tulle.agent.health import Health
+from tulle.agent.idle import LOOK_SECONDS
 from tulle.agent.offer import Offer, description
 from tulle.agent.ports import Ports
 
@@ -63,6 +64,7 @@ class Session:
         self.is_connected = False
         self.outside = Outside()  # as the control plane said last
         self._has_heard_of_hosts = False  # in this session
+        self.idle_clusters: Callable[[], Awaitable[list[str]]] | None = None
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
 
     async def run(self) -> None:
@@ -146,6 +148,7 @@ class Session:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._listen(connection, group), name="session listening")
                     group.create_task(self._beat(connection), name="session heartbeat")
+                    group.create_task(self._tell_idle(connection), name="session idleness")
             except* (OSError, Refused) as errors:
                 failure = first_of(errors)
             finally:
@@ -179,6 +182,12 @@ class Session:
             await self._health.change(_BEAT_SECONDS)
         await _send(connection, {"bye": True})
         await connection.send_chunk(b"")
+
+    async def _tell_idle(self, connection: http1.Connection) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.idle_clusters and (clusters := await self.idle_clusters()) and not self._is_leaving:
+                await _send(connection, {"idle": clusters})
 
     async def _listen(self, connection: http1.Connection, group: asyncio.TaskGroup) -> None:
         """Ends with an error in any case: the session is over when the other side ends it."""

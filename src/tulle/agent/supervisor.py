@@ -78,6 +78,7 @@ async def supervise(
                 session=session,
             )
             session.restart_envoy = sidecar.envoy.restart
+            session.idle_clusters = sidecar.envoy.idle_clusters
             ways = Ways(
                 config=config,
                 settings=_settings(proxy, folder.path, sidecar, serving),

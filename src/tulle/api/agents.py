@@ -2,7 +2,8 @@
 
 Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said again when it has changed; then
 `{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
-an address; `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
+an address; `{"idle": ["<cluster>", ...]}` for what it has not called for long;
+`{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
 no service is meant) or `{"resolved": "<host>", "problem": "..."}` (its sidecar takes no connections to it),
 `{"hosts": [...], "passes": ...}` before it is ready and after each change, unless that is none and true (which names beside
@@ -51,6 +52,7 @@ class _Report(Struct):
     bye: bool = False
     proxy: Proxy | None = None
     resolve: str | None = None
+    idle: list[str] | None = None
     restarted: int = 0
     error: str = ""
 
@@ -241,12 +243,15 @@ class _Session:
         if report.resolve is not None:
             self._resolve(report.resolve)
             return None
+        if report.idle is not None:
+            self._agents.idles(self._proxy.id, report.idle)
+            return None
         if report.proxy is not None:
             await self._register(report.proxy)
             propagation.await_for(self._health)
             return None
         if report.health is None:
-            return _End('a line must have "health", "proxy", "resolve" or "bye"', abandoned=True)
+            return _End('a line must have "health", "proxy", "resolve", "idle" or "bye"', abandoned=True)
         self._last = line
         if report.health is self._health:
             await self._agents.keep_alive(self._proxy.id)

@@ -95,6 +95,9 @@ class Agents(Protocol):
     async def outside_after(self, proxy: str, before: Outside) -> Outside:
         """The same, once it differs from `before`."""
 
+    def idles(self, proxy: str, clusters: Collection[str]) -> None:
+        """These clusters of the proxy's Envoy have had no call for long, and have none now."""
+
     async def settled(self, proxy: str) -> None:
         """Returns when the newest Envoy of the proxy has acknowledged all that it should hold."""
 

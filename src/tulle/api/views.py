@@ -20,6 +20,7 @@ class StatusView(Struct, frozen=True):
 
     envoy: the version of the Envoy that this control plane speaks to.
     connected: proxies whose Envoy has a session. in_sync: those of them that have acknowledged everything.
+    refused: the sum of the proxies'.
     """
 
     version: str
@@ -34,6 +35,7 @@ class StatusView(Struct, frozen=True):
     proxies: int
     connected: int
     in_sync: int
+    refused: int = 0
 
 
 class PortView(Struct, frozen=True):
@@ -87,7 +89,8 @@ class ProxyView(Struct, frozen=True):
     capture: in which way.
     connected_since: None while its Envoy has no session.
     since: from when `in_sync` has been as it is; None if not known.
-    names: how many hosts it has asked for or been given ahead.
+    names: how many hosts it has asked for or been given ahead. strangers: how many it holds that are no service. refused: how
+    often it was told nothing of one, because it asked for too many in too short a time; since it is connected.
     """
 
     id: str
@@ -102,6 +105,8 @@ class ProxyView(Struct, frozen=True):
     connected_since: float | None = None
     since: float | None = None
     names: int = 0
+    strangers: int = 0
+    refused: int = 0
     rejected: list[RejectedView] = []
     capture: Capture = Capture.PROXY
 

@@ -122,10 +122,15 @@ def _show_proxy(proxy: ProxyView, output: str) -> None:
             ("capture", proxy.capture),
             ("connected", f"{yes(proxy.connected)} {connected}"),
             ("in sync", f"{yes(proxy.in_sync)} {in_sync}"),
-            ("asked for", f"{proxy.names} names"),
+            ("asked for", f"{proxy.names} names{_strangers(proxy)}"),
         ]
     )
     print_rejected(proxy)
+
+
+def _strangers(proxy: ProxyView) -> str:
+    known = f", holds {proxy.strangers} that are no service" if proxy.strangers else ""
+    return f"{known}, was refused {proxy.refused}: too many unknown ones at once" if proxy.refused else known
 
 
 def _common(resource: ResourceView) -> tuple[str, str, str]:

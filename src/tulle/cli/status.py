@@ -35,5 +35,6 @@ def command(output: str, data: Path) -> None:
             ("services", str(status.services)),
             ("instances", f"{status.instances}, {status.healthy} of them healthy"),
             ("sidecars", f"{status.proxies}, {status.connected} of them connected, {status.in_sync} in sync"),
+            *([("unknown names", f"{status.refused} refused: a client asks for too many")] if status.refused else []),
         ]
     )

@@ -48,6 +48,7 @@ class Inspection:
             proxies=len(self._hub.mesh.proxies),
             connected=len(views),
             in_sync=sum(view.ready for view in views),
+            refused=sum(view.allowance.refused for view in views),
         )
 
     def services(self) -> list[ServiceView]:
@@ -114,6 +115,8 @@ class Inspection:
             connected_since=sync.connected_since if sync else None,
             since=sync.since if sync else None,
             names=view.destinations if view else 0,
+            strangers=view.strangers if view else 0,
+            refused=view.allowance.refused if view else 0,
             rejected=_rejected(view) if view else [],
             capture=proxy.capture,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from msgspec.structs import replace
@@ -117,6 +118,9 @@ class AgentReports:
     async def outside_after(self, proxy: str, before: doors.Outside) -> doors.Outside:
         await self._changes.until(proxy, lambda: self.outside(proxy) != before)
         return self.outside(proxy)
+
+    def idles(self, proxy: str, clusters: Collection[str]) -> None:
+        self._mesh.idles(proxy, clusters)
 
     def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
         """Every Envoy of the proxy, as two of them may share its port for a while."""

@@ -202,10 +202,11 @@ async def _first(context: Any) -> Request:
 
 
 async def _read(context: Any, subscriber: Subscriber, request: Request, changed: asyncio.Event) -> None:
-    names = 0
+    names: set[tuple[str, str]] = set()
     while True:
-        names += len(request.subscribe)
-        if names > MOST_NAMES:
+        names.difference_update((request.type_url, name) for name in request.unsubscribe)
+        names.update((request.type_url, name) for name in request.subscribe)
+        if len(names) > MOST_NAMES:
             raise MalformedRequest(f"more than {MOST_NAMES} names on one stream")
         subscriber.receive(request)
         changed.set()
