@@ -63,6 +63,8 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
             namespace: shop
             service_account: backend
             labels: {tier: back, example.com/team: a}
+            weight: 3
+            locality: eu/berlin/rack-1
             drain: 5s
             grace: 500ms
             restart: always
@@ -79,10 +81,17 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
     }  # fmt: skip
     assert " ".join(b.options) == (
         "--port 8080 --port grpc-api:9000 --label tier=back --label example.com/team=a --namespace shop "
-        "--service-account backend --version v2 --health /healthz --drain 5s --grace 500ms"
+        "--service-account backend --version v2 --locality eu/berlin/rack-1 --health /healthz --drain 5s --grace 500ms "
+        "--weight 3"
     )
     assert (b.replicas, b.restart, b.must_listen, b.depends_on) == (2, "always", True, ("db",))
     assert "*.txt" in b.ignore and "*.log" in b.ignore
+
+
+def test_a_weight_is_a_whole_number_and_a_locality_has_three_parts_at_most() -> None:
+    assert "services.b.weight: " in mistakes("services: {b: {command: x, weight: 0}}")[0]
+    assert "services.b.weight: " in mistakes("services: {b: {command: x, weight: heavy}}")[0]
+    assert "services.b.locality: " in mistakes("services: {b: {command: x, locality: a/b/c/d}}")[0]
 
 
 def test_capture_is_passed_on_only_when_given() -> None:

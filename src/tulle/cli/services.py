@@ -79,9 +79,12 @@ def _print_instances(services: list[ServiceView]) -> None:
             ago(instance.since),
             f"{instance.address}:{instance.port}",
             instance.version or "-",
+            str(instance.weight),
+            instance.locality or "-",
             ",".join(f"{key}={value}" for key, value in sorted(instance.labels.items())) or "-",
         )
         for service in services
         for instance in service.instances
     ]
-    print_table(("INSTANCE", "NAMESPACE", "HEALTH", "SINCE", "ADDRESS", "VERSION", "LABELS"), rows)
+    columns = ("INSTANCE", "NAMESPACE", "HEALTH", "SINCE", "ADDRESS", "VERSION", "WEIGHT", "LOCALITY", "LABELS")
+    print_table(columns, rows)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tulle.agent.restarts import POLICIES
+from tulle.api.registration import MOST_WEIGHT
 from tulle.cli.development.dotenv import read_dotenv
 from tulle.cli.development.plan import DEFAULT_IGNORE, Plan, Service, cycles, in_order
 from tulle.cli.development.run_options import mistakes_in
@@ -24,6 +25,7 @@ _OPTIONS = {
     "namespace": "--namespace",
     "service_account": "--service-account",
     "version": "--version",
+    "locality": "--locality",
     "health": "--health",
     "capture": "--capture",
     "drain": "--drain",
@@ -79,6 +81,7 @@ class _Reader:
         options = [part for port in ports for part in ("--port", port)]
         options += [part for key, text in (read.get("labels") or {}).items() for part in ("--label", f"{key}={text}")]
         options += [part for field, option in _OPTIONS.items() if read.get(field) for part in (option, read[field])]
+        options += ["--weight", str(read["weight"])] if read.get("weight") else []
         restart: str | None = read.get("restart")
         return Service(
             name=name,
@@ -158,6 +161,9 @@ class _Reader:
     def replicas(self, value: Value) -> int | None:
         return value.integer(1, MOST_REPLICAS)
 
+    def weight(self, value: Value) -> int | None:
+        return value.integer(1, MOST_WEIGHT)
+
     def shell(self, value: Value) -> bool | None:
         return value.boolean()
 
@@ -209,6 +215,8 @@ FIELDS: dict[str, Callable[[_Reader, Value], object]] = {
     "service_account": _Reader.option,
     "version": _Reader.option,
     "labels": _Reader.labels,
+    "weight": _Reader.weight,
+    "locality": _Reader.option,
 }
 
 
