@@ -1,5 +1,5 @@
 """A test service: `server.py NAME` answers with its name, on $PORT. ?sleep=S waits, ?code=N sets the status, ?exit=N
-dies, ?touch=PATH makes a file, ?header=NAME adds one."""
+dies, ?touch=PATH makes a file (INSTANCE in it is its name), ?header=NAME adds one."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
             query["code"] = "503"
         received = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if "touch" in query:
-            open(query["touch"], "w").close()
+            open(query["touch"].replace("INSTANCE", NAME), "w").close()
         if "exit" in query:
             os._exit(int(query["exit"]))
         time.sleep(float(query.get("sleep", 0)))
