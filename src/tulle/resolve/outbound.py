@@ -68,17 +68,20 @@ class Reached(Struct, frozen=True):
     """What happens to a workload's requests for a destination.
 
     uses: the services on which that depends, as far as rules name them, whether or not there are any of these names.
-    sources: the resources of which it is made, those of its backends aside.
+    sources: the resources of which it is made, those of its backends aside. chains: where captured connections go that are
+    no HTTP.
     """
 
     host: VirtualHost
     uses: frozenset[ServiceName]
     sources: frozenset[str]
+    chains: tuple[TcpChain, ...] = ()
 
     @property
     def backends(self) -> tuple[BackendRef, ...]:
-        """All to which requests may go, each once."""
-        return tuple(dict.fromkeys(_backends(self.host)))
+        """All to which requests and connections may go, each once."""
+        captured = (weighted.backend for chain in self.chains for weighted in chain.backends)
+        return tuple(dict.fromkeys([*_backends(self.host), *(ref for ref in captured if ref is not None)]))
 
 
 def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, capture: Capture) -> Reached:
@@ -101,6 +104,8 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     )
     protocol = offered.carries(destination.port) if offered else None
     passes = rules.passes_others(mesh.declared, seen)
+    chains = _chains(mesh, caller, rule, offered, destination.port, names)
+    chain = chain_of(chains, destination.service.host)
     if offered is None and (rule is None or destination.port != DEFAULT_PORT):
         host = _stranger(host, _unknown(mesh, caller, seen, destination.service), capture, passes)
     elif offered is not None and protocol is None and not offered.of_mesh and not capture.is_transparent:
@@ -114,16 +119,15 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
             f"port {destination.port} of {offered.service.name} carries {protocol.upper()}, not HTTP: "
             "connect to it with a client of its own"
         )
-        chain = chain_of(_chains(mesh, caller, rule, offered, destination.port, names), destination.service.host)
         host = replace(host, answer=Answer.TUNNEL, problem=problem, tcp=chain.backends if chain else ())
     else:
-        chain = chain_of(_chains(mesh, caller, rule, offered, destination.port, names), destination.service.host)
         routes = _routes(mesh, caller, rule, offered, destination, names)
         host = replace(host, routes=routes, tcp=chain.backends if chain else ())
     own = {offered.service.name} if offered else set()
     made_by = {str(part.ref) for part in (rule, offered.entry if offered else None, seen.sidecar) if part is not None}
     made_by |= {route.source for route in host.routes if route.source}
-    return Reached(host, frozenset({destination.service, *own, *names.asked}), frozenset(made_by))
+    uses = frozenset({destination.service, *own, *names.asked})
+    return Reached(host, uses, frozenset(made_by), chains if capture.is_transparent else ())
 
 
 def _authorities(mesh: Mesh, workload: Workload, destination: Destination, capture: Capture) -> tuple[str, ...]:

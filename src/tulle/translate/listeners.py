@@ -98,7 +98,8 @@ def _detected_http(service: TcpService) -> list[dict[str, Any]]:
 
 
 def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
-    return [
+    """By name, and the rest. What begins with TLS is no HTTP, whatever it says that it wants to speak within (ALPN)."""
+    chains = [
         {
             "name": chain.sni[0] if chain.sni else "any",
             "filter_chain_match": {
@@ -109,6 +110,14 @@ def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
         }
         for chain in service.chains
     ]
+    if service.detect and any(chain.sni for chain in service.chains):
+        chains += [_of_tls(chain) for chain in chains if chain["name"] == "any"]
+    return chains
+
+
+def _of_tls(chain: dict[str, Any]) -> dict[str, Any]:
+    match = {**chain["filter_chain_match"], "transport_protocol": "tls"}
+    return {**chain, "name": f"{chain['name']} tls", "filter_chain_match": match}
 
 
 def _lookup(chain: TcpChain) -> list[dict[str, Any]]:
