@@ -10,8 +10,10 @@ import pytest
 
 from one_envoy import OneEnvoy, Server, at, locality, one_envoy
 from route_cases import Cases, forward, host, ref, route
-from tulle.ir.routes import Retries
+from tulle.envoy_api.messages import unpack
+from tulle.ir.routes import HttpMatch, Retries, Text, TextMatch
 from tulle.translate import names
+from tulle.translate.routes import virtual_host
 
 MILLISECOND = 10**6
 RETRIES = {
@@ -36,6 +38,13 @@ def server() -> Server:
 def envoy(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[OneEnvoy]:
     cases: Cases = {name: (route(forward("program", retries=retries)),) for name, retries in RETRIES.items()}
     cases["default"] = (route(forward("program")),)
+    # Of several routes, each kind of method has its own list.
+    only = HttpMatch(path=TextMatch(Text.EXACT, "/never"))
+    cases["default-of-many"] = (
+        route(forward("program"), only),
+        route(forward("program", retries=Retries(0)), only),
+        route(forward("program")),
+    )
     clusters = {names.backend(ref("program")): [locality(at(server.port))]}
     hosts = [host(name, *routes) for name, routes in cases.items()]
     with one_envoy(tmp_path_factory.mktemp("envoy"), hosts, clusters) as envoy:
@@ -64,6 +73,11 @@ def envoy(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[
         ("default", "POST", "status=503", 503, 1),
         ("default", "POST", "close=1", 503, 1),
         ("default", "HEAD", "close=1&times=1", 200, 2),
+        ("default-of-many", "GET", "status=503&times=1", 200, 2),
+        ("default-of-many", "GET", "status=500", 500, 1),
+        ("default-of-many", "POST", "status=503", 503, 1),
+        ("default-of-many", "POST", "close=1", 503, 1),
+        ("default-of-many", "HEAD", "close=1&times=1", 200, 2),
     ],
 )
 def test_a_request_is_tried_again_as_its_route_says(
@@ -90,11 +104,20 @@ def test_between_tries_there_is_a_pause_that_is_drawn_by_lot(envoy: OneEnvoy, se
     assert time.monotonic() - began >= 0.1
 
 
-def test_whoever_asks_is_told_who_answered_on_every_kind_of_route(envoy: OneEnvoy, server: Server) -> None:
-    for case in ("default", "on-5xx"):
-        answer = envoy.call(case, f"/explained/{case}", headers={names.EXPLAIN_HEADER: "1"})
-        assert names.PEER_HEADER in answer.headers or answer.status_code == 200
-        assert names.EXPLAIN_HEADER not in server.of(f"/explained/{case}")[0]["headers"]
+def test_the_question_who_answered_never_reaches_the_program(envoy: OneEnvoy, server: Server) -> None:
+    for case in ("default", "default-of-many", "on-5xx"):
+        envoy.call(case, f"/asked/{case}", headers={names.EXPLAIN_HEADER: "1"})
+        assert names.EXPLAIN_HEADER not in server.of(f"/asked/{case}")[0]["headers"]
+
+
+def test_of_many_routes_too_each_tells_who_answered() -> None:
+    """That what is told is proved takes mutual TLS: tests/e2e/test_discovery.py."""
+    only = HttpMatch(path=TextMatch(Text.EXACT, "/a"))
+    many = virtual_host(host("many", route(forward("program"), only), route(forward("program")))).matcher
+    assert sorted(many.matcher_tree.exact_match_map.map) == ["GET", "HEAD", "OPTIONS"]
+    entries = unpack(many.matcher_tree.exact_match_map.map["GET"].action.typed_config).routes
+    told = [[change.header.key for change in entry.response_headers_to_add] for entry in entries]
+    assert told == [[names.PEER_HEADER], [], [names.PEER_HEADER], []]
 
 
 @pytest.mark.parametrize("ignore", [True, False])

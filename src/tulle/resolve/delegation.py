@@ -104,10 +104,10 @@ def _merged(root: HTTPMatchRequest, part: HTTPMatchRequest) -> HTTPMatchRequest:
         without_headers={**root.without_headers, **part.without_headers},
         query_params={**root.query_params, **part.query_params},
         port=part.port or root.port,
-        # These are the root's to say; a delegate can't (Istio refuses them there), and the root's still decide who is meant.
-        source_labels=root.source_labels,
-        source_namespace=root.source_namespace,
-        gateways=root.gateways,
+        source_labels={**root.source_labels, **part.source_labels},
+        source_namespace=part.source_namespace or root.source_namespace,
+        gateways=part.gateways or root.gateways,
+        stat_prefix=part.stat_prefix or root.stat_prefix,
     )
 
 
@@ -122,13 +122,23 @@ def _conflict(root: HTTPMatchRequest, part: HTTPMatchRequest) -> bool:
         (root.method, part.method),
         (root.authority, part.authority),
         *_pairs(root.headers, part.headers),
-        *_pairs(root.headers, part.without_headers),
+        *_pairs(root.without_headers, part.without_headers),
         *_pairs(root.query_params, part.query_params),
     ]
     return (
         any(_outside(wide, narrow) for wide, narrow in pairs)
         or root.ignore_uri_case != part.ignore_uri_case
         or (root.port != part.port and bool(root.port and part.port))
+        or _other_sources(root, part)
+    )
+
+
+def _other_sources(root: HTTPMatchRequest, part: HTTPMatchRequest) -> bool:
+    """Whether the delegate means other callers. A namespace that the root says, it must say too, as Istio has it."""
+    return (
+        root.source_namespace not in ("", part.source_namespace)
+        or any(root.source_labels.get(name, value) != value for name, value in part.source_labels.items())
+        or (bool(root.gateways) and not set(part.gateways) <= set(root.gateways))
     )
 
 

@@ -69,7 +69,7 @@ def virtual_host(host: VirtualHost) -> Any:
     parts: dict[str, Any]
     if host.answer is Answer.ROUTE:
         parts = {
-            "routes": [*_tunnels(host), *http_routes(host.routes)],
+            **http_routes(host.routes, _tunnels(host)),
             "retry_policy": own_retries(SAFE),
             "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
