@@ -114,6 +114,9 @@ class Agents:
     def outside(self, proxy: str) -> NoReturn:
         raise AssertionError("no agent is here")
 
+    def idles(self, proxy: str, clusters: object) -> NoReturn:
+        raise AssertionError("no agent is here")
+
     register = keep_alive = set_health = leave = abandon = ready = settled = resolve = propagated = _nobody
     outside_after = _nobody
 
