@@ -178,7 +178,7 @@ def test_two_rules_of_a_host_that_contradict_each_other() -> None:
 
 
 def test_ports_of_rules_that_the_service_has_not() -> None:
-    policy = "trafficPolicy: {portLevelSettings: [{port: {number: 99}, tls: {mode: DISABLE}}]}\n"
+    policy = "trafficPolicy: {portLevelSettings: [{port: {number: 99}, tls: {mode: ISTIO_MUTUAL}}]}\n"
     assert only(SUBSETS + policy).path == "spec.trafficPolicy.portLevelSettings[0].port"
 
 

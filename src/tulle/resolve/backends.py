@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tulle.ir.policies import Policy
+from tulle.ir.policies import Balance, Policy
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import Backend, Discovery, Endpoint, Endpoints, Locality, Transport
 from tulle.model.resources.mesh_config import MeshConfig
@@ -83,7 +83,7 @@ def backend(given: Basis) -> Backend:
     ref, entry, found = given.ref, given.offer.entry, _placed(given)
     how = (finds_itself(entry, given.service) if entry else None) or discovery(entry, found)
     by_name = how in (Discovery.DNS, Discovery.DNS_ROUND_ROBIN)
-    protocol = given.protocol
+    protocol, transport = given.protocol, _transport(given, found)
     return Backend(
         ref.destination,
         _identities(given),
@@ -92,10 +92,18 @@ def backend(given: Basis) -> Backend:
         detected=ref.detected,
         http2=protocol is not None and protocol.is_http2,
         discovery=how,
-        transport=_transport(given, found),
+        transport=transport,
         localities=_localities(given, found) if by_name else (),
-        policy=policy(given),
+        policy=_among_sidecars(policy(given), transport),
     )
+
+
+def _among_sidecars(policy: Policy, transport: Transport) -> Policy:
+    """At the address that callers have of a service with sidecars nobody listens, so PASSTHROUGH to it is as good as unsaid."""
+    balancing = policy.balancing
+    if transport is Transport.PLAIN or balancing.balance is not Balance.PASSTHROUGH:
+        return policy
+    return replace(policy, balancing=replace(balancing, balance=Balance.LEAST_REQUEST))
 
 
 def looked_up_port(given: Basis) -> int:

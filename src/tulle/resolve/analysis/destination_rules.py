@@ -21,6 +21,7 @@ from tulle.resolve.analysis.findings import (
     Findings,
 )
 from tulle.resolve.analysis.known import Known
+from tulle.resolve.analysis.without_effect import check_without_effect
 from tulle.resolve.hosts import full
 from tulle.resolve.index import Service
 
@@ -38,6 +39,7 @@ def of_destination_rule(at: Findings, known: Known) -> None:
         _check_callers(at, known, service)
         _check_subsets(at, service, spec)
         _check_ports(at, known, service, spec)
+        check_without_effect(at, service, spec)
     _check_others(at, known, spec, host)
     selector = spec.workload_selector.match_labels if spec.workload_selector else {}
     if selector and not known.selects(selector, namespace):
