@@ -31,7 +31,7 @@ def destination_rule(host: str, namespace: str = "", **spec: Any) -> Document:
 
 
 def mesh_config(**spec: Any) -> Document:
-    return {"apiVersion": "tulle/v1", "kind": "MeshConfig", "spec": spec}
+    return {"apiVersion": "mesh.istio.io/v1alpha1", "kind": "MeshConfig", "spec": spec}
 
 
 def document(kind: str, name: str, spec: Document, namespace: str = "") -> Document:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from declaring import answered_by, applied, apply, destination_rule, document, share, to, virtual_service
+from declaring import answered_by, applied, apply, destination_rule, document, mesh_config, share, to, virtual_service
 from running import Answer, Caller, Mesh, wait_for
 
 URL = "http://service-b/data"
@@ -306,3 +306,45 @@ def test_rules_change_under_load_and_no_call_fails(mesh: Mesh, caller: Caller) -
             with applied(mesh, VERSIONS, virtual_service("service-b", V2)):
                 load.more(100)
     assert load.failed == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        ("NONE", "/a/./b/../c//d%2Fe"),
+        ("BASE", "/a/c//d%2Fe"),
+        ("MERGE_SLASHES", "/a/c/d%2Fe"),
+        ("DECODE_AND_MERGE_SLASHES", "/a/c/d/e"),
+    ],
+)
+def test_the_mesh_says_in_which_form_a_program_gets_paths(mesh: Mesh, caller: Caller, kind: str, seen: str) -> None:
+    def path() -> str:
+        found: str = caller.call("http://service-c/a/./b/../c//d%2Fe").json()["path"]
+        return found
+
+    with applied(mesh, mesh_config(pathNormalization={"normalization": kind})):
+        wait_for(f"the program gets {seen}", lambda: path() == seen)
+    wait_for("the default is back", lambda: path() == "/a/c//d%2Fe")
+
+
+def test_the_mesh_s_own_retries_hold_for_all_routes_until_they_are_deleted(
+    mesh: Mesh, caller: Caller, tmp_path: Path
+) -> None:
+    def tried() -> int:
+        for file in tmp_path.iterdir():
+            file.unlink()
+        assert caller.call(f"{URL}?code=418&touch={tmp_path}/INSTANCE", "POST").status == 418
+        return len(list(tmp_path.iterdir()))
+
+    with applied(mesh, mesh_config(defaultHttpRetryPolicy={"attempts": 1, "retryOn": "418"})):
+        wait_for("both instances are tried", lambda: tried() == 2)
+    wait_for("one is", lambda: tried() == 1)
+
+
+def test_passthrough_to_a_service_of_the_mesh_goes_to_its_instances_all_the_same(mesh: Mesh, caller: Caller) -> None:
+    passing = {"loadBalancer": {"simple": "PASSTHROUGH"}, "connectionPool": {"http": {"maxRetries": 3}}}
+    rule = destination_rule("service-b", trafficPolicy=passing)
+    mark = {"headers": {"response": {"set": {"x-story": "passthrough"}}}}
+    with applied(mesh, rule, virtual_service("service-b", {"route": [to("service-b")], **mark})):
+        until(caller, URL, lambda answer: answer.headers.get("x-story") == "passthrough")
+        assert set(share(caller, URL, 10)) == {"b1", "b2"}

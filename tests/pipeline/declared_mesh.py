@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Resource
 from tulle.model.snapshot import Snapshot
-from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
 from tulle.resolve.index import Mesh, apply
 from tulle.sources.codec import read
 
@@ -35,10 +35,17 @@ def resources(*documents: str, namespace: str = "default") -> list[Resource]:
     return found
 
 
-def instance(name: str, namespace: str = "default", version: str = "v1", number: int = 0, port: int = 80) -> Proxy:
+def instance(
+    name: str,
+    namespace: str = "default",
+    version: str = "v1",
+    number: int = 0,
+    port: int = 80,
+    protocol: Protocol = Protocol.HTTP,
+) -> Proxy:
     service = ServiceName(namespace, name)
     id = f"{name}-{namespace}-{version}-{number}"
-    ports = (ServicePort(port, 8080),)
+    ports = (ServicePort(port, 8080, protocol),)
     workload = Workload(id, service, name, version, ports=ports, health=Health.HEALTHY)
     return Proxy(id, "127.0.0.1", 20000, 30000, (workload,))
 

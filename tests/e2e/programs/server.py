@@ -1,5 +1,6 @@
 """A test service: `server.py NAME` answers with its name, on $PORT. ?sleep=S waits, ?code=N sets the status, ?exit=N
-dies, ?touch=PATH makes a file (INSTANCE in it is its name), ?header=NAME adds one."""
+dies, ?touch=PATH makes a file (INSTANCE in it is its name), ?header=NAME adds one.
+While the file $SICK_FILE is there, /healthz says 503; while $SICK_ALL is, every path says 500."""
 
 import json
 import os
@@ -20,6 +21,8 @@ class Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
         if urlsplit(self.path).path == "/healthz" and os.path.exists(os.environ.get("SICK_FILE", "")):
             query["code"] = "503"
+        if os.path.exists(os.environ.get("SICK_ALL", "")):
+            query["code"] = "500"
         received = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if "touch" in query:
             open(query["touch"].replace("INSTANCE", NAME), "w").close()
