@@ -190,8 +190,8 @@ def test_a_mirror_gets_a_copy_and_its_answer_counts_for_nothing(mesh: Mesh, call
 
 
 def test_faults_are_injected_as_often_as_they_are_said_to(mesh: Mesh, caller: Caller) -> None:
-    aborted = {"match": [{"headers": {"end-user": {"exact": "jason"}}}], "fault": {"abort": {"httpStatus": 418}}, **V1}
-    aborted["fault"]["abort"]["percentage"] = {"value": 100}
+    abort = {"httpStatus": 418, "percentage": {"value": 100}}
+    aborted = {"match": [{"headers": {"end-user": {"exact": "jason"}}}], "fault": {"abort": abort}, **V1}
     delayed = {"fault": {"delay": {"fixedDelay": "0.5s", "percentage": {"value": 100}}}, **V1}
     with applied(mesh, VERSIONS, virtual_service("service-b", aborted, delayed)):
         until(caller, URL, lambda answer: answer.status == 418, headers={"end-user": "jason"})

@@ -99,7 +99,7 @@ def _detected_http(service: TcpService) -> list[dict[str, Any]]:
 
 def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
     """By name, and the rest. What begins with TLS is no HTTP, whatever it says that it wants to speak within (ALPN)."""
-    chains = [
+    chains: list[dict[str, Any]] = [
         {
             "name": chain.sni[0] if chain.sni else "any",
             "filter_chain_match": {
