@@ -13,7 +13,6 @@ import grpc
 
 failed = Counter()
 lock = threading.Lock()
-never = threading.Event()
 
 
 def fail(request, context):
@@ -27,8 +26,9 @@ def fail(request, context):
 
 
 def slow(request, context):
-    context.add_callback(never.set)
-    never.wait(60)
+    ended = threading.Event()
+    context.add_callback(ended.set)
+    ended.wait(60)
     return b"late"
 
 
