@@ -26,6 +26,9 @@ _LOWEST_BASE = 1 << 24  # people who choose a base id by hand take a small one
 _SCALE = 10  # Envoy multiplies the base id by that before it makes names of it
 _CONCURRENT = 3  # the names of sockets repeat after so many epochs
 _FALLBACK_SECONDS = 10
+# For how long a connection outlives the listener, or the chain of filters, by which it came (Envoy, Draining). A listener
+# changes with the rules for TCP; what HTTP there is leaves it at its next request.
+_OUTLIVED_SECONDS = 86_400
 _FLAGS_BYTES = 8  # the last field of Envoy's struct SharedMemory, whose first is its size
 
 # HotRestartMessage: its field 1 is a request, which is one of these fields; the whole comes after its length, 8 bytes.
@@ -50,15 +53,16 @@ class Lineage:
 
         The agent ends the old one; that the new one does, later, is for the case that the agent does not.
         """
+        draining = ("--drain-strategy", "immediate", "--drain-time-s", str(_OUTLIVED_SECONDS))
         if not self.is_possible:
-            return ("--disable-hot-restart",)
-        drain = max(1, round(drain_seconds))
+            return ("--disable-hot-restart", *draining)
+        last = max(1, round(drain_seconds)) + _FALLBACK_SECONDS
         return (
             *("--base-id", str(self._base), "--restart-epoch", str(epoch)),
             # Relative, and so never too long for a socket's name: Envoy's working directory is the folder.
             *("--socket-path", _SOCKET, "--socket-mode", "600"),
-            *("--drain-strategy", "immediate", "--drain-time-s", str(drain)),
-            *("--parent-shutdown-time-s", str(drain + _FALLBACK_SECONDS)),
+            *draining,
+            *("--parent-shutdown-time-s", str(last)),
             # Both are asked for their own.
             "--skip-hot-restart-parent-stats",
         )
