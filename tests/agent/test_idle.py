@@ -8,9 +8,9 @@ B, C = (f"outbound|80||service-{x}.default.svc.cluster.local" for x in "bc")
 
 
 def stats(cluster: str, begun: int = 0, under_way: int = 0) -> dict[str, int]:
-    counts = {"membership_total": 1}
+    counts = {"outlier_detection.ejections_active": 0}
     if begun:  # an unused cluster has no counters of calls
-        counts |= {"upstream_rq_total": begun, "upstream_cx_total": 1, "upstream_rq_active": under_way}
+        counts |= {"upstream_rq_total": begun, "upstream_rq_active": under_way}
     return {f"cluster.{cluster}.{name}": value for name, value in counts.items()}
 
 

@@ -13,8 +13,11 @@ import yaml
 
 from tulle.agent import credentials, health, session
 from tulle.agent.api import Enrolment
+from tulle.agent.idle import IDLE_SECONDS
 from tulle.config import Settings
-from tulle.pipeline.demands import MOST_SERVICES, MOST_STRANGERS
+from tulle.pipeline.allowance import BURST, PER_SECOND
+from tulle.pipeline.demands import KEPT_STRANGERS, MOST_SERVICES, MOST_STRANGERS, STRANGER_SECONDS
+from tulle.pipeline.eviction import KEPT_SERVICES
 from tulle.registry.registry import Registry
 from tulle.translate import http_routes, names
 
@@ -146,6 +149,13 @@ def test_bounds_and_clocks_are_those_of_the_code() -> None:
         "it is unhealthy after": f"1 refused connection, or {health._FAILURES} failures of another kind in a row",
         "services that one sidecar holds, at most": f"{MOST_SERVICES:,}",
         "other names that it was asked for, at most": f"{MOST_STRANGERS:,}",
+        "unknown names that it may ask for": f"{BURST:g} at once, then {PER_SECOND:g} a second",
+        "unknown names are forgotten": (
+            f"after {STRANGER_SECONDS / 60:g} min, the oldest when they are more than {KEPT_STRANGERS}"
+        ),
+        "services are let go of": (
+            f"after {IDLE_SECONDS / 3600:g} h without a call, if the sidecar holds more than {KEPT_SERVICES}"
+        ),
         "a certificate lives": (
             f"{settings.cert_ttl / 3600:g} h, and is renewed between {early:g} and {late:g} % of that"
         ),

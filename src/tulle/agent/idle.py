@@ -5,6 +5,7 @@ Envoy counts calls; who looks often enough knows since when there was none. An E
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 IDLE_SECONDS = 3600.0
@@ -12,9 +13,10 @@ LOOK_SECONDS = 300.0
 MOST = 300  # are told at once: what a line of a session can hold
 
 _PREFIX = "cluster."
-# Begun calls and TCP connections, those under way, and what every cluster has, even if it was never used.
-_BEGUN, _UNDER_WAY, _ALWAYS = ("upstream_rq_total", "upstream_cx_total"), "upstream_rq_active", "membership_total"
-FILTER = rf"^cluster\.outbound\|.*\.({'|'.join((*_BEGUN, _UNDER_WAY, _ALWAYS))})$"
+# Calls, or TCP connections, that have begun and that are under way; what a cluster has even if it was never used. The
+# bootstrap says which stats Envoy keeps (`stats_matcher`); one without outlier detection that was never used is not seen.
+_BEGUN, _UNDER_WAY, _ALWAYS = ".upstream_rq_total", ".upstream_rq_active", ".outlier_detection.ejections_active"
+FILTER = rf"^cluster\.outbound\|.*({'|'.join(map(re.escape, (_BEGUN, _UNDER_WAY, _ALWAYS)))})$"
 
 
 class Idleness:
@@ -42,7 +44,8 @@ def _calls(stats: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """By cluster: how much has begun, and how much is under way."""
     found: dict[str, tuple[int, int]] = {}
     for name, value in stats.items():
-        cluster, _, what = name.removeprefix(_PREFIX).rpartition(".")
+        what = next(each for each in (_BEGUN, _UNDER_WAY, _ALWAYS) if name.endswith(each))
+        cluster = name.removeprefix(_PREFIX).removesuffix(what)
         begun, under_way = found.get(cluster, (0, 0))
-        found[cluster] = (begun + value * (what in _BEGUN), under_way + value * (what == _UNDER_WAY))
+        found[cluster] = (begun + value * (what == _BEGUN), under_way + value * (what == _UNDER_WAY))
     return found

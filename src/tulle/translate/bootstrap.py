@@ -64,6 +64,8 @@ _KEPT_STATS = [
     {"contains": "ssl.handshake"},
     {"suffix": "upstream_rq_retry"},
     {"suffix": "upstream_rq_active"},
+    # By which the agent tells which services are idle.
+    {"safe_regex": {"regex": r"cluster\.outbound\|.*\.upstream_rq_total"}},
     {"contains": "outlier_detection.ejections_active"},
     # Of routes with a `statPrefix`.
     {"safe_regex": {"regex": r"vhost\..*\.route\..*"}},
