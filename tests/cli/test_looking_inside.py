@@ -36,8 +36,8 @@ async def test_services_are_listed_of_all_namespaces_or_one(tulle: Any) -> None:
 async def test_the_instances_of_one_service_are_listed(tulle: Any) -> None:
     for name in ("web", "web.default"):
         assert (await tulle("services", name)).rows == [
-            ["web-000001", "default", "healthy", "2h", "127.0.0.1:15001", "v1", "tier=front"],
-            ["web-000002", "default", "draining", "-", "127.0.0.1:15011", "v2", "-"],
+            ["web-000001", "default", "healthy", "2h", "127.0.0.1:15001", "v1", "1", "-", "tier=front"],
+            ["web-000002", "default", "draining", "-", "127.0.0.1:15011", "v2", "1", "-", "-"],
         ]
     ended = await tulle("services", "ghost", "-n", "shop")
     assert (ended.code, ended.out) == (1, "")

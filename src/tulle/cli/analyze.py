@@ -42,10 +42,11 @@ def command(
     output: str,
     data: Path,
 ) -> None:
-    """Find what is valid and does nothing: hosts that no service has, rules that others shadow, and the like.
+    """Find what is valid and does nothing.
 
-    Looks at what is applied and alive. With -f, at what these documents would make of it: told is what is found in them,
-    and what they bring about in others. Nothing is changed. Each finding is told as FILE:LINE: LEVEL: FIELD: MESSAGE.
+    Hosts that no service has, rules that others shadow, and the like. Looks at what is applied and alive. With -f, at what
+    these documents would make of it: told is what is found in them, and what they bring about in others. Nothing is
+    changed. Each finding is told as FILE:LINE: LEVEL: FIELD: MESSAGE.
 
     \b
     Examples:
