@@ -79,15 +79,15 @@ class Demands:
         known: it is no stranger. now: in seconds, on any clock that only goes forward.
         """
         before = self._names.get(demand)
+        spellings = tuple(dict.fromkeys((*(before or ()), *names)))
+        if len(spellings) > _MOST_SPELLINGS:
+            return False
         if before is None:
             strangers = len(self._strangers)
             if (len(self._names) - strangers >= MOST_SERVICES) if known else (strangers >= MOST_STRANGERS):
                 return False
             self.relate(demand, frozenset({demand.destination.service}))
             self.settle(demand, known, now)
-        spellings = tuple(dict.fromkeys((*(before or ()), *names)))
-        if len(spellings) > _MOST_SPELLINGS:
-            return False
         self._names[demand] = spellings
         return True
 

@@ -55,7 +55,13 @@ class Basis(Struct, frozen=True, eq=False):
     def variant(self) -> Hashable:
         """What tells it from those of other callers."""
         caller = self.caller if self.rules or self.config else None
-        return (self.rules, self.offer.entry, self.config, caller and (caller.locality, caller.labels))
+        return (
+            self.rules,
+            self.offer.entry,
+            self.offer.of_mesh,
+            self.config,
+            caller and (caller.locality, caller.labels),
+        )
 
     @property
     def sources(self) -> frozenset[str]:

@@ -31,6 +31,7 @@ class MeshNames:
         offered = offer(self._mesh, self._caller, _EVERYTHING, service)
         if offered is None:
             return None
+        self.asked.add(offered.service.name)  # it may be a wildcard's
         number = port or (offered.ports[0].number if len(offered.ports) == 1 else listener_port)
         return Destination(offered.service.name, number) if offered.port(number) else None
 
@@ -41,4 +42,5 @@ class MeshNames:
         found = self._mesh.declared.get("VirtualService", namespace, name)
         if found is None or not isinstance(found.spec, VirtualService) or found.spec.hosts:
             return None
-        return found if exported(found, found.spec.export_to, Caller(root_namespace)) else None
+        defaults = self._mesh.declared.config.default_virtual_service_export_to
+        return found if exported(found, found.spec.export_to, Caller(root_namespace), defaults) else None

@@ -106,7 +106,7 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
     passes = rules.passes_others(mesh.declared, seen)
     chains = _chains(mesh, caller, rule, offered, destination.port, names)
     chain = chain_of(chains, destination.service.host)
-    if offered is None and (rule is None or destination.port != DEFAULT_PORT):
+    if offered is None and not (_routes_http(rule) and destination.port == DEFAULT_PORT):
         host = _stranger(host, _unknown(mesh, caller, seen, destination.service), capture, passes)
     elif offered is not None and protocol is None and not offered.of_mesh and not capture.is_transparent:
         problem = f"no ServiceEntry of {destination.service} has a port {destination.port}; ports: {_numbers(offered)}"
@@ -138,6 +138,11 @@ def _authorities(mesh: Mesh, workload: Workload, destination: Destination, captu
         return by_name
     bare = own if destination.port == DEFAULT_PORT else []
     return (*by_name, *bare, *(f"{address}:{destination.port}" for address in own))
+
+
+def _routes_http(rule: Resource | None) -> bool:
+    """A VirtualService of TLS and TCP routes alone says nothing of requests."""
+    return rule is not None and isinstance(rule.spec, VirtualService) and bool(rule.spec.http)
 
 
 def _stranger(host: VirtualHost, problem: str, capture: Capture, passes: bool) -> VirtualHost:

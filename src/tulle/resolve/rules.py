@@ -82,7 +82,7 @@ def virtual_service(declared: Declared, caller: Caller, seen: Scope, host: str) 
             if isinstance(resource.spec, VirtualService)
             and (not resource.spec.gateways or MESH_GATEWAY in resource.spec.gateways)
             and exported(resource, resource.spec.export_to, caller, defaults)
-            and seen.sees(resource.ref.namespace, key)
+            and seen.sees(resource.ref.namespace, host)
         ]
         if fitting:
             return min(fitting, key=lambda r: (_distance(r, _exports(r) or defaults, caller), r.age))
