@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from declared_mesh import instance, mesh
+from declared_mesh import instance, mesh, resources
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import Answer
 from tulle.model.names import Destination, ServiceName, service_of
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
+from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture
 from tulle.pipeline.demands import Demand, Demands
+from tulle.pipeline.hub import Hub
 from tulle.pipeline.picture import Encoder, reach
 from tulle.resolve import rules
 from tulle.resolve.backends import basis
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.mesh_names import MeshNames
-from tulle.resolve.outbound import virtual_host
+from tulle.resolve.outbound import route_config, virtual_host
+from tulle.xds.requests import Request
+from tulle.xds.resources import VHDS
 
 CALLER = instance("page")
 
@@ -36,6 +40,28 @@ def test_a_virtual_service_of_tcp_routes_alone_says_nothing_of_requests() -> Non
     found = virtual_host(made, CALLER.workloads[0], asked, Capture.PROXY)
     assert found.host.answer is Answer.PASSTHROUGH
     reach(made, Encoder(), replace(CALLER, capture=Capture.PROXY), CALLER.workloads[0], asked, (), None)
+
+
+def test_a_destination_that_can_not_be_made_takes_nothing_else_along() -> None:
+    """Two endpoints whose weights together are more than Envoy's 32 bits hold."""
+    hub = Hub()
+    entry, rule = resources(
+        "ServiceEntry big\nhosts: [big.example.com]\nports: [{number: 80, name: http, protocol: HTTP}]\n"
+        "resolution: STATIC\nendpoints: [{address: 192.0.2.1, weight: 4294967295}, {address: 192.0.2.2, weight: 4294967295}]",
+        "DestinationRule big\nhost: big.example.com\ntrafficPolicy: {outlierDetection: {}, loadBalancer: "
+        "{localityLbSetting: {failoverPriority: [version]}}}",
+    )
+    declared: dict[Ref, Resource | None] = {entry.ref: entry, rule.ref: rule}
+    there = {p.id: p for p in (CALLER, instance("reviews"))}
+    hub.apply(Snapshot(1, there, resources=declared))
+    view = hub.connect(CALLER.id)
+    config = route_config(CALLER.workloads[0])
+    names = tuple(f"{config}/{host}" for host in ("big.example.com", "reviews"))
+    touched = hub.receive(view, Request(VHDS, subscribe=names))
+    assert len(touched.faults) == 1
+    assert {d.destination.service.name for d in view.reached} == {"reviews"}
+    assert len(view.services) >= 2
+    assert not hub.receive(view, Request(VHDS)).faults
 
 
 def test_a_demand_of_too_many_spellings_leaves_nothing_behind() -> None:

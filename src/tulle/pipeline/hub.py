@@ -96,7 +96,7 @@ class Hub:
             return Touched()
         events = view.session.receive(view.within_budget(self.mesh, request))
         view.receive(self.mesh, events, now)
-        return Touched((view,), self._note(view))
+        return Touched((view,), self._note(view), self._faults([view]))
 
     def evict(self, now: float) -> Touched:
         """To be called now and then: proxies begin to let go of what they hold and nobody needs. See eviction.py."""
@@ -113,7 +113,8 @@ class Hub:
         for view in views:
             for workload in view.proxy.workloads if view.proxy else ():
                 view.connects_to(self.mesh, workload, service)
-        return Touched(tuple(views), tuple(news for view in views for news in self._note(view)))
+        learned = tuple(news for view in views for news in self._note(view))
+        return Touched(tuple(views), learned, self._faults(views))
 
     def apply(self, snapshot: Snapshot) -> Touched:
         """The mesh has changed."""
@@ -150,7 +151,7 @@ class Hub:
         if changed.names or changed.wildcards:
             bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))
-        return Touched(tuple(touched), learned, tuple(faults))
+        return Touched(tuple(touched), learned, (*faults, *self._faults(touched)))
 
     def holders(self, service: ServiceName) -> tuple[View, ...]:
         """The views that asked for a service."""
@@ -170,6 +171,9 @@ class Hub:
             for caller, callee in news.learned
             if callee not in self.mesh.callees.get(caller, ()) and is_lasting(self.mesh, callee)
         )
+
+    def _faults(self, views: Iterable[View]) -> tuple[Fault, ...]:
+        return tuple(Fault(v.proxy_id, self.mesh.revision, error) for v in views for error in v.mistakes())
 
     def _leave(self, view: View, service: ServiceName) -> None:
         holders = self._interested[service]

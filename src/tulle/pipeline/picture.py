@@ -8,8 +8,8 @@ from collections.abc import Hashable
 from msgspec import Struct
 
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes
-from tulle.model.names import Destination, ServiceName
+from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, VirtualHost
+from tulle.model.names import Destination, ServiceName, authorities
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import backends, inbound, outbound
 from tulle.resolve.backends import Basis
@@ -157,3 +157,10 @@ def reach(
         sources[source] += (resource.key for resource in (*there[len(requires) :], host))
     made_of = tuple((source, tuple(keys)) for source, keys in sources.items())
     return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met, made_of)
+
+
+def unmade(workload: Workload, destination: Destination, asked: tuple[str, ...], why: str) -> Reach:
+    """In place of what can't be made, by our own mistake: whoever calls that is told so, and nobody waits."""
+    config, spelt = outbound.route_config(workload), authorities(destination, workload.service.namespace)
+    host = outbound.rejected(VirtualHost(config, destination, spelt, Answer.REJECTED), why)
+    return Reach((resources.virtual_host(host, asked),), (), frozenset({destination.service}), met=False)

@@ -19,7 +19,7 @@ from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.eviction import KEPT_SERVICES, Eviction
 from tulle.pipeline.holdings import Holdings, HoldsOf
-from tulle.pipeline.picture import Door, Encoder, doors, reach, standing
+from tulle.pipeline.picture import Door, Encoder, doors, reach, standing, unmade
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
@@ -66,6 +66,7 @@ class View:
         self._idle: frozenset[str] = frozenset()
         self._eviction = Eviction()
         self._learned: list[tuple[ServiceName, Destination]] = []
+        self._mistakes: list[Exception] = []
 
     @property
     def services(self) -> Collection[ServiceName]:
@@ -257,6 +258,11 @@ class View:
         self._demands.gained, self._demands.lost, self._learned = [], [], []
         return news
 
+    def mistakes(self) -> list[Exception]:
+        """Our own, since it was last asked: what could not be made, so that the proxy keeps what it has of it."""
+        found, self._mistakes = self._mistakes, []
+        return found
+
     def holds(self, service: ServiceName) -> Iterable[str]:
         """The names of the load assignments of `service` that it should hold."""
         refs = self._holdings.backends(self._demands.of(service), service)
@@ -391,7 +397,13 @@ class View:
         why = rejection.message if rejection else None
         asked = self._demands.names(demand)
         before = self._holdings.get(demand)
-        after = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
+        try:
+            after = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
+        except Exception as error:  # one bad destination must not take the stream, and all others with it
+            self._mistakes.append(error)
+            if before is not None:
+                return
+            after = unmade(workload, demand.destination, asked, f"tulle's own mistake: {error!r}")
         self._holdings.put(demand, after)
         self._demands.relate(demand, after.uses)
         self._demands.settle(demand, after.met and is_lasting(mesh, demand.destination))
