@@ -7,6 +7,9 @@ import subprocess
 from collections.abc import Iterable
 
 from tulle.envoy_api.binary import find
+from tulle.model.resources.virtual_service import HeaderOperations, Headers
+from tulle.sources.at import At, Report
+from tulle.sources.validation.header_operations import check
 from tulle.sources.validation.header_variables import PLAIN, WITH_ARGUMENT, unknown
 
 HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -41,6 +44,23 @@ def test_a_variable_that_envoy_lacks_is_found() -> None:
     values = ["a %NOPE% b", "%REQ%", "%hostname%", "%HOSTNAME(a)%", "%REQ(x) %"]
     assert [unknown(value) for value in values] == ["%NOPE%", "%REQ%", "%hostname%", "%HOSTNAME(a)%", "%REQ(x) %"]
     assert not any(envoy_takes([value]) for value in values)
+
+
+def test_envoy_takes_no_longer_values_and_names_than_are_taken_here() -> None:
+    longest = "a" * 16384
+    assert envoy_takes([longest])
+    assert not envoy_takes([longest + "a"])
+    assert said_of_header("x-a", longest) == []
+    assert said_of_header("x-a", longest + "a") == ["is 16385 bytes long, and Envoy takes up to 16384: shorten it"]
+    assert said_of_header(longest, "x") == []
+    said = ["is a name of 16385 bytes, and Envoy takes up to 16384: shorten it"]
+    assert said_of_header(longest + "a", "x") == said
+
+
+def said_of_header(name: str, value: str) -> list[str]:
+    report = Report()
+    check(Headers(request=HeaderOperations(set={name: value})), At(report))
+    return [problem.message for problem in report.problems]
 
 
 def test_a_percent_sign_begins_no_variable() -> None:

@@ -15,6 +15,7 @@ _PSEUDO = frozenset({":method", ":scheme", ":authority", ":path", ":status"})
 _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|\[.+\])", re.IGNORECASE | re.DOTALL)
 # Envoy takes these in no name (api/envoy/config/core/v3/base.proto, HeaderValue); Istio does not look.
 _BREAKS = re.compile(r"[\0\r\n]")
+_LONGEST = 16 * 1024  # bytes, as Envoy takes in its configuration (the same message); Istio does not look
 
 
 def is_claim(name: str) -> bool:
@@ -46,6 +47,8 @@ def check_changed_name(name: str, at: At, *, authority: bool = False) -> None:
         at.error(f"`{name}` can't be changed: name a header without a colon before it")
     elif _BREAKS.search(name):
         at.unsupported(f"{name!r}: Envoy takes no line breaks in the name of a header: take them out")
+    elif (length := len(name.encode())) > _LONGEST:
+        at.unsupported(f"is a name of {length} bytes, and Envoy takes up to {_LONGEST}: shorten it")
 
 
 def _say_malformed(name: str, at: At) -> None:

@@ -14,6 +14,8 @@ from tulle.sources.at import At
 from tulle.sources.validation.header_variables import unknown
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Bytes, as Envoy takes in its configuration (api/envoy/config/core/v3/base.proto, HeaderValue); Istio does not look.
+_LONGEST = 16 * 1024
 
 
 class _In(Enum):
@@ -47,6 +49,9 @@ _STEPS: Mapping[_In, tuple[Mapping[str, _In], _In | None]] = {
 def check(value: str, at: At) -> None:
     if _CONTROL.search(value):
         at.error(f"{value!r} can't be a header's value: take the control characters out")
+        return
+    if (length := len(value.encode())) > _LONGEST:
+        at.unsupported(f"is {length} bytes long, and Envoy takes up to {_LONGEST}: shorten it")
         return
     if not _is_whole(value):
         at.error(f"`{value}` has a `%` that begins no variable such as `%HOSTNAME%`: write `%%` for a percent sign")
