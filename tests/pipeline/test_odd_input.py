@@ -10,6 +10,7 @@ from tulle.ir.types import Answer
 from tulle.model.names import Destination, ServiceName, service_of
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
+from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture
 from tulle.pipeline.demands import Demand, Demands
@@ -47,10 +48,13 @@ def test_a_destination_that_can_not_be_made_takes_nothing_else_along() -> None:
     hub = Hub()
     entry, rule = resources(
         "ServiceEntry big\nhosts: [big.example.com]\nports: [{number: 80, name: http, protocol: HTTP}]\n"
-        "resolution: STATIC\nendpoints: [{address: 192.0.2.1, weight: 4294967295}, {address: 192.0.2.2, weight: 4294967295}]",
+        "resolution: STATIC\nendpoints: [{address: 192.0.2.1}, {address: 192.0.2.2}]",
         "DestinationRule big\nhost: big.example.com\ntrafficPolicy: {outlierDetection: {}, loadBalancer: "
         "{localityLbSetting: {failoverPriority: [version]}}}",
     )
+    assert isinstance(entry.spec, ServiceEntry)
+    heavy = tuple(replace(endpoint, weight=2**32 - 1) for endpoint in entry.spec.endpoints)  # validation refuses that
+    entry = replace(entry, spec=replace(entry.spec, endpoints=heavy))
     declared: dict[Ref, Resource | None] = {entry.ref: entry, rule.ref: rule}
     there = {p.id: p for p in (CALLER, instance("reviews"))}
     hub.apply(Snapshot(1, there, resources=declared))

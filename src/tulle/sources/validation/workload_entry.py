@@ -15,6 +15,8 @@ from tulle.sources.validation.basics import check_labels, check_port, fqdn_probl
 from tulle.sources.validation.names import check_port_name, check_socket_path
 
 _MOST_PORTS, _MOST_LABELS = 128, 256
+# Envoy adds those of a place up in 32 bits (LocalityLbEndpoints, `lb_endpoints`).
+_MOST_WEIGHT = 1_000_000
 _LONGEST_ADDRESS, _LONGEST_PLACE, _LONGEST_ACCOUNT = 256, 2048, 253
 _TLS_MODE = "security.istio.io/tlsMode"
 _LONGEST_PORT_NAME = 62  # of the CRD, which asks for less than 63
@@ -79,6 +81,8 @@ def _check_socket(entry: WorkloadEntry, at: At) -> None:
 
 
 def _check_rest(entry: WorkloadEntry, at: At) -> None:
+    if entry.weight > _MOST_WEIGHT:
+        at.field("weight").unsupported(f"is {entry.weight}: use {_MOST_WEIGHT} at most, as all of a place are added up")
     ports = at.field("ports")
     for name, number in entry.ports.items():
         check_port_name(name, ports.key(name))
