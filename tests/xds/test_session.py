@@ -252,6 +252,46 @@ def test_a_virtual_host_that_moves_to_another_cluster_is_make_before_break() -> 
     )
 
 
+def test_what_an_unchanged_one_no_longer_requires_goes() -> None:
+    """A port's listener stays as it is when a rule leads the calls elsewhere, and its host's clusters change."""
+    story = Story()
+    story.tell(
+        START
+        + """
+        want  CDS  b:1
+        want  LDS  b:80:1 needs CDS b
+        send  CDS  b:1
+        send  LDS  b:80:1
+        ack   CDS
+        want  CDS  c:1
+        want  LDS  b:80:1 needs CDS c
+        drop  CDS  b
+        send  CDS  c:1
+        ack   LDS                         # of what required b
+        send  CDS  -b
+        ack   CDS
+        ack   CDS
+        want  CDS  d:1
+        want  LDS  b:80:1 needs CDS d
+        drop  CDS  c
+        send  CDS  d:1
+        send  CDS  -c
+        ack   CDS
+        ack   CDS
+        drop  CDS  d
+        """
+    )
+    assert not story.session.in_sync  # the listener requires it still
+    story.tell("""
+        drop  LDS  b:80
+        send  LDS  -b:80
+        ack   LDS
+        send  CDS  -d
+        ack   CDS
+    """)
+    assert story.session.in_sync
+
+
 def test_what_a_refused_change_leaves_in_use_stays() -> None:
     Story().tell(
         START

@@ -108,6 +108,9 @@ def _accept(state: State, subscription: Subscription, name: str, resource: Resou
     subscription.unknown.discard(name)
     if resource is not None:
         subscription.held[name] = resource
+        wanted = subscription.wanted.get(name)
+        if wanted is not None and wanted.requires != resource.requires:
+            subscription.dirty[name] = None  # it may be the same but for what it requires
         yield Accepted(resource.type_url, name, resource.version)
 
 

@@ -62,8 +62,8 @@ def _examine(state: State, subscription: Subscription, name: str) -> Resource | 
     if not subscription.asks_for(wanted) or subscription.refuses(wanted):
         return None
     if current is not None and current.version == wanted.version:
-        if current is subscription.held.get(name) and name in subscription.unknown:
-            _recognise(state, subscription, wanted)
+        if current is subscription.held.get(name):
+            _recognise(state, subscription, current, wanted)
         if not subscription.waits_for(wanted):
             return None
     for requirement in wanted.requires:
@@ -73,12 +73,17 @@ def _examine(state: State, subscription: Subscription, name: str) -> Resource | 
     return wanted
 
 
-def _recognise(state: State, subscription: Subscription, wanted: Resource) -> None:
-    """What the client holds from an earlier stream is what it should hold: what it requires, and answered, is known."""
-    subscription.unknown.discard(wanted.name)
-    subscription.unanswered -= subscription.doubtful.intersection(wanted.aliases)
+def _recognise(state: State, subscription: Subscription, held: Resource, wanted: Resource) -> None:
+    """What the client holds is what it should hold, so it requires what that does. If it is from an earlier stream,
+    this and what it answered were not known; if not, the same body may have come to require something else."""
+    if wanted.name in subscription.unknown:
+        subscription.unknown.discard(wanted.name)
+        subscription.unanswered -= subscription.doubtful.intersection(wanted.aliases)
+    elif held.requires == wanted.requires:
+        return
     subscription.held[wanted.name] = wanted
     state.dependencies.hold(wanted)
+    state.dependencies.release(held)
 
 
 def _is_absent(subscription: Subscription, name: str) -> bool:
