@@ -6,7 +6,7 @@ Sources: Istio, Virtual Service (`hosts`, `exportTo`), Destination Rule (`host`,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -112,11 +112,6 @@ def destination_rules(declared: Declared, caller: Caller, host: str, namespace: 
             if found := (*selecting, *(r for r in fitting if not _rule_selector(r))):
                 return found
     return ()
-
-
-def conflicting(resources: Iterable[Resource], one: Resource) -> list[Resource]:
-    """The other resources of the same host, which `one` has won over or lost to."""
-    return [other for other in resources if other.ref != one.ref]
 
 
 def _exports(resource: Resource) -> Sequence[str]:

@@ -6,30 +6,11 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.routes import Fault
+from tulle.model.grpc_statuses import GRPC_STATUSES
 from tulle.translate.answers import duration, share
 
 FAULT_FILTER = "envoy.filters.http.fault"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
-# Source: gRPC, Status codes and their use in gRPC; in the order of their numbers.
-_GRPC_CODES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 def fault_filter() -> dict[str, Any]:
@@ -43,7 +24,7 @@ def fault(value: Fault) -> Any:
     if value.delay_percent:
         parts["delay"] = {"fixed_delay": duration(value.delay), "percentage": share(value.delay_percent)}
     if value.abort_percent:
-        grpc = {"grpc_status": _GRPC_CODES.index(value.abort_grpc)} if value.abort_grpc else {}
+        grpc = {"grpc_status": GRPC_STATUSES.index(value.abort_grpc)} if value.abort_grpc else {}
         parts["abort"] = {
             **(grpc or {"http_status": value.abort_http}),
             "percentage": share(value.abort_percent),

@@ -132,11 +132,6 @@ def check_duration(text: str, at: At) -> int | None:
     return None
 
 
-def check_address(text: str, at: At) -> None:
-    if not is_address(text):
-        at.error(f"{text!r} is no IP address: write it like 10.1.2.3 or 2001:db8::1")
-
-
 def check_subnet(text: str, at: At) -> None:
     if not is_subnet(text):
         at.error(f"{text!r} is no subnet: write it like 10.1.0.0/16, or as one address")

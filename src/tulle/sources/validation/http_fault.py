@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
+from tulle.model.grpc_statuses import GRPC_STATUSES
 from tulle.model.resources.virtual_service import Abort, Delay, HTTPFaultInjection
 from tulle.sources.at import At
 from tulle.sources.validation.amounts import check_one_of
 from tulle.sources.validation.basics import check_duration, check_percentage
-
-# gRPC, doc/statuscodes.md
-GRPC_STATUSES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 def check(fault: HTTPFaultInjection | None, at: At) -> None:
