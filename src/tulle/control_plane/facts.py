@@ -24,6 +24,8 @@ async def merged(*sources: AsyncGenerator[Snapshot, None]) -> AsyncGenerator[Sna
             {name: known for one in first for name, known in one.services.items()},
             {name: callees for one in first for name, callees in one.callees.items()},
             {ref: resource for one in first for ref, resource in one.resources.items()},
+            {uri: keys for one in first for uri, keys in one.key_sets.items()},
+            next((one.revoked for one in first if one.revoked is not None), None),
         )
         yield whole
         revision = whole.revision

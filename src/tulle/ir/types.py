@@ -9,8 +9,10 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tulle.ir.access import Access
 from tulle.ir.policies import DEFAULT, Balance, ConnectionPool, Policy
 from tulle.ir.routes import HttpRoute, Weighted
+from tulle.ir.tokens import Issuer
 from tulle.model.names import Destination
 from tulle.model.workload import Capture, Protocol
 
@@ -205,7 +207,15 @@ class TcpService(Struct, frozen=True):
     paths: Paths = Paths.BASE
 
 
-class InboundPort(Struct, frozen=True, order=True):
+class MutualTls(StrEnum):
+    """What a port takes from its callers (PeerAuthentication)."""
+
+    STRICT = "strict"  # the mesh's mutual TLS and nothing else
+    PERMISSIVE = "permissive"  # plain text as well
+    DISABLED = "disabled"  # plain text alone
+
+
+class InboundPort(Struct, frozen=True):
     """One service port of a workload: `target` on `address`, which is loopback, is where the program listens.
 
     pool: what is said of connections to the program, limits for all callers of this instance together.
@@ -218,6 +228,8 @@ class InboundPort(Struct, frozen=True, order=True):
     address: str
     pool: ConnectionPool = ConnectionPool()
     also: tuple[Destination, ...] = ()
+    mutual_tls: MutualTls = MutualTls.STRICT
+    access: Access = Access()
 
     @property
     def is_limited(self) -> bool:
@@ -226,9 +238,11 @@ class InboundPort(Struct, frozen=True, order=True):
 
 
 class Inbound(Struct, frozen=True):
-    """Where calls to a workload come in: one port for all its service ports, mTLS only.
+    """Where calls to a workload come in: one port for all its service ports.
 
-    trusted: with what the SPIFFE ids of callers begin.
+    trusted: with what the SPIFFE ids of callers begin. issuers: whose tokens requests may carry. revoked: SHA-256 digests,
+    in hex, of certificates that must no longer count, also on connections that are open (sorted). sources: the declared
+    resources of which it is made, sorted.
     """
 
     workload: str
@@ -237,3 +251,6 @@ class Inbound(Struct, frozen=True):
     ports: tuple[InboundPort, ...]
     trusted: tuple[str, ...]
     paths: Paths = Paths.BASE
+    issuers: tuple[Issuer, ...] = ()
+    revoked: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()

@@ -40,6 +40,8 @@ class Snapshot(Struct, frozen=True):
     """Facts as of `revision`.
 
     callees: per calling service all destinations that it is known to call, sorted. resources: what users declared.
+    key_sets: JSON Web Key Sets (RFC 7517, section 5) as fetched, by the URI that a RequestAuthentication names.
+    revoked: SHA-256 digests, in hex, of certificates that must no longer count, sorted; None: as before.
     """
 
     revision: int
@@ -47,3 +49,5 @@ class Snapshot(Struct, frozen=True):
     services: Mapping[ServiceName, KnownService | None] = {}
     callees: Mapping[ServiceName, tuple[Destination, ...]] = {}
     resources: Mapping[Ref, Resource | None] = {}
+    key_sets: Mapping[str, str | None] = {}
+    revoked: tuple[str, ...] | None = None

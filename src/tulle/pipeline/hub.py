@@ -148,8 +148,10 @@ class Hub:
             bring(self._all(), partial(View.update_all, mesh=self.mesh))
         elif changed.scopes:
             bring(self._in(changed.scopes), partial(View.update_all, mesh=self.mesh))
-        if changed.names or changed.wildcards:
+        if changed.names or changed.wildcards or self.mesh.declared.root_namespace in changed.policed:
             bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
+        elif changed.policed:
+            bring(self._in(changed.policed), partial(View.refresh_doors, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))
         return Touched(tuple(touched), learned, (*faults, *self._faults(touched)))
 

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tulle.model.resources.authorization_policy import AuthorizationPolicy
 from tulle.model.resources.destination_rule import DestinationRule
 from tulle.model.resources.mesh_config import MeshConfig
+from tulle.model.resources.peer_authentication import PeerAuthentication
+from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.resources.sidecar import Sidecar
@@ -34,7 +37,7 @@ class Declared(Struct, frozen=True):
     """Resources by fully qualified host or by namespace, the oldest first.
 
     roots: what delegates to a VirtualService, by `namespace/name` of that. selecting: the ServiceEntries that select
-    workloads, by namespace. mesh_config: the mesh's only one, or none.
+    workloads, by namespace. policies: those of `security.istio.io`, by namespace. mesh_config: the mesh's only one, or none.
     """
 
     resources: Mapping[Ref, Resource] = {}
@@ -45,6 +48,7 @@ class Declared(Struct, frozen=True):
     workload_entries: Index = {}
     selecting: Index = {}
     sidecars: Index = {}
+    policies: Index = {}
     mesh_config: Resource | None = None
 
     @property
@@ -66,12 +70,13 @@ class Touched(Struct, frozen=True):
     """What resources that changed are about.
 
     hosts: fully qualified, wildcards too. entries: those of them of which another ServiceEntry, or another endpoint of one,
-    is declared. namespaces: of Sidecars. everything: what is said for the whole mesh.
+    is declared. namespaces: of Sidecars. policed: namespaces of policies. everything: what is said for the whole mesh.
     """
 
     hosts: frozenset[str] = frozenset()
     entries: frozenset[str] = frozenset()
     namespaces: frozenset[str] = frozenset()
+    policed: frozenset[str] = frozenset()
     everything: bool = False
 
 
@@ -137,6 +142,8 @@ def _facets(resource: Resource) -> Iterator[_Facet]:
         yield "workload_entries", namespace
     elif isinstance(spec, Sidecar):
         yield "sidecars", namespace
+    elif isinstance(spec, PeerAuthentication | RequestAuthentication | AuthorizationPolicy):
+        yield "policies", namespace
 
 
 def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource | None], about: set[_Facet]) -> Touched:
@@ -155,6 +162,7 @@ def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource |
         frozenset(hosts | entries),
         frozenset(entries),
         frozenset(key for index, key in about if index == "sidecars"),
+        frozenset(key for index, key in about if index == "policies"),
         before.config is not after.config and before.config != after.config,
     )
 

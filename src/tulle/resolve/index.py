@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.model.names import Destination, ServiceName, service_of
+from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
@@ -62,6 +63,7 @@ class Mesh(Struct, frozen=True):
 
     callers: the inverse of `callees`, per service all services that are known to call it. hosts: those that are declared
     and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
+    key_sets: as Snapshot's. revoked: SHA-256 digests, in hex, of certificates that must no longer count, sorted.
     """
 
     revision: int = 0
@@ -74,6 +76,8 @@ class Mesh(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     declared: Declared = Declared()
     addresses: Mapping[str, ServiceName] = {}
+    key_sets: Mapping[str, str] = {}
+    revoked: tuple[str, ...] = ()
 
 
 class Changed(Struct, frozen=True):
@@ -82,7 +86,8 @@ class Changed(Struct, frozen=True):
     services: what they offer or who may serve them changed, or the rules for their hosts, or they came or went; endpoints:
     only who serves them now. proxies: also those whose workloads newly serve something else, or do no more.
     wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether `namespaces`, `hosts` or `addresses`
-    did. scopes: namespaces whose Sidecars changed. everything: what is said for the whole mesh.
+    did. scopes: namespaces whose Sidecars changed. policed: namespaces whose policies changed; all, if the root namespace is
+    among them. everything: what is said for the whole mesh.
     """
 
     services: frozenset[ServiceName] = frozenset()
@@ -91,6 +96,7 @@ class Changed(Struct, frozen=True):
     names: bool = False
     wildcards: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    policed: frozenset[str] = frozenset()
     everything: bool = False
 
 
@@ -138,6 +144,8 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         hosts=_hosts(rules) if about.hosts else mesh.hosts,
         declared=rules,
         addresses=_addresses(rules) if about.entries else mesh.addresses,
+        key_sets=_merged(mesh.key_sets, snapshot.key_sets),
+        revoked=mesh.revoked if snapshot.revoked is None else snapshot.revoked,
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))
@@ -150,6 +158,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         names=(after.namespaces, after.hosts, after.addresses) != (mesh.namespaces, mesh.hosts, mesh.addresses),
         wildcards=frozenset(host for host in about.hosts if host.startswith("*")),
         scopes=about.namespaces,
+        policed=about.policed | _keyed(rules, snapshot) | _all_if_revoked(mesh, after),
         everything=about.everything,
     )
 
@@ -164,6 +173,22 @@ def _merged(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Mapping[K, 
         else:
             after[key] = value
     return after
+
+
+def _keyed(rules: Declared, snapshot: Snapshot) -> frozenset[str]:
+    """The namespaces of the RequestAuthentications whose keys have come or changed."""
+    return frozenset(
+        namespace
+        for namespace, found in (rules.policies.items() if snapshot.key_sets else ())
+        for one in found
+        if isinstance(one.spec, RequestAuthentication)
+        and any(rule.jwks_uri in snapshot.key_sets for rule in one.spec.jwt_rules)
+    )
+
+
+def _all_if_revoked(before: Mesh, after: Mesh) -> frozenset[str]:
+    """A certificate that no longer counts may have been shown to anybody."""
+    return frozenset((after.declared.root_namespace,) if before.revoked != after.revoked else ())
 
 
 def _callers(mesh: Mesh, snapshot: Snapshot) -> Mapping[ServiceName, frozenset[ServiceName]]:

@@ -7,14 +7,28 @@ from typing import Any
 
 from msgspec import Struct
 
+from tulle.model.resources.authorization_policy import AuthorizationPolicy
 from tulle.model.resources.destination_rule import DestinationRule
 from tulle.model.resources.mesh_config import MeshConfig
+from tulle.model.resources.peer_authentication import PeerAuthentication
+from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.resources.sidecar import Sidecar
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
 
-Spec = VirtualService | DestinationRule | ServiceEntry | WorkloadEntry | WorkloadGroup | Sidecar | MeshConfig
+Spec = (
+    VirtualService
+    | DestinationRule
+    | ServiceEntry
+    | WorkloadEntry
+    | WorkloadGroup
+    | Sidecar
+    | PeerAuthentication
+    | RequestAuthentication
+    | AuthorizationPolicy
+    | MeshConfig
+)
 
 SPECS: Mapping[str, type[Any]] = {
     "VirtualService": VirtualService,
@@ -23,10 +37,16 @@ SPECS: Mapping[str, type[Any]] = {
     "WorkloadEntry": WorkloadEntry,
     "WorkloadGroup": WorkloadGroup,
     "Sidecar": Sidecar,
+    "PeerAuthentication": PeerAuthentication,
+    "RequestAuthentication": RequestAuthentication,
+    "AuthorizationPolicy": AuthorizationPolicy,
     "MeshConfig": MeshConfig,
 }
 NETWORKING_GROUP = "networking.istio.io"
 NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+SECURITY_GROUP = "security.istio.io"
+SECURITY_VERSIONS = ("v1", "v1beta1")
+SECURITY_KINDS = ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy")
 # One for the whole mesh. Istio keeps it in a ConfigMap, without an envelope of its own.
 MESH_CONFIG_API = "mesh.istio.io/v1alpha1"
 MESH_CONFIG_NAME = "mesh"
