@@ -194,8 +194,9 @@ class TcpChain(Struct, frozen=True):
 class TcpService(Struct, frozen=True):
     """Where a workload's connections to one port of a service go in that may not be HTTP: captured ones, for its address.
 
-    chains: those with the most specific name first count. detect: for how many nanoseconds the first bytes are waited for,
-    which may be HTTP after all, and then is routed as such; 0 if it is known that they are not. source: as Outbound's.
+    chains: those with the most specific name first count; none where it is HTTP for sure, though its number says TCP.
+    detect: for how many nanoseconds the first bytes are waited for, which may be HTTP after all, and then is routed as such;
+    0 if it is known what they are. source: as Outbound's.
     """
 
     route_config: str

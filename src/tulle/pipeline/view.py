@@ -430,7 +430,7 @@ class View:
 
 
 def tcp_destinations(mesh: Mesh, workload: Workload, service: ServiceName) -> list[Destination]:
-    """The service's ports that carry TCP."""
+    """The service's ports that have listeners of their own: what carries TCP, and HTTP where a number says TCP."""
     return [Destination(service, port.number) for port in tcp_ports(mesh, workload, service)]
 
 

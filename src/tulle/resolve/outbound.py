@@ -16,6 +16,7 @@ from tulle.model.resources.resource import Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.model.snapshot import KnownPort
+from tulle.model.well_known import TCP_PORTS
 from tulle.model.workload import Capture, Protocol, Proxy, Workload
 from tulle.resolve import backends, rules
 from tulle.resolve.callers import Caller, caller_of
@@ -189,12 +190,12 @@ def rejected(host: VirtualHost, why: str) -> VirtualHost:
 
 
 def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Destination) -> TcpService | None:
-    """Where a workload's captured connections to a destination go in; None if they are HTTP for sure, or go nowhere."""
+    """Where a workload's captured connections to a destination go in; None if all have the same door, or go nowhere."""
     caller = caller_of(workload)
     seen = rules.scope(mesh.declared, caller)
     offered = offer(mesh, caller, seen, destination.service)
-    protocol = offered.carries(destination.port) if offered else None
-    if offered is None or not offered.service.vip or protocol not in _NOT_HTTP:
+    port = offered.port(destination.port) if offered else None
+    if offered is None or port is None or not offered.service.vip or not _has_listener(port):
         return None
     rule = rules.virtual_service(mesh.declared, caller, seen, destination.service.host)
     return TcpService(
@@ -202,17 +203,22 @@ def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Desti
         destination,
         offered.service.vip,
         _chains(mesh, caller, rule, offered, destination.port, MeshNames(mesh, caller)),
-        _detect(mesh) if protocol is Protocol.AUTO else 0,
+        _detect(mesh) if port.protocol is Protocol.AUTO else 0,
         proxy.source,
         paths(mesh.declared.config),
     )
 
 
 def tcp_ports(mesh: Mesh, workload: Workload, service: ServiceName) -> list[KnownPort]:
-    """The service's ports that may carry something else than HTTP, as the workload sees them."""
+    """The service's ports with a listener of their own where connections are captured, as the workload sees them."""
     caller = caller_of(workload)
     offered = offer(mesh, caller, rules.scope(mesh.declared, caller), service)
-    return [port for port in offered.ports if port.protocol in _NOT_HTTP] if offered else []
+    return list(filter(_has_listener, offered.ports)) if offered else []
+
+
+def _has_listener(port: KnownPort) -> bool:
+    """What may be no HTTP; and HTTP where the outbound listener refuses what has none, as it never can be HTTP."""
+    return port.protocol in _NOT_HTTP or port.number in TCP_PORTS
 
 
 def _chains(

@@ -10,6 +10,7 @@ from typing import Any
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Outbound, TcpChain, TcpService
 from tulle.model.vips import NETWORK
+from tulle.model.well_known import TCP_PORTS
 from tulle.model.workload import Capture
 from tulle.translate import names
 from tulle.translate.clusters import dns_cache
@@ -65,7 +66,7 @@ def tcp_listener(service: TcpService) -> Any:
         traffic_direction="OUTBOUND",
         bind_to_port={"value": False},
         address={"socket_address": {"address": service.vip, "port_value": service.destination.port}},
-        filter_chains=[*(_detected_http(service) if service.detect else ()), *_tcp_chains(service)],
+        filter_chains=[*_http_chains(service), *_tcp_chains(service)],
         **_inspected(service),
     )
 
@@ -91,9 +92,12 @@ def _listener_filter(name: str, kind: str) -> dict[str, Any]:
     return {"name": f"envoy.filters.listener.{name}", "typed_config": pack(message(kind)())}
 
 
-def _detected_http(service: TcpService) -> list[dict[str, Any]]:
-    """HTTP/1 is routed as such. HTTP/2 goes on as it is: nobody said that the program speaks it."""
-    match = {"application_protocols": ["http/1.0", "http/1.1"], **_from(service.source)}
+def _http_chains(service: TcpService) -> list[dict[str, Any]]:
+    """HTTP/1 that is detected is routed as such. HTTP/2 goes on as it is: nobody said that the program speaks it."""
+    if service.chains and not service.detect:
+        return []
+    match = {"application_protocols": ["http/1.0", "http/1.1"]} if service.detect else {}
+    match |= _from(service.source)
     return [{"name": "http", "filter_chain_match": match, "filters": [_http(service)]}]
 
 
@@ -143,7 +147,12 @@ def _proxy(outbound: Outbound) -> dict[str, Any]:
 
 
 def _captured(outbound: Outbound) -> dict[str, Any]:
-    """Connections to the addresses of services. A port that carries TCP has a listener of its own; all others carry HTTP."""
+    """Connections to the addresses of services. A port that carries TCP has a listener of its own; all others carry HTTP.
+
+    But for the well-known ports that never do unless somebody says so, and then have a listener as well. Here come only those
+    of services that have no such port, and a client that waits for the server to speak, or speaks in a way that the parser
+    of HTTP takes for half a line, would wait for ever.
+    """
     network = {"address_prefix": str(NETWORK.network_address), "prefix_len": {"value": NETWORK.prefixlen}}
     services: dict[str, Any] = {
         "name": "services",
@@ -165,7 +174,18 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
         )
         out = tcp_proxy(names.WAY_OUT, "outside") if outbound.passes else closed()
         door["default_filter_chain"] = {"name": "outside", "filters": [out]}
+    door["filter_chains"] += _refusals(_LOOPBACK if outbound.capture is Capture.NETNS else [])
     return door
+
+
+def _refusals(ranges: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Chains that close connections at once, as they have no filter; a few bytes for each port, whatever services there are.
+
+    ranges: for which destinations; for all if there is none. A port that some chain matches is lost to all chains that name
+    none: of those left, only the default chain is asked. Source: Listener, FilterChain, `filters`; FilterChainMatch.
+    """
+    prefixes = {"prefix_ranges": ranges} if ranges else {}
+    return [{"filter_chain_match": {"destination_port": {"value": port}, **prefixes}} for port in sorted(TCP_PORTS)]
 
 
 def _from(source: str) -> dict[str, Any]:
