@@ -13,7 +13,7 @@ from tulle.model.workload import Protocol
 from tulle.translate import names
 from tulle.translate.circuit_breakers import circuit_breakers
 from tulle.translate.durations import duration
-from tulle.translate.http_manager import preserve_case
+from tulle.translate.http_versions import http1
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _NO_POOL = ConnectionPool()
@@ -44,11 +44,11 @@ def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
         return (_loopback(name, port, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
         return (_program(name, port, port.pool, {"http2_protocol_options": {}}),)
-    http1 = {"http_protocol_options": _preserve_case()}
+    protocol = {"http_protocol_options": http1()}
     once = names.inbound_once_cluster(workload, port.destination.port)
     programs = (
-        _program(name, port, port.pool, http1),
-        _program(once, port, replace(port.pool, max_requests_per_connection=1), http1),
+        _program(name, port, port.pool, protocol),
+        _program(once, port, replace(port.pool, max_requests_per_connection=1), protocol),
     )
     if port.protocol is not Protocol.AUTO:
         return programs
@@ -110,7 +110,7 @@ def passthrough_cluster() -> Any:
     """Hosts outside the mesh, by their names in DNS."""
     extension = message("envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig")
     options = message(_HTTP_OPTIONS)(
-        explicit_http_config={"http_protocol_options": _preserve_case()},
+        explicit_http_config={"http_protocol_options": http1()},
         # Envoy wants both of a cluster of this kind, for the day on which it speaks TLS itself.
         upstream_http_protocol_options={"auto_sni": True, "auto_san_validation": True},
     )
@@ -135,7 +135,3 @@ def dns_cache() -> dict[str, Any]:
         "dns_query_timeout": {"seconds": 3},
         "max_hosts": {"value": 1024},
     }
-
-
-def _preserve_case() -> dict[str, Any]:
-    return {"header_key_format": preserve_case()}

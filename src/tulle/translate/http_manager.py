@@ -7,10 +7,10 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Paths
+from tulle.translate.http_versions import http1
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
-_PRESERVE_CASE = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
 
 
 _FORMS: Mapping[Paths, dict[str, Any]] = {
@@ -33,7 +33,9 @@ def http_manager(paths: Paths = Paths.BASE, **settings: Any) -> dict[str, Any]:
         skip_xff_append=True,
         generate_request_id={"value": False},
         strip_trailing_host_dot=True,
-        http_protocol_options={"accept_http_10": True, "header_key_format": preserve_case()},
+        # The program says itself whether it wants a body, as with no sidecar.
+        proxy_100_continue=True,
+        http_protocol_options={"accept_http_10": True, **http1()},
         **settings,
     )
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": pack(manager)}
@@ -43,8 +45,3 @@ def router() -> dict[str, Any]:
     """The last of a manager's filters."""
     settings = message(_ROUTER)(dynamic_stats={"value": False}, suppress_envoy_headers=True)
     return {"name": "envoy.filters.http.router", "typed_config": pack(settings)}
-
-
-def preserve_case() -> dict[str, Any]:
-    """HTTP/1 header names go on as they were written."""
-    return {"stateful_formatter": {"name": "preserve_case", "typed_config": pack(message(_PRESERVE_CASE)())}}

@@ -12,7 +12,7 @@ from tulle.ir.policies import ConnectionPool
 from tulle.ir.types import Backend, Discovery, Transport
 from tulle.translate.durations import duration
 from tulle.translate.hash_policies import hash_policy
-from tulle.translate.http_manager import preserve_case
+from tulle.translate.http_versions import http1
 from tulle.translate.outliers import error_matcher
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -45,13 +45,12 @@ def speaks_http2(backend: Backend) -> bool:
 
 
 def _protocol(backend: Backend) -> dict[str, Any]:
-    http1 = {"header_key_format": preserve_case()}
     if backend.policy.pool.use_client_protocol and backend.transport is Transport.PLAIN:
-        both = {"http_protocol_options": http1, "http2_protocol_options": _http2(backend)}
+        both = {"http_protocol_options": http1(), "http2_protocol_options": _http2(backend)}
         return {"use_downstream_protocol_config": both}
     if speaks_http2(backend):
         return {"explicit_http_config": {"http2_protocol_options": _http2(backend)}}
-    return {"explicit_http_config": {"http_protocol_options": http1}}
+    return {"explicit_http_config": {"http_protocol_options": http1()}}
 
 
 def _http2(backend: Backend) -> dict[str, Any]:

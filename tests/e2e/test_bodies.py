@@ -1,0 +1,152 @@
+"""Bodies of HTTP/1 go through two sidecars as they were sent: part by part, with what comes before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from declaring import apply, to, virtual_service
+from modes import skip_unless_possible
+from puppets import Puppet
+from running import Mesh, wait_for
+from wires import dialer, free_ports
+
+# Of each service, beside 80: for who has never called that port.
+TRAILERS, EXPECT = 8102, 8103
+MODES = ("proxy", "seccomp")
+
+
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """`plain` has no rules, and `ruled` has."""
+    mesh = Mesh(tmp_path_factory.mktemp("bodies"))
+    try:
+        mesh.up()
+        for service in ("plain", "ruled"):
+            (target,) = free_ports(1)
+            ports = [word for number in (80, TRAILERS, EXPECT) for word in ("--port", f"{number}:{target}/http")]
+            mesh.run(service, "bodies.py", options=tuple(ports), PORT=str(target))
+        route = {"route": [to("ruled")], "headers": {"response": {"set": {"x-by": "rule"}}}}
+        other = {"match": [{"headers": {"x-other": {"exact": "yes"}}}], "directResponse": {"status": 299}}
+        apply(mesh, virtual_service("ruled", other, route))
+        wait_for("both are healthy", lambda: mesh.healthy("plain") == mesh.healthy("ruled") == 1)
+        yield mesh
+    finally:
+        mesh.close()
+
+
+@pytest.fixture(scope="module", params=MODES)
+def caller(request: pytest.FixtureRequest, bodies: Mesh) -> Puppet:
+    skip_unless_possible(request.param)
+    made = dialer(bodies, request.param)
+    made.do("from http1 import Call")
+    return made
+
+
+@pytest.fixture(params=["plain", "ruled"])
+def host(request: pytest.FixtureRequest, caller: Puppet) -> str:
+    name = str(request.param)
+    by = caller.do(
+        f"with Call({name!r}) as call:\n"
+        f"    call.begin('GET /seen HTTP/1.1')\n"
+        f"    call.head()\n"
+        f"    result = call.headers.get('x-by', '')"
+    )
+    assert by == ("rule" if name == "ruled" else "")
+    return name
+
+
+@pytest.mark.parametrize("port", [TRAILERS, 80], ids=["first call", "later"])
+def test_trailers_are_carried_both_ways(caller: Puppet, host: str, port: int) -> None:
+    parts, trailers = caller.do(
+        f"with Call({host!r}, {port}) as call:\n"
+        f"    call.begin('POST /echo HTTP/1.1', 'TE: trailers', 'Trailer: X-Check', 'Transfer-Encoding: chunked')\n"
+        f"    call.chunk(b'one')\n"
+        f"    call.head()\n"
+        f"    coming = call.parts()\n"
+        f"    parts = [next(coming).decode()]\n"
+        f"    call.chunk(b'and two')\n"
+        f"    parts.append(next(coming).decode())\n"
+        f"    call.end('X-Check: ok')\n"
+        f"    parts += [part.decode() for part in coming]\n"
+        f"    result = parts, call.trailers"
+    )
+    assert parts == ["one", "and two"], "each comes back before the next is sent"
+    assert trailers == ["x-size: 10", "x-came-x-check: ok"], "in small letters, as HTTP/2 has them"
+
+
+def test_events_arrive_one_by_one(caller: Puppet, host: str) -> None:
+    """The server sends the next when it is told to, and is told when the last has arrived."""
+    events = caller.do(
+        f"with Call({host!r}) as call, Call({host!r}) as other:\n"
+        f"    call.begin('GET /events HTTP/1.1', 'Accept: text/event-stream')\n"
+        f"    call.head()\n"
+        f"    result = []\n"
+        f"    for event in call.parts():\n"
+        f"        result.append(event.decode())\n"
+        f"        other.begin('GET /next HTTP/1.1')\n"
+        f"        other.head()\n"
+        f"        other.rest()"
+    )
+    assert events == ["data: 0\n\n", "data: 1\n\n", "data: 2\n\n"]
+
+
+_EXPECT = """
+import json
+with Call({host!r}, {port}) as call:
+    call.begin('POST /{what} HTTP/1.1', 'Expect: 100-continue', 'Content-Length: 5')
+    {waits}
+    call.send(b'hello')
+    status = call.head()
+    result = status, json.loads(call.rest())
+"""
+
+
+@pytest.mark.parametrize("port", [EXPECT, 80], ids=["first call", "later"])
+def test_the_program_says_whether_a_body_may_come(caller: Puppet, host: str, port: int) -> None:
+    waits = "assert call.head() == 100"
+    status, seen = caller.do(_EXPECT.format(host=host, port=port, what="seen", waits=waits))
+    assert (status, seen["size"], seen["expect"]) == (200, 5, "100-continue")
+
+
+def test_a_program_refuses_a_body_before_it_is_sent(caller: Puppet, host: str) -> None:
+    status = caller.do(
+        f"with Call({host!r}) as call:\n"
+        f"    call.begin('POST /refuse HTTP/1.1', 'Expect: 100-continue', 'Content-Length: 5')\n"
+        f"    result = call.head()"
+    )
+    assert status == 413
+
+
+def test_a_client_need_not_wait_for_a_program_that_never_says_so(caller: Puppet, host: str) -> None:
+    status, seen = caller.do(_EXPECT.format(host=host, port=80, what="mute", waits="assert call.is_silent()"))
+    assert (status, seen["size"]) == (200, 5)
+
+
+@pytest.mark.parametrize("path", ["/seen", "/old", "/echo"])
+def test_http_1_0_is_answered_as_it_asks(caller: Puppet, host: str, path: str) -> None:
+    status, headers, body, kept = caller.do(
+        f"with Call({host!r}) as call:\n"
+        f"    call.begin('POST {path} HTTP/1.0', 'Content-Length: 5')\n"
+        f"    call.send(b'hello')\n"
+        f"    status = call.head()\n"
+        f"    result = status, call.headers, call.rest().decode(), bool(call.reading.peek(1))"
+    )
+    assert status == 200
+    assert "transfer-encoding" not in headers, "HTTP/1.0 has none: the connection's end is the body's"
+    assert "hello" in body or '"size": 5' in body
+    assert not kept
+
+
+def test_a_websocket_is_carried_part_by_part(caller: Puppet, host: str) -> None:
+    said = caller.do(
+        f"with Call({host!r}) as call:\n"
+        f"    call.begin('GET /socket HTTP/1.1', 'Connection: Upgrade', 'Upgrade: websocket',\n"
+        f"               'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==')\n"
+        f"    result = [call.head(), call.headers['upgrade']]\n"
+        f"    for part in (b'one', b'two'):\n"
+        f"        call.send(part)\n"
+        f"        result.append(call.reading.read(len(part)).decode())"
+    )
+    assert said == [101, "websocket", "one", "two"]
