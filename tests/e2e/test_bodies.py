@@ -1,19 +1,20 @@
-"""Bodies of HTTP/1 go through two sidecars as they were sent: part by part, with what comes before and after."""
+"""Bodies of HTTP/1 go through two sidecars as they were sent: of any size, part by part, with what comes before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from declaring import apply, to, virtual_service
 from modes import skip_unless_possible
 from puppets import Puppet
-from running import Mesh, wait_for
+from running import Mesh, envoy_of, wait_for
 from wires import dialer, free_ports
 
 # Of each service, beside 80: for who has never called that port.
-TRAILERS, EXPECT = 8102, 8103
+ECHO, TRAILERS, EXPECT = 8101, 8102, 8103
 MODES = ("proxy", "seccomp")
 
 
@@ -25,7 +26,7 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         mesh.up()
         for service in ("plain", "ruled"):
             (target,) = free_ports(1)
-            ports = [word for number in (80, TRAILERS, EXPECT) for word in ("--port", f"{number}:{target}/http")]
+            ports = [word for number in (80, ECHO, TRAILERS, EXPECT) for word in ("--port", f"{number}:{target}/http")]
             mesh.run(service, "bodies.py", options=tuple(ports), PORT=str(target))
         route = {"route": [to("ruled")], "headers": {"response": {"set": {"x-by": "rule"}}}}
         other = {"match": [{"headers": {"x-other": {"exact": "yes"}}}], "directResponse": {"status": 299}}
@@ -40,7 +41,7 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 def caller(request: pytest.FixtureRequest, bodies: Mesh) -> Puppet:
     skip_unless_possible(request.param)
     made = dialer(bodies, request.param)
-    made.do("from http1 import Call")
+    made.do("import hashlib\nfrom http1 import Call")
     return made
 
 
@@ -55,6 +56,67 @@ def host(request: pytest.FixtureRequest, caller: Puppet) -> str:
     )
     assert by == ("rule" if name == "ruled" else "")
     return name
+
+
+_LARGE = f"""
+size, part = 100_000_000, os.urandom(65536)
+sent, came = hashlib.sha256(), hashlib.sha256()
+fed = 0
+
+def feed(call):
+    global fed
+    while fed < size:
+        piece = part[:size - fed]
+        call.chunk(piece)
+        sent.update(piece)
+        fed += len(piece)
+    call.end()
+
+with Call(HOST, {ECHO}) as call:
+    call.begin('POST /echo HTTP/1.1', 'Transfer-Encoding: chunked')
+    feeding = threading.Thread(target=feed, args=(call,))
+    feeding.start()
+    before = -1
+    while before != fed:
+        before = fed
+        time.sleep(0.5)
+    status = call.head()
+    for piece in call.parts():
+        came.update(piece)
+    feeding.join()
+    result = status, fed, came.digest() == sent.digest()
+"""
+
+
+def test_a_large_body_is_carried_both_ways_and_never_held_whole(bodies: Mesh, caller: Puppet, host: str) -> None:
+    """It is also the first call to its port, and nothing of the answer is read while more can be sent."""
+    sidecars = [envoy_of(caller.running), *(envoy_of(each) for each in bodies.running if each.name == host)]
+    before = [_most_memory(pid) for pid in sidecars]
+    status, size, same = caller.do(_LARGE.replace("HOST", repr(host)))
+    assert (status, size, same) == (200, 100_000_000, True)
+    assert all(_most_memory(pid) - most < 30_000_000 for pid, most in zip(sidecars, before, strict=True))
+
+
+def _most_memory(pid: int) -> int:
+    """Bytes, of all times so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+
+
+def test_bodies_that_nobody_reads_hold_up_no_other_call(caller: Puppet, host: str) -> None:
+    answered = caller.do(
+        f"unread = [Call({host!r}) for _ in range(8)]\n"
+        f"for call in unread:\n"
+        f"    call.begin('GET /big?size=100000000 HTTP/1.1')\n"
+        f"    call.head()\n"
+        f"time.sleep(0.5)\n"
+        f"with Call({host!r}) as other:\n"
+        f"    other.begin('GET /big?size=10000000 HTTP/1.1')\n"
+        f"    other.head()\n"
+        f"    result = len(other.rest())\n"
+        f"for call in unread: call.close()"
+    )
+    assert answered == 10_000_000
 
 
 @pytest.mark.parametrize("port", [TRAILERS, 80], ids=["first call", "later"])

@@ -13,7 +13,7 @@ from tulle.model.workload import Protocol
 from tulle.translate import names
 from tulle.translate.circuit_breakers import circuit_breakers
 from tulle.translate.durations import duration
-from tulle.translate.http_versions import http1
+from tulle.translate.http_versions import http1, http2
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _NO_POOL = ConnectionPool()
@@ -43,7 +43,7 @@ def program_clusters(workload: str, port: InboundPort) -> tuple[Any, ...]:
     if port.protocol in (Protocol.TCP, Protocol.TLS):
         return (_loopback(name, port, alt_stat_name=names.INBOUND_TCP_STATS),)
     if port.protocol.is_http2:
-        return (_program(name, port, port.pool, {"http2_protocol_options": {}}),)
+        return (_program(name, port, port.pool, {"http2_protocol_options": http2()}),)
     protocol = {"http_protocol_options": http1()}
     once = names.inbound_once_cluster(workload, port.destination.port)
     programs = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Paths
-from tulle.translate.http_versions import http1
+from tulle.translate.http_versions import http1, http2
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
@@ -36,7 +36,7 @@ def http_manager(paths: Paths = Paths.BASE, **settings: Any) -> dict[str, Any]:
         # The program says itself whether it wants a body, as with no sidecar.
         proxy_100_continue=True,
         http_protocol_options={"accept_http_10": True, **http1()},
-        **settings,
+        **{"http2_protocol_options": http2(), **settings},
     )
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": pack(manager)}
 

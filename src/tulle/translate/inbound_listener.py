@@ -10,6 +10,7 @@ from tulle.ir.types import Inbound, InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import names
 from tulle.translate.http_manager import http_manager, router
+from tulle.translate.http_versions import http2
 from tulle.translate.replies import inbound_replies
 from tulle.translate.sources import IDENTITY
 from tulle.translate.tcp_proxy import tcp_proxy
@@ -73,7 +74,7 @@ def _http(inbound: Inbound, port: InboundPort) -> dict[str, Any]:
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
         # A websocket crosses the HTTP/2 between sidecars as an extended CONNECT (RFC 8441).
-        http2_protocol_options={"allow_connect": True},
+        http2_protocol_options=http2(allow_connect=True),
         drain_timeout={"seconds": 5},
         stream_idle_timeout={},
         http_filters=[router()],

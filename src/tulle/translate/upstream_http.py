@@ -12,7 +12,7 @@ from tulle.ir.policies import ConnectionPool
 from tulle.ir.types import Backend, Discovery, Transport
 from tulle.translate.durations import duration
 from tulle.translate.hash_policies import hash_policy
-from tulle.translate.http_versions import http1
+from tulle.translate.http_versions import http1, http2
 from tulle.translate.outliers import error_matcher
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -55,7 +55,7 @@ def _protocol(backend: Backend) -> dict[str, Any]:
 
 def _http2(backend: Backend) -> dict[str, Any]:
     pool = backend.policy.pool
-    found: dict[str, Any] = {"allow_connect": True} if backend.transport is Transport.MESH else {}
+    found = http2(allow_connect=True) if backend.transport is Transport.MESH else http2()
     if (streams := _streams(backend)) is not None:
         found["max_concurrent_streams"] = {"value": streams}
     if backend.transport is Transport.MESH or pool.ping_interval is not None:
