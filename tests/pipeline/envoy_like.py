@@ -30,20 +30,21 @@ class EnvoyLike:
         self.now = 0.0
         self._started: set[str] = set()
         self._once = False
+        self._routes: set[str] = set()
         self.refuses_kind: str | None = None
         for kind in (CDS, LDS):
             self._start(kind)
 
     def ask(self, *authorities: str) -> None:
         """The program calls these hosts for the first time."""
-        config = next(name for name in self.held[RDS])
+        config = next(name for name in self.held[RDS] if name.startswith("outbound."))
         names = tuple(f"{config}/{a}" for a in authorities)
         self.asked.update(dict.fromkeys(names))
         self._request(Request(VHDS, subscribe=names))
 
     def call(self, *authorities: str) -> list[str]:
         """The program calls these hosts; those that it did not hold, and so asked for. Ask it to settle afterwards."""
-        config = next(name for name in self.held[RDS])
+        config = next(name for name in self.held[RDS] if name.startswith("outbound."))
         served = {
             domain
             for name in self.held.get(VHDS, {})
@@ -100,11 +101,13 @@ class EnvoyLike:
             if eds:
                 self._start(EDS, *eds)
         elif kind == LDS:
-            doors = [n for n in names if n.startswith("outbound.") and "/" not in n and not n.endswith(".tunnels")]
-            if doors:
-                self._start(RDS, *doors)
+            routes = [route for name in names for route in _routes(self.bodies[kind, name])]
+            if new := [route for route in routes if route not in self._routes]:
+                self._routes.update(new)
+                self._start(RDS, *new)
         elif kind == RDS:
-            self._start(VHDS)
+            if any("vhds" in self.bodies[kind, name] for name in names):
+                self._start(VHDS)
             if any(source and source != self.bodies[kind, name]["vhds"] for name, source in sources.items()):
                 self._ask_anew()
 
@@ -117,3 +120,10 @@ class EnvoyLike:
     def _request(self, request: Request) -> None:
         touched: Touched = self.hub.receive(self.view, request, self.now)
         self.learned += touched.learned
+
+
+def _routes(listener: Any) -> list[str]:
+    """The route configurations for which a listener asks."""
+    chains = (listener or {}).get("filter_chains", [])
+    filters = [filter_["typed_config"] for chain in chains for filter_ in chain["filters"]]
+    return [config["rds"]["route_config_name"] for config in filters if "rds" in config]

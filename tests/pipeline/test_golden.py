@@ -94,12 +94,14 @@ def test_envoy_accepts_it(folder: Path, tmp_path: Path) -> None:
             del cluster["eds_cluster_config"]
             cluster |= {"type": "STATIC", "load_assignment": assignments[cluster["name"]]}
     for routes in of[RDS]:
-        del routes["vhds"]
-        routes["virtual_hosts"] += of[VHDS]
-    for listener in of[LDS]:
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        if routes.pop("vhds", None):
+            routes["virtual_hosts"] += of[VHDS]
+    chains = [chain for listener in of[LDS] for chain in listener["filter_chains"]]
+    for filter_ in [filter_ for chain in chains for filter_ in chain["filters"]]:
+        manager = filter_["typed_config"]
         if "rds" in manager:
-            manager["route_config"] = next(r for r in of[RDS] if r["name"] == manager.pop("rds")["route_config_name"])
+            name = manager.pop("rds")["route_config_name"]
+            manager["route_config"] = next(r for r in of[RDS] if r["name"] == name)
     validate(tmp_path, of[CDS], of[LDS])
 
 

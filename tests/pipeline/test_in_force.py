@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from declared_mesh import instance, resources
 from envoy_like import EnvoyLike
+from golden import declared_in
 from tulle.model.resources.resource import Resource
 from tulle.model.snapshot import Snapshot
 from tulle.pipeline.hub import Hub
@@ -107,3 +108,32 @@ def test_a_change_for_one_host_wakes_no_session_that_does_not_hold_it() -> None:
     first.settle()
     touched = made.apply(Snapshot(3, resources={one.ref: one for one in resources(RULE)}))
     assert touched.views == (second.view,)
+
+
+def test_policies_are_in_force_where_the_workloads_are_that_they_are_for() -> None:
+    documents = [
+        {"kind": "AuthorizationPolicy", "metadata": {"name": "all"}, "spec": {"rules": [{}]}},
+        {
+            "kind": "AuthorizationPolicy",
+            "metadata": {"name": "pages"},
+            "spec": {"selector": {"matchLabels": {"app": "page"}}, "action": "DENY"},
+        },
+    ]
+    made = hub()
+    policies = [policy for policy in declared_in(documents).values() if policy]
+    pages, reviews = "AuthorizationPolicy default/pages", "AuthorizationPolicy default/all"
+    first, other = page(made, 0), EnvoyLike(made, "reviews-default-v1-0").settle()
+    made.apply(Snapshot(2, resources={one.ref: one for one in policies}))
+    assert counted(made) == {pages: InForce(needed=1), reviews: InForce(needed=2)}
+    first.settle()
+    assert counted(made) == {pages: InForce(1, 1), reviews: InForce(2, 1)}
+    other.settle()
+    assert counted(made) == {pages: InForce(1, 1), reviews: InForce(2, 2)}
+    other.refuses = frozenset(["inbound|80|reviews-default-v1-0"])
+    changed = replace(policies[0], spec=replace(policies[0].spec, rules=()), generation=2)
+    made.apply(Snapshot(3, resources={changed.ref: changed}))
+    first.settle()
+    other.settle()
+    told = counted(made)[reviews]
+    assert (told.needed, told.acknowledged, told.refused) == (2, 1, 1)
+    assert [proxy for proxy, _ in told.rejected] == ["reviews-default-v1-0"]

@@ -74,9 +74,13 @@ def write_system_roots(folder: Path, roots: Path) -> None:
 
 def write_identity(folder: Path) -> None:
     """What an agent writes for its Envoy: one workload's identity, for both ends of a call."""
+    write_identity_of(folder, Authority(folder, "mesh"), IDENTITY)
+
+
+def write_identity_of(folder: Path, authority: Authority, identity: str) -> None:
+    """The same, of this identity by this authority."""
     (folder / "sds").mkdir(exist_ok=True)
-    authority = Authority(folder, "mesh")
-    certificate, key = authority.issue(IDENTITY)
+    certificate, key = authority.issue(identity)
     pair = {"certificate_chain": _inline(certificate), "private_key": _inline(key)}
     _secret(folder, "identity", {"tls_certificate": pair})
     _secret(folder, "bundle", {"validation_context": {"trusted_ca": _inline(authority.roots)}})

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from certificates import IDENTITY, write_identity
+from routes_by_file import listening, tell
 from tulle.aio.unix import short_path
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, to_dict
@@ -32,7 +33,6 @@ from tulle.translate.backend_clusters import backend_cluster
 from tulle.translate.clusters import program_clusters
 from tulle.translate.endpoints import load_assignment
 from tulle.translate.http_manager import http_manager, router
-from tulle.translate.inbound_listener import inbound_listener
 from tulle.translate.replies import outbound_replies
 from tulle.translate.tcp_proxy import tcp_proxy
 
@@ -130,7 +130,8 @@ class Mesh:
         inbound = list(sidecars)
         for sidecar in inbound:
             clusters += [cluster for port in sidecar.ports for cluster in program_clusters(sidecar.workload, port)]
-        listeners = [door(backend) for backend in backends] + [inbound_listener(sidecar) for sidecar in inbound]
+        listeners = [door(backend) for backend in backends] + [listening(self.folder, one) for one in inbound]
+        tell(self.folder, inbound)
         await self._stack.enter_async_context(envoy(self.folder, bootstrap(clusters, listeners)))
         self.ports = await self._found(len(listeners))
 

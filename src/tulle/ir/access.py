@@ -25,7 +25,7 @@ class Attribute(StrEnum):
     PRESENTER = "presenter"  # `azp` of the token (HTTP)
     CLAIM = "claim"  # of the token, by its path (HTTP)
     HEADER = "header"  # by its name, lower case (HTTP)
-    HOST = "host"  # of the request, lower case, as it came (HTTP)
+    HOST = "host"  # of the request, in any case; a value without a port fits it with any port (HTTP)
     METHOD = "method"  # HTTP
     PATH = "path"  # normalised, without the query (HTTP)
     PORT = "port"  # of the workload; values that mean this port are known when the IR is made
@@ -51,7 +51,7 @@ class Test(StrEnum):
     EXACT = "exact"
     PREFIX = "prefix"  # `abc*`
     SUFFIX = "suffix"  # `*abc`
-    PRESENT = "present"  # `*`: it is there, and not empty
+    PRESENT = "present"  # `*`: it is there, and not empty (a header may be)
     TEMPLATE = "template"  # of a path: `{*}` is one segment, `{**}` any number of them
     CIDR = "cidr"  # of an address
 

@@ -255,3 +255,8 @@ class Inbound(Struct, frozen=True):
     issuers: tuple[Issuer, ...] = ()
     revoked: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+
+    @property
+    def http_ports(self) -> tuple[InboundPort, ...]:
+        """Those whose requests are read."""
+        return tuple(port for port in self.ports if port.protocol not in (Protocol.TCP, Protocol.TLS))

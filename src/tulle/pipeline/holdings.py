@@ -65,22 +65,33 @@ class Holdings:
             for key in keys
         }
 
-    def in_force(self, refused: Mapping[Demand, str], sources: Container[str] | None) -> dict[str, HoldsOf]:
+    def in_force(
+        self,
+        refused: Mapping[Demand, str],
+        sources: Container[str] | None,
+        standing: Iterable[tuple[str, tuple[Key, ...]]] = (),
+    ) -> dict[str, HoldsOf]:
         """What is held of declared resources, of all or of these, by resource.
 
-        refused: demands of which the proxy took nothing, and why.
+        refused: demands of which the proxy took nothing, and why. standing: what is needed without any demand, by resource.
         """
         rejections = {(r.type_url, r.name): r.message for r in self._session.rejections}
         found: dict[str, HoldsOf] = {}
+
+        def note(source: str, keys: tuple[Key, ...], refusal: str = "") -> None:
+            if sources is not None and source not in sources:
+                return
+            one = found.setdefault(source, HoldsOf())
+            why = refusal or next((rejections[key] for key in keys if key in rejections), "")
+            one.rejection = one.rejection or why
+            acknowledged = not why and all(self._session.acknowledged(*key) for key in keys)
+            one.acknowledged = one.acknowledged and acknowledged
+
         for demand, reached in self._reached.items():
             for source, keys in reached.sources:
-                if sources is not None and source not in sources:
-                    continue
-                one = found.setdefault(source, HoldsOf())
-                why = refused.get(demand) or next((rejections[key] for key in keys if key in rejections), "")
-                one.rejection = one.rejection or why
-                acknowledged = not why and all(self._session.acknowledged(*key) for key in keys)
-                one.acknowledged = one.acknowledged and acknowledged
+                note(source, keys, refused.get(demand, ""))
+        for source, keys in standing:
+            note(source, keys)
         return found
 
     def _let_go(self, made: Iterable[Resource]) -> None:

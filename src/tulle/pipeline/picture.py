@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from tulle.resolve.backends import Basis
 from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.index import Mesh, Service
 from tulle.translate import resources
-from tulle.xds.resources import Key, Resource
+from tulle.xds.resources import LDS, RDS, Key, Resource
 
 _MOST_VARIANTS = 256  # of one service, by port, subset, and what rules say to which callers
 
@@ -106,6 +106,14 @@ def standing(door: Door, epoch: int = 0) -> tuple[Resource, ...]:
     if isinstance(door, OutboundRoutes):
         return resources.outbound_routes(door, epoch)
     return resources.inbound(door)
+
+
+def made_of(door: Door, made: Iterable[Resource]) -> Iterator[tuple[str, tuple[Key, ...]]]:
+    """The declared resources of which a door is made, and what of it."""
+    if isinstance(door, Inbound):
+        keys = tuple(resource.key for resource in made if resource.type_url in (LDS, RDS))
+        for source in door.sources:
+            yield source, keys
 
 
 class Reach(Struct, frozen=True):

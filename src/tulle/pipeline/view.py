@@ -7,7 +7,7 @@ The session alone knows what was sent and acknowledged.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.eviction import KEPT_SERVICES, Eviction
 from tulle.pipeline.holdings import Holdings, HoldsOf
-from tulle.pipeline.picture import Door, Encoder, doors, reach, standing, unmade
+from tulle.pipeline.picture import Door, Encoder, doors, made_of, reach, standing, unmade
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
@@ -178,7 +178,12 @@ class View:
             return False
         demands = [*self._demands.stale(now), *self._idle_demands()]
         self._idle = frozenset()
-        routes = [key[1] for key in _keys(self._doors) if key[0] == RDS]
+        routes = [
+            resource.name
+            for door, made in self._doors.items()
+            for resource in made
+            if isinstance(door, OutboundRoutes) and resource.type_url == RDS
+        ]
         if not (demands or self._refused) or not all(self.session.holds(RDS, name) for name in routes):
             return False
         self._eviction.begin(demands, self._refused, routes, now)
@@ -237,7 +242,8 @@ class View:
 
     def made_of(self, sources: Container[str]) -> set[Key]:
         """What it should hold that is made of some of these declared resources."""
-        return self._holdings.made_of(sources)
+        of_doors = {key for source, keys in self._made_of_doors() if source in sources for key in keys}
+        return self._holdings.made_of(sources) | of_doors
 
     @property
     def doors_under_way(self) -> set[Key]:
@@ -246,7 +252,12 @@ class View:
 
     def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
         """What it holds of declared resources, of all or of these, by resource."""
-        return self._holdings.in_force({d: rejected.message for d, rejected in self._rejected.items()}, sources)
+        refused = {demand: rejected.message for demand, rejected in self._rejected.items()}
+        return self._holdings.in_force(refused, sources, self._made_of_doors())
+
+    def _made_of_doors(self) -> Iterator[tuple[str, tuple[Key, ...]]]:
+        for door, made in self._doors.items():
+            yield from made_of(door, made)
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
@@ -316,7 +327,7 @@ class View:
     def _hold_routes(self, event: Held) -> None:
         """Its route configuration may be of the other epoch, which is as good: a change would be an eviction of nothing."""
         for door in self._doors:
-            for resource in standing(door, 1 - self._eviction.epoch):
+            for resource in standing(door, 1 - self._eviction.epoch) if isinstance(door, OutboundRoutes) else ():
                 if resource.type_url == RDS and event.versions.get(resource.name) == resource.version:
                     self._eviction.epoch = 1 - self._eviction.epoch
                     self._begin_epoch()

@@ -11,6 +11,7 @@ from tulle.model.resources.sidecar import Sidecar
 from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import backends, rules
+from tulle.resolve.access import authorization
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
 from tulle.resolve.entries import also_served
@@ -29,6 +30,7 @@ _PATHS = {
 def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     """The workload's door for calls from the mesh; None for a workload that offers no port."""
     also = also_served(mesh, workload)
+    policies = authorization.policies(mesh, workload)
     ports = tuple(
         InboundPort(
             Destination(workload.service, port.number),
@@ -37,6 +39,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
             port.address,
             _pool(mesh, workload, port.number),
             tuple(sorted(destination for destination, target in also.items() if target == port)),
+            access=authorization.access(policies, workload, port),
         )
         for port in sorted(workload.ports)
     )
@@ -50,6 +53,8 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         ports,
         trusted=(WORKLOAD_PREFIX, *map(workload_prefix, config.trust_domain_aliases)),
         paths=paths(config),
+        revoked=mesh.revoked,
+        sources=tuple(sorted({policy.source for policy in policies})),
     )
 
 

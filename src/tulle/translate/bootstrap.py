@@ -67,6 +67,8 @@ _KEPT_STATS = [
     # By which the agent tells which services are idle.
     {"safe_regex": {"regex": r"cluster\.outbound\|.*\.upstream_rq_total"}},
     {"contains": "outlier_detection.ejections_active"},
+    # What access rules have denied and allowed, and would have.
+    {"contains": ".rbac."},
     # Of routes with a `statPrefix`.
     {"safe_regex": {"regex": r"vhost\..*\.route\..*"}},
     # By which the agent tells when an Envoy that another took over from may end.

@@ -15,6 +15,10 @@ from tulle.translate.names import HINT, METADATA, NOT_SERVED_HEADER
 _HINT = f"%METADATA(ROUTE:{METADATA}:{HINT})%"
 
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+# With what Envoy's details of a response begin that access rules have denied.
+DENIED = "rbac_access_denied"
+# Envoy demands one; nobody sets it.
+_RUNTIME_KEY = "tulle.status"
 # The document whose route the call took.
 _SOURCE = f"%METADATA(ROUTE:{METADATA}:source)%"
 
@@ -67,6 +71,7 @@ def inbound_replies() -> dict[str, Any]:
     """
     return {
         "mappers": [
+            _denied(),
             _mapper(
                 ["UO"], "the program behind this sidecar has as many calls as a DestinationRule allows (connectionPool)"
             ),
@@ -80,6 +85,18 @@ def inbound_replies() -> dict[str, Any]:
     }
 
 
+def _denied() -> dict[str, Any]:
+    """Of access rules. Which of them it was is nothing that a caller may know: the log has it."""
+    forbidden = {"op": "EQ", "value": {"default_value": 403, "runtime_key": _RUNTIME_KEY}}
+    by_rules = message(_CEL)(expression=f"response.code_details.startsWith('{DENIED}')")
+    both = [
+        {"status_code_filter": {"comparison": forbidden}},
+        {"extension_filter": {"name": "cel", "typed_config": pack(by_rules)}},
+    ]
+    body = {"error": "access denied", "code": "%RESPONSE_CODE%"}
+    return {"filter": {"and_filter": {"filters": both}}, "body_format_override": {"json_format": body}}
+
+
 def _mapper(
     flags: Sequence[str], error: str, *, status: int | None = None, unseen: bool = False, hint: str = ""
 ) -> dict[str, Any]:
@@ -90,8 +107,7 @@ def _mapper(
 
 def _mapper_of_status(given: int, error: str, *, status: int) -> dict[str, Any]:
     """Of a status that Envoy itself came to: a route that answers at once may have the same, and has no flag to tell by."""
-    # The runtime key is Envoy's to demand; nobody sets it.
-    equal = {"op": "EQ", "value": {"default_value": given, "runtime_key": "tulle.status"}}
+    equal = {"op": "EQ", "value": {"default_value": given, "runtime_key": _RUNTIME_KEY}}
     not_asked_for = message(_CEL)(expression="response.code_details != 'direct_response'")
     both = [
         {"status_code_filter": {"comparison": equal}},

@@ -5,13 +5,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from tulle.envoy_api.messages import encode
 from tulle.ir.types import Answer, Backend, Endpoints, Inbound, Outbound, OutboundRoutes, TcpService, VirtualHost
 from tulle.model.workload import Capture
-from tulle.translate import backend_clusters, clusters, endpoints, inbound_listener, listeners, look_ups, names, routes
+from tulle.translate import (
+    backend_clusters,
+    clusters,
+    endpoints,
+    inbound_listener,
+    inbound_routes,
+    listeners,
+    look_ups,
+    names,
+    routes,
+)
 from tulle.xds.resources import CDS, EDS, LDS, RDS, SDS, VHDS, Key, Resource, resource
 
 _PASSTHROUGH = ((CDS, names.PASSTHROUGH),)
@@ -83,10 +94,20 @@ def _passthrough() -> Resource:
 
 def inbound(value: Inbound) -> tuple[Resource, ...]:
     """The inbound door and the program behind it."""
-    made = [cluster for port in value.ports for cluster in clusters.program_clusters(value.workload, port)]
-    programs = [_resource(CDS, cluster) for cluster in made]
-    requires = tuple((CDS, program.name) for program in programs)
-    return (*programs, _resource(LDS, inbound_listener.inbound_listener(value), requires))
+    programs = {
+        port: [_resource(CDS, cluster) for cluster in clusters.program_clusters(value.workload, port)]
+        for port in value.ports
+    }
+    # Envoy asks for a listener's routes when it has the listener, and takes no connection before it has them.
+    reached = [
+        _resource(RDS, inbound_routes.inbound_routes(value, port), _keys(programs[port])) for port in value.http_ports
+    ]
+    behind = [program for made in programs.values() for program in made]
+    return (*behind, _resource(LDS, inbound_listener.inbound_listener(value), _keys(behind)), *reached)
+
+
+def _keys(made: Iterable[Resource]) -> tuple[Key, ...]:
+    return tuple(one.key for one in made)
 
 
 def _resource(type_url: str, message: Any, requires: tuple[Key, ...] = (), aliases: tuple[str, ...] = ()) -> Resource:

@@ -1,0 +1,50 @@
+"""Access rules for HTTP. The filters are always the same; their rules come with the routes.
+
+A listener that changes leaves connections that are open as they are; routes that change count for their next request. So what
+may change while callers are connected is in the route configuration, by the names of the filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+from tulle.ir.access import Access, Action
+from tulle.translate.access import rule_sets
+
+_AUDIT, _DENY, _ALLOW = "tulle.audit", "tulle.deny", "tulle.allow"
+_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
+_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
+# Counters are named by the filter, not by the routes: `http.inbound.rbac.deny_.denied`, and one for each rule.
+_STATS: dict[str, dict[str, Any]] = {
+    _AUDIT: {"shadow_rules_stat_prefix": rule_sets.AUDIT},
+    _DENY: {"rules_stat_prefix": "deny_", "shadow_rules_stat_prefix": rule_sets.DRY_RUN_DENY},
+    _ALLOW: {"rules_stat_prefix": "allow_", "shadow_rules_stat_prefix": rule_sets.DRY_RUN_ALLOW},
+}
+
+
+def access_filters(access: Access) -> list[dict[str, Any]]:
+    """In their order. One for AUDIT only where there is such a policy."""
+    audit = [_AUDIT] if _audits(access) else []
+    return [{"name": name, "typed_config": pack(_filter(name))} for name in (*audit, _DENY, _ALLOW)]
+
+
+def access_by_route(access: Access, revoked: tuple[str, ...]) -> dict[str, Any]:
+    """The rules of these filters, as a route configuration's `typed_per_filter_config`."""
+    sets = {
+        _AUDIT: rule_sets.auditing(access, tcp=False) if _audits(access) else {},
+        _DENY: rule_sets.denying(access, revoked, tcp=False),
+        _ALLOW: rule_sets.allowing(access, tcp=False),
+    }
+    return {
+        name: pack(message(_PER_ROUTE)(rbac=_filter(name, settings))) for name, settings in sets.items() if settings
+    }
+
+
+def _filter(name: str, settings: Mapping[str, Any] = {}) -> Any:
+    return message(_RBAC)(**{**settings, **_STATS[name]}, track_per_rule_stats=True)
+
+
+def _audits(access: Access) -> bool:
+    return any(policy.action is Action.AUDIT for policy in access.policies)

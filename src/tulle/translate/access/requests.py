@@ -1,0 +1,60 @@
+"""What is asked for, as permissions of Envoy's RBAC, and headers.
+
+Source: Envoy, RBAC `Permission`, `HeaderMatcher`; istio.io, Security Best Practices, "Host matching" and "Path normalization".
+A caller writes these itself. So that a rule can't be got around by writing them otherwise, hosts are compared in any case and
+with any port, and of a header that is there several times, or is a list, a value that must not be there is looked for
+everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tulle.ir.access import Attribute, Test, Value
+from tulle.translate.access.addresses import cidr
+from tulle.translate.access.strings import pattern, regex, string_match
+
+_ONE, _ANY = "{*}", "{**}"
+
+
+def request(attribute: Attribute, value: Value) -> dict[str, Any]:
+    """A permission for one value."""
+    match attribute:
+        case Attribute.HOST:
+            return {"header": {"name": ":authority", **_host(value)}}
+        case Attribute.METHOD:
+            return {"header": {"name": ":method", "string_match": string_match(value)}}
+        case Attribute.PATH:
+            return {"url_path": {"path": _path(value)}}
+        case Attribute.DESTINATION_IP:
+            return {"destination_ip": cidr(value.text)}
+        case _:
+            return {"requested_server_name": string_match(value)}
+
+
+def header(name: str, value: Value, anywhere: bool) -> dict[str, Any]:
+    """A principal. anywhere: fits if one of the header's values does, not only if all of it does."""
+    if value.test is Test.PRESENT:
+        return {"header": {"name": name, "present_match": True}}
+    if not anywhere:
+        return {"header": {"name": name, "string_match": string_match(value)}}
+    # Envoy joins the values of a header that comes several times with commas.
+    one_of_them = rf"(?:.*,\s*)?{pattern(value)}(?:\s*,.*)?"
+    return {"header": {"name": name, "string_match": regex(one_of_them)}}
+
+
+def _host(value: Value) -> dict[str, Any]:
+    if value.test is Test.PRESENT:
+        return {"present_match": True}
+    has_port = ":" in value.text.rpartition("]")[2]
+    port = "" if has_port or value.test is Test.PREFIX else "(?::[0-9]*)?"
+    return {"string_match": regex(f"(?i){pattern(value)}{port}")}
+
+
+def _path(value: Value) -> dict[str, Any]:
+    """Not Envoy's own templates: what they take for a segment lacks characters that a caller may write."""
+    if value.test is not Test.TEMPLATE:
+        return string_match(value)
+    parts = re.split(r"(\{\*\*?\})", value.text)
+    return regex("".join({_ONE: "[^/]+", _ANY: ".*"}.get(part, re.escape(part)) for part in parts))

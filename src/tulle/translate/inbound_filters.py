@@ -1,0 +1,47 @@
+"""What a connection that has come in goes through, once it is known to be HTTP or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tulle.ir.types import Inbound, InboundPort
+from tulle.translate import names
+from tulle.translate.access.http_filters import access_filters
+from tulle.translate.access.tcp_filters import tcp_access_filters
+from tulle.translate.http_manager import http_manager, router
+from tulle.translate.http_versions import http2
+from tulle.translate.replies import inbound_replies
+from tulle.translate.sources import ADS
+from tulle.translate.tcp_proxy import tcp_proxy
+
+
+def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
+    """The network filters of a port that carries HTTP."""
+    manager = http_manager(
+        inbound.paths,
+        stat_prefix="inbound",
+        rds={
+            "route_config_name": names.inbound_cluster(inbound.workload, port.destination.port),
+            "config_source": ADS,
+        },
+        local_reply_config=inbound_replies(),
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        forward_client_cert_details="SANITIZE_SET",
+        set_current_client_cert_details={"uri": True},
+        # A websocket crosses the HTTP/2 between sidecars as an extended CONNECT (RFC 8441).
+        http2_protocol_options=http2(allow_connect=True),
+        drain_timeout={"seconds": 5},
+        stream_idle_timeout={},
+        http_filters=_http_filters(port),
+    )
+    return [manager]
+
+
+def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any]]:
+    """The network filters of a port that carries bytes, to one of the program's clusters."""
+    return [*tcp_access_filters(port.access, inbound.revoked), tcp_proxy(cluster, "inbound")]
+
+
+def _http_filters(port: InboundPort) -> list[dict[str, Any]]:
+    """In the order in which a request goes through them."""
+    return [*access_filters(port.access), router()]

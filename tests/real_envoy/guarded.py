@@ -1,0 +1,220 @@
+"""A sidecar of a real Envoy with a port for each set of access rules, and callers that prove who they are.
+
+Everything in front of the program is as in a mesh: the listener, mutual TLS, the filters. Routes come from a file.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import httpx
+from msgspec import Struct
+from msgspec.structs import replace
+
+from certificates import Authority, write_identity_of
+from one_envoy import Server
+from policy_mesh import bootstrap
+from routes_by_file import listening, tell
+from tulle.envoy_api import binary
+from tulle.ir.access import Access
+from tulle.ir.types import Inbound, InboundPort, Paths
+from tulle.model.names import Destination, ServiceName
+from tulle.model.spiffe import WORKLOAD_PREFIX
+from tulle.model.workload import Protocol
+from tulle.translate import names
+from tulle.translate.clusters import program_clusters
+
+SERVICE = ServiceName("default", "guarded")
+CALLER = "cluster.local/ns/default/sa/caller"
+_SECONDS = 20.0
+
+
+class Port(Struct, frozen=True):
+    """One port of the workload. target: where its program is; any HTTP program if it is 0."""
+
+    access: Access
+    protocol: Protocol = Protocol.HTTP
+    target: int = 0
+
+
+class Said(Struct, frozen=True):
+    """An answer. seen: what the program says that it was asked; None if it was not."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def seen(self) -> dict[str, Any] | None:
+        return json.loads(self.body) if "x-server" in self.headers else None
+
+
+class Guarded:
+    """ports: by a word for each."""
+
+    def __init__(self, folder: Path, authority: Authority, port: int, inbound: Inbound, numbers: Mapping[str, int]):
+        self.folder, self.port = folder, port
+        self._authority = authority
+        self._inbound = inbound
+        self._numbers = numbers
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    def ask(
+        self, port: str, path: str = "/", method: str = "GET", caller: str = CALLER, headers: Mapping[str, str] = {}
+    ) -> Said:
+        given = {"host": "guarded", **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+        return self.say(port, "\r\n".join(lines).encode(), caller)
+
+    def say(self, port: str, request: bytes, caller: str = CALLER) -> Said:
+        """What is answered to these bytes."""
+        with self.connected(port, caller) as connection:
+            return talk(connection, request)
+
+    @contextmanager
+    def connected(self, port: str, caller: str = CALLER) -> Iterator[ssl.SSLSocket]:
+        destination = Destination(SERVICE, self._numbers[port])
+        with socket.create_connection(("127.0.0.1", self.port), _SECONDS) as plain:
+            context = self._context(caller)
+            with context.wrap_socket(plain, server_hostname=names.sni(destination).replace("_", "-")) as connection:
+                yield connection
+
+    def change(self, **ports: Access) -> None:
+        """The rules of these ports are others from now on; it is in force when this returns."""
+        self.update(self._changed(ports))
+
+    def revoke(self, *digests: str) -> None:
+        self.update(replace(self._inbound, revoked=digests))
+
+    def update(self, inbound: Inbound) -> None:
+        self._inbound = inbound
+        before = self._updates()
+        changed = tell(self.folder, [inbound])
+        end = time.monotonic() + _SECONDS
+        while any(self._updates()[name] == before[name] for name in changed):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def _changed(self, ports: Mapping[str, Access]) -> Inbound:
+        by_number = {self._numbers[name]: access for name, access in ports.items()}
+        made = (replace(p, access=by_number.get(p.destination.port, p.access)) for p in self._inbound.ports)
+        return replace(self._inbound, ports=tuple(made))
+
+    def _updates(self) -> dict[str, int]:
+        """How often each route configuration has come."""
+        found = self.stats("rds.*config_reload$")
+        return {name.split(".rds.")[1].removesuffix(".config_reload"): value for name, value in found.items()}
+
+    def certificate(self, caller: str) -> Path:
+        self._context(caller)
+        return self._authority.folder / f"{f'spiffe://{caller}'.replace('/', '_')}.pem"
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        text = admin(self.folder, f"/stats?filter={pattern}").text
+        pairs = [line.rpartition(": ") for line in text.splitlines()]
+        return {name: int(value) for name, _, value in pairs if value.isdigit()}
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "envoy.log").read_text()
+
+    def _context(self, caller: str) -> ssl.SSLContext:
+        if caller not in self._contexts:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.load_cert_chain(*self._authority.issue(f"spiffe://{caller}"))
+            context.set_alpn_protocols([names.MESH_ALPN, "http/1.1"])
+            self._contexts[caller] = context
+        return self._contexts[caller]
+
+
+def talk(connection: ssl.SSLSocket, request: bytes) -> Said:
+    """One request more on a connection; status 0 if it is closed in place of an answer."""
+    try:
+        connection.sendall(request)
+        response = HTTPResponse(connection, method=request.partition(b" ")[0].decode())
+        response.begin()
+        text = response.read().decode() if response.status != 101 else ""
+    except (OSError, ssl.SSLError, ConnectionError, ValueError) as error:
+        return Said(0, {}, repr(error))
+    return Said(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+
+
+@contextmanager
+def guarded(
+    folder: Path,
+    ports: Mapping[str, Access | Port],
+    *,
+    paths: Paths = Paths.BASE,
+    trusted: tuple[str, ...] = (WORKLOAD_PREFIX,),
+) -> Iterator[Guarded]:
+    authority = Authority(folder, "mesh")
+    write_identity_of(folder, authority, f"{WORKLOAD_PREFIX}default/sa/guarded")
+    with ExitStack() as stack:
+        program = Server("guarded")
+        stack.callback(program.server_close)
+        stack.callback(program.shutdown)
+        given = {name: port if isinstance(port, Port) else Port(port) for name, port in ports.items()}
+        numbers = {name: number for number, name in enumerate(given, 1)}
+        inbound = Inbound(
+            "guarded-1",
+            "127.0.0.1",
+            0,
+            tuple(
+                InboundPort(
+                    Destination(SERVICE, numbers[name]),
+                    port.target or program.port,
+                    port.protocol,
+                    "127.0.0.1",
+                    access=port.access,
+                )
+                for name, port in given.items()
+            ),
+            trusted,
+            paths,
+        )
+        clusters = [cluster for port in inbound.ports for cluster in program_clusters(inbound.workload, port)]
+        tell(folder, [inbound])
+        config = bootstrap(clusters, [_dashed(listening(folder, inbound))])
+        (folder / "bootstrap.json").write_text(json.dumps(config))
+        with (folder / "envoy.log").open("wb") as log:
+            arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+            process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        yield Guarded(folder, authority, _port(folder, process), inbound, numbers)
+
+
+def _dashed(listener: Any) -> Any:
+    """Python's `ssl` sends no names with underscores."""
+    for chain in listener.filter_chains:
+        dashed = [name.replace("_", "-") for name in chain.filter_chain_match.server_names]
+        chain.filter_chain_match.server_names[:] = dashed
+    return listener
+
+
+def admin(folder: Path, path: str) -> httpx.Response:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / "admin.sock")), timeout=5) as client:
+        return client.get(f"http://admin{path}")
+
+
+def _port(folder: Path, process: subprocess.Popen[bytes]) -> int:
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if admin(folder, "/ready").status_code == 200:
+                statuses = admin(folder, "/listeners?format=json").json()["listener_statuses"]
+                return int(statuses[0]["local_address"]["socket_address"]["port_value"])
+        except (httpx.TransportError, KeyError, IndexError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError((folder / "envoy.log").read_text()[-3000:])

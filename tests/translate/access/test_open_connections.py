@@ -1,0 +1,54 @@
+"""On connections that were open before: what access rules say now counts for the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from guarded import CALLER, Guarded, guarded, talk
+from tulle.ir.access import Access
+from written_access import access
+
+GET = b"GET /data HTTP/1.1\r\nhost: guarded\r\n\r\n"
+DENY = "{action: DENY, rules: [{to: [{operation: {paths: [/data]}}]}]}"
+OTHER = "cluster.local/ns/default/sa/other"
+
+
+@pytest.fixture(scope="module")
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guarded(tmp_path_factory.mktemp("envoy"), {"changed": Access(), "revoked": Access()}) as made:
+        yield made
+
+
+def test_a_policy_counts_at_once_and_so_does_its_end(sidecar: Guarded) -> None:
+    with sidecar.connected("changed") as connection:
+        assert talk(connection, GET).status == 200
+        sidecar.change(changed=access(DENY))
+        assert talk(connection, GET).status == 403
+        sidecar.change(changed=Access())
+        assert talk(connection, GET).status == 200
+
+
+def test_a_certificate_that_is_revoked_no_longer_counts(sidecar: Guarded) -> None:
+    with sidecar.connected("revoked") as connection, sidecar.connected("revoked", OTHER) as others:
+        assert (talk(connection, GET).status, talk(others, GET).status) == (200, 200)
+        sidecar.revoke("0" * 64, _digest(sidecar.certificate(CALLER)))
+        assert (talk(connection, GET).status, talk(others, GET).status) == (403, 200)
+    assert sidecar.stats("revoked")["http.inbound.rbac.deny_.policy.revoked certificate.denied"] == 1
+
+
+def test_the_answer_tells_nothing_of_the_rules(sidecar: Guarded) -> None:
+    sidecar.change(changed=access(DENY))
+    answer = sidecar.ask("changed", "/data")
+    assert (answer.status, answer.body.strip()) == (403, '{"code":403,"error":"access denied"}')
+    assert answer.headers["content-type"] == "application/json"
+    assert not {name for name in answer.headers if name.startswith("x-")}
+    sidecar.change(changed=Access())
+
+
+def _digest(certificate: Path) -> str:
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(hashes.SHA256()).hex()
