@@ -125,5 +125,5 @@ class EnvoyLike:
 def _routes(listener: Any) -> list[str]:
     """The route configurations for which a listener asks."""
     chains = (listener or {}).get("filter_chains", [])
-    filters = [filter_["typed_config"] for chain in chains for filter_ in chain["filters"]]
+    filters = [filter_["typed_config"] for chain in chains for filter_ in chain.get("filters", ())]
     return [config["rds"]["route_config_name"] for config in filters if "rds" in config]

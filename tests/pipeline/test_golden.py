@@ -97,7 +97,7 @@ def test_envoy_accepts_it(folder: Path, tmp_path: Path) -> None:
         if routes.pop("vhds", None):
             routes["virtual_hosts"] += of[VHDS]
     chains = [chain for listener in of[LDS] for chain in listener["filter_chains"]]
-    for filter_ in [filter_ for chain in chains for filter_ in chain["filters"]]:
+    for filter_ in [filter_ for chain in chains for filter_ in chain.get("filters", ())]:
         manager = filter_["typed_config"]
         if "rds" in manager:
             name = manager.pop("rds")["route_config_name"]
