@@ -15,6 +15,13 @@ async def test_a_kind_is_explained_field_by_field(alone: Any) -> None:
     assert "\n  http <HTTPRoute[]>\n" in ended.out
 
 
+async def test_a_kind_of_security_is_explained_by_any_of_its_names(alone: Any) -> None:
+    for names in (("pa", "PeerAuthentications"), ("ra", "requestauthentication"), ("ap", "authorizationpolicies")):
+        [text] = {(await alone("explain", name)).out for name in names}
+        assert "\nVERSION:  security.istio.io/v1\n" in text
+    assert "  serviceAccounts <string[]>" in (await alone("explain", "ap.rules.from.source")).out
+
+
 async def test_a_field_is_found_by_its_way(alone: Any) -> None:
     texts = set()
     for way in ("VirtualService.spec.http.retries", "virtualservices.http.retries", "vs.http[].retries"):

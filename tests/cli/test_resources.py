@@ -56,6 +56,37 @@ async def test_a_folder_is_applied_twice(tulle: Any, mesh: Path) -> None:
     assert changed.out == "virtualservice/reviews configured\n"
 
 
+POLICIES = """\
+apiVersion: security.istio.io/v1beta1
+kind: PeerAuthentication
+metadata: {name: strict}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens}
+spec: {jwtRules: [{issuer: example.com, jwksUri: "https://example.com/keys"}, {jwksUri: "https://other.com/keys"}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody, annotations: {istio.io/dry-run: "true"}}
+spec: {}
+"""
+
+
+async def test_policies_are_kept_shown_and_given_back_as_they_came(tulle: Any) -> None:
+    said = await tulle("apply", "-f", "-", stdin=POLICIES)
+    names = ("authorizationpolicy/nobody", "peerauthentication/strict", "requestauthentication/tokens")
+    assert (said.code, sorted(said.out.splitlines())) == (0, [f"{name} created" for name in names])
+    assert [row[1] for row in (await tulle("get", "pa")).rows] == ["STRICT"]
+    assert [row[1] for row in (await tulle("get", "requestauthentications")).rows] == ["example.com,*"]
+    assert [row[1] for row in (await tulle("get", "AuthorizationPolicies")).rows] == ["ALLOW"]
+    given = await tulle("get", "ap", "nobody", "-o", "yaml")
+    assert given.out.startswith("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n")
+    again = await tulle("apply", "-f", "-", stdin=given.out)
+    assert again.out == "authorizationpolicy/nobody unchanged\n"
+
+
 async def test_a_dry_run_changes_nothing(tulle: Any, mesh: Path) -> None:
     said = await tulle("apply", "-f", str(mesh), "--dry-run")
     assert "virtualservice/reviews created (dry run)\n" in said.out

@@ -7,7 +7,7 @@ from textwrap import dedent
 from msgspec.structs import replace
 
 from tulle.model.names import ServiceName
-from tulle.model.resources.resource import Resource
+from tulle.model.resources.resource import APIS, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
 from tulle.resolve.index import Mesh, apply
@@ -26,7 +26,7 @@ def resources(*documents: str, namespace: str = "default") -> list[Resource]:
         space, _, short = name.rpartition("/")
         lines = "\n".join(f"  {line}" for line in spec.splitlines())
         document = (
-            f"apiVersion: networking.istio.io/v1\nkind: {kind}\n"
+            f"apiVersion: {APIS[kind]}\nkind: {kind}\n"
             f"metadata: {{name: {short}, namespace: {space or namespace}}}\nspec:\n{lines}\n"
         )
         (checked,) = read(document.encode(), f"{short}.yaml", namespace)

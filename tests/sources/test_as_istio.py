@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from tulle.model.resources.resource import APIS
 from tulle.sources.codec import read
 
 
 def errors(kind: str, spec: str) -> list[str]:
-    text = f"apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: a, namespace: default}}\n{spec}"
+    text = f"apiVersion: {APIS[kind]}\nkind: {kind}\nmetadata: {{name: a, namespace: default}}\n{spec}"
     [checked] = read(text.encode(), "f", "default")
     return [problem.path for problem in checked.problems if problem.severity == "error"]
 
@@ -67,6 +68,26 @@ def errors(kind: str, spec: str) -> list[str]:
         ),
         ("VirtualService", "{hosts: [a], http: [{route: [{destination: {host: a}}], timeout: 5}]}", "http[0].timeout"),
         ("VirtualService", "{hosts: [a], http: [{fault: {abort: {httpStatus: '500'}}}]}", "abort.httpStatus"),
+        ("PeerAuthentication", "{mtls: {mode: BLAH}}", "spec.mtls.mode"),
+        ("PeerAuthentication", "{selector: {matchLabels: {a: b}}, portLevelMtls: {acd: {mode: STRICT}}}", "Mtls.acd"),
+        ("PeerAuthentication", "{portLevelMtls: {80: {mode: STRICT}}}", "spec.portLevelMtls"),
+        ("PeerAuthentication", "{selector: {matchLabels: {a: b}}, portLevelMtls: {0: {}}}", "portLevelMtls.0"),
+        ("RequestAuthentication", "{jwtRules: [null]}", "spec.jwtRules[0]"),
+        ("RequestAuthentication", "{jwtRules: [{issuer: a, jwksUri: 'hTPp\\\\blah'}]}", "jwtRules[0].jwksUri"),
+        ("RequestAuthentication", "{jwtRules: [{issuer: a, outputClaimToHeaders: [null]}]}", "outputClaimToHeaders[0]"),
+        ("RequestAuthentication", "{targetRef: {kind: Serv_ice, name: a}}", "spec.targetRef.kind"),
+        ("RequestAuthentication", "{targetRef: {group: __, kind: Service, name: a}}", "spec.targetRef"),
+        ("RequestAuthentication", "{targetRef: {kind: Service}}", "spec.targetRef.name"),
+        ("AuthorizationPolicy", "{action: PERMIT}", "spec.action"),
+        ("AuthorizationPolicy", "{rules: [null]}", "spec.rules[0]"),
+        ("AuthorizationPolicy", "{rules: [{from: [null]}]}", "spec.rules[0].from[0]"),
+        ("AuthorizationPolicy", "{rules: [{to: [{operation: null}]}]}", "spec.rules[0].to[0]"),
+        ("AuthorizationPolicy", "{rules: [{to: [{operation: {ports: [80]}}]}]}", "operation.ports[0]"),
+        (
+            "AuthorizationPolicy",
+            "{rules: [{from: [{source: {serviceAccounts: [a/b], principals: [a]}}]}]}",
+            "source.serviceAccounts",
+        ),
     ],
 )
 def test_what_istio_refuses_is_an_error_in_its_place(kind: str, spec: str, path: str) -> None:
@@ -92,6 +113,19 @@ def test_what_istio_refuses_is_an_error_in_its_place(kind: str, spec: str, path:
         ),
         ("DestinationRule", "{host: a, trafficPolicy: {outlierDetection: {consecutive5xxErrors: null}}}"),
         ("VirtualService", "{hosts: [a], http: [{route: [{destination: {host: a}, weight: 100.0}], retries: null}]}"),
+        (
+            "PeerAuthentication",
+            "{selector: {matchLabels: {a: b}}, mtls: {mode: PERMISSIVE}, portLevelMtls: {80: {mode: STRICT}}}",
+        ),
+        ("PeerAuthentication", "{selector: {}}"),
+        ("RequestAuthentication", "{jwtRules: [{issuer: a, jwksUri: 'https://a.com/b', timeout: 5s}]}"),
+        ("RequestAuthentication", "{jwtRules: [{issuer: a}]}"),
+        ("AuthorizationPolicy", "{}"),
+        (
+            "AuthorizationPolicy",
+            "{rules: [{from: [{source: {serviceAccounts: [b/sa, sa]}}, {source: {namespaces: [b]}}]}]}",
+        ),
+        ("AuthorizationPolicy", "{targetRef: {kind: Gateway, group: gateway.networking.k8s.io, name: a}, rules: [{}]}"),
     ],
 )
 def test_what_istio_takes_is_valid(kind: str, spec: str) -> None:

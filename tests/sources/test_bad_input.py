@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tulle.model.resources.resource import SPECS
+from tulle.model.resources.resource import APIS, SPECS
 from tulle.sources.codec import Checked, check_all, read
 from tulle.sources.documents import Document
 from tulle.sources.limits import LARGEST_FILE, MOST_PROBLEMS
@@ -178,6 +178,9 @@ NAMES = (
     *("hosts", "http", "match", "uri", "exact", "route", "destination", "host", "port", "number", "tls", "weight"),
     *("trafficPolicy", "loadBalancer", "subsets", "labels", "egress", "ingress", "endpoints", "address", "ports"),
     *("template", "probe", "mode", "extensionProviders", "name", "timeout", "retries", "outboundTrafficPolicy"),
+    *("selector", "matchLabels", "targetRef", "kind", "portLevelMtls", "mtls", "jwtRules", "issuer", "jwks", "jwksUri"),
+    *("fromHeaders", "rules", "action", "from", "source", "to", "operation", "when", "key", "values", "principals"),
+    *("ipBlocks", "serviceAccounts", "paths", "annotations", "istio.io/dry-run"),
 )
 
 
@@ -185,13 +188,13 @@ def shaped(kind: str) -> st.SearchStrategy[Any]:
     """Documents of a kind whose fields are often those that it has."""
     names = st.sampled_from(NAMES)
     inner = st.recursive(
-        ANYTHING | st.sampled_from(["1s", "a.b", "*", "80", "/x"]),
+        ANYTHING
+        | st.sampled_from(["1s", "a.b", "*", "80", "/x", "/{*}", "a/b", "DENY", '{"keys": []}', "request.headers[a]"]),
         lambda more: st.lists(more, max_size=3) | st.dictionaries(names, more, max_size=4),
         max_leaves=20,
     )
-    api = "mesh.istio.io/v1alpha1" if kind == "MeshConfig" else "networking.istio.io/v1"
     metadata = st.just({"name": "mesh" if kind == "MeshConfig" else "a"}) | inner
-    fields = {"apiVersion": st.just(api), "kind": st.just(kind), "metadata": metadata, "spec": inner}
+    fields = {"apiVersion": st.just(str(APIS[kind])), "kind": st.just(kind), "metadata": metadata, "spec": inner}
     return st.fixed_dictionaries(fields)
 
 

@@ -159,8 +159,8 @@ SOUND = "spec: {egress: [{hosts: [./*]}]}"
         (
             "a: 1",
             [
-                "1 kind: say what this is; there are: DestinationRule, MeshConfig, ServiceEntry, Sidecar, VirtualService, "
-                "WorkloadEntry, WorkloadGroup"
+                "1 kind: say what this is; there are: AuthorizationPolicy, DestinationRule, MeshConfig, PeerAuthentication, "
+                "RequestAuthentication, ServiceEntry, Sidecar, VirtualService, WorkloadEntry, WorkloadGroup"
             ],
         ),
         (
@@ -180,7 +180,23 @@ SOUND = "spec: {egress: [{hosts: [./*]}]}"
         ),
         (
             f"apiVersion: apps/v1\nkind: Sidecar\nmetadata: {{name: a}}\n{SOUND}",
-            ["1 apiVersion: a Sidecar is of networking.istio.io/v1, not of apps/v1"],
+            ["1 apiVersion: the kind Sidecar is of networking.istio.io/v1, not of apps/v1"],
+        ),
+        (
+            "kind: PeerAuthentication\nmetadata: {name: a}\nspec: {}",
+            ["1 apiVersion: it is missing: write security.istio.io/v1"],
+        ),
+        (
+            "apiVersion: security.istio.io/v1alpha3\nkind: PeerAuthentication\nmetadata: {name: a}\nspec: {}",
+            ["1 apiVersion: there is no version v1alpha3 of it; there are: v1, v1beta1"],
+        ),
+        (
+            "apiVersion: networking.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {}",
+            ["1 apiVersion: the kind AuthorizationPolicy is of security.istio.io/v1, not of networking.istio.io/v1"],
+        ),
+        (
+            "apiVersion: mesh.istio.io/v2\nkind: MeshConfig\nspec: {}",
+            ["1 apiVersion: there is no version v2 of it; there are: v1alpha1"],
         ),
     ],
 )
@@ -194,7 +210,6 @@ def test_a_document_must_say_what_it_is(text: str, problems: list[str]) -> None:
     [
         ("networking.istio.io/v1", "Gateway"),
         ("networking.istio.io/v1alpha3", "EnvoyFilter"),
-        ("security.istio.io/v1", "AuthorizationPolicy"),
         ("telemetry.istio.io/v1", "Telemetry"),
         ("gateway.networking.k8s.io/v1", "HTTPRoute"),
         ("v1", "Service"),

@@ -13,7 +13,7 @@ from tulle.cli import options
 from tulle.cli.exits import Mistakes
 from tulle.cli.printing import print_json
 from tulle.cli.resources.kinds import kind_of
-from tulle.model.resources.resource import MESH_CONFIG_API, NETWORKING_GROUP, NETWORKING_VERSIONS, SPECS
+from tulle.model.resources.resource import APIS, SPECS
 from tulle.sources.descriptions.fields import ABOUT, Field, Message, fields
 from tulle.sources.yaml_text import nearest
 
@@ -100,9 +100,8 @@ def _views(message: Any, *, recursive: bool, unsupported: str = "") -> list[_Vie
 
 
 def _lines(place: _Place, *, recursive: bool) -> Iterator[str]:
-    api = MESH_CONFIG_API if place.kind == "MeshConfig" else f"{NETWORKING_GROUP}/{NETWORKING_VERSIONS[0]}"
     yield f"{_head('KIND:')}     {place.kind}"
-    yield f"{_head('VERSION:')}  {api}"
+    yield f"{_head('VERSION:')}  {APIS[place.kind]}"
     if place.path:
         yield f"{_head('FIELD:')}    {place.path} <{place.type}>"
     yield ""

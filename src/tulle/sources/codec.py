@@ -21,6 +21,7 @@ from tulle.sources.places import Lines, walk
 from tulle.sources.problems import Problem, Severity
 from tulle.sources.schema import typed
 from tulle.sources.unsupported import note_unsupported
+from tulle.sources.validation import dry_run
 from tulle.sources.validation.kinds import CHECKS
 
 
@@ -67,6 +68,7 @@ def check(document: Document, namespace: str) -> Checked:
         ref, labels, annotations = envelope(document.value, kind, namespace, At(report, ""))
         report.namespace = ref.namespace
         spec = _spec(document.value, kind, report)
+        dry_run.check(annotations, spec, At(report, "metadata.annotations"))
         if ref.name:
             resource = Resource(ref, spec, labels, annotations, origin=_origin(document))
     problems = _ordered([*document.problems, *report.problems])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tulle.model.resources.resource import MESH_CONFIG_API, MESH_CONFIG_NAME
+from tulle.model.resources.resource import APIS, MESH_CONFIG_NAME
 from tulle.sources.limits import Refused
 from tulle.sources.places import Place, inside, line_of
 from tulle.sources.problems import Problem, Severity
@@ -39,7 +39,7 @@ def mesh_config(value: Any, place: Place) -> tuple[Any, Place, tuple[Problem, ..
         if key not in ("mesh", "meshNetworks")
     ]
     envelope = {
-        "apiVersion": MESH_CONFIG_API,
+        "apiVersion": str(APIS["MeshConfig"]),
         "kind": "MeshConfig",
         "metadata": {"name": MESH_CONFIG_NAME},
         "spec": spec,

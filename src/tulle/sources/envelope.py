@@ -9,14 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tulle.model.resources.resource import (
-    MESH_CONFIG_API,
-    MESH_CONFIG_NAME,
-    NETWORKING_GROUP,
-    NETWORKING_VERSIONS,
-    SPECS,
-    Ref,
-)
+from tulle.model.resources.resource import APIS, MESH_CONFIG_NAME, SPECS, Ref
 from tulle.sources.at import At
 from tulle.sources.other_kinds import is_known
 from tulle.sources.yaml_text import nearest
@@ -44,19 +37,17 @@ def kind_of(value: Any, at: At) -> str | None:
         at.field("kind").error(f"say what this is; {nearest('', SPECS)}")
         return None
     if not isinstance(api, str) or not api:
-        versions = MESH_CONFIG_API if kind == "MeshConfig" else f"{NETWORKING_GROUP}/{NETWORKING_VERSIONS[0]}"
-        at.field("apiVersion").error(f"it is missing: write {versions}")
+        wanted = APIS.get(kind, APIS["VirtualService"])
+        at.field("apiVersion").error(f"it is missing: write {wanted}")
         return kind if kind in SPECS else None
     group, _, version = api.rpartition("/")
-    if kind in SPECS and group == (NETWORKING_GROUP if kind != "MeshConfig" else MESH_CONFIG_API.rpartition("/")[0]):
-        if version not in (NETWORKING_VERSIONS if kind != "MeshConfig" else MESH_CONFIG_API.rpartition("/")[2:]):
-            at.field("apiVersion").error(
-                f"there is no version {version} of it; there are: {', '.join(NETWORKING_VERSIONS)}"
-            )
-        return kind
     if kind in SPECS:
-        wanted = MESH_CONFIG_API if kind == "MeshConfig" else f"{NETWORKING_GROUP}/{NETWORKING_VERSIONS[0]}"
-        at.field("apiVersion").error(f"a {kind} is of {wanted}, not of {api}")
+        if group != APIS[kind].group:
+            at.field("apiVersion").error(f"the kind {kind} is of {APIS[kind]}, not of {api}")
+        elif version not in APIS[kind].versions:
+            at.field("apiVersion").error(
+                f"there is no version {version} of it; there are: {', '.join(APIS[kind].versions)}"
+            )
         return kind
     if is_known(group, kind):
         at.field("kind").unsupported(f"tulle has no {kind} of {api}: leave the document out")

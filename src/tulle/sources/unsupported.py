@@ -44,7 +44,6 @@ UNSUPPORTED: Mapping[type[Message], Mapping[str, str]] = {
         "hboneIdleTimeout": "tulle has no ambient mode: leave it out",
         "defaultConfig": "the options of `tulle run` say how a sidecar is started: leave it out",
         "inboundTrafficPolicy": "calls come to the ports of `tulle run --port` alone: leave it out",
-        "enableAutoMtls": "sidecars always use mutual TLS with each other: leave it out",
         "zoneAwareLbSetting": "tulle does not do zone-aware routing: use `localityLbSetting`",
         "discoverySelectors": "all namespaces belong to the mesh: leave it out, or narrow by `exportTo`",
         "serviceEntryVisibility": "narrow by `exportTo`, or by `defaultServiceExportTo`",

@@ -20,6 +20,7 @@ SOUND = {
     "what there is": "{outboundTrafficPolicy: {mode: ALLOW_ANY}, rootNamespace: istio-system, trustDomain: cluster.local}",
     "times": "{connectTimeout: 1h, protocolDetectionTimeout: 0s, dnsRefreshRate: 60s, tcpKeepalive: {time: 1s}}",
     "aliases": "{trustDomainAliases: [old.example.com, older]}",
+    "mutual TLS wherever it can be": "{enableAutoMtls: true}",
     "failover": "{localityLbSetting: {failover: [{from: us, to: eu}]}}",
     "limits": "{defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}, outlierDetection: {}}}",
     "a service that is asked": http(
@@ -73,6 +74,26 @@ UNFIT_PROVIDERS = {
         http("service: a.b, port: 1, pathPrefix: check"),
         "extensionProviders[0].envoyExtAuthzHttp.pathPrefix",
     ),
+    "the status 0, which Envoy does not send": (
+        http("service: a.b, port: 1, statusOnError: '0'"),
+        "extensionProviders[0].envoyExtAuthzHttp.statusOnError",
+    ),
+    "a body of no bytes": (
+        http("service: a.b, port: 1, includeRequestBodyInCheck: {allowPartialMessage: true}"),
+        "extensionProviders[0].envoyExtAuthzHttp.includeRequestBodyInCheck.maxRequestBytes",
+    ),
+    "a body of no bytes by gRPC": (
+        "{extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a.b, port: 1, includeRequestBodyInCheck: {}}}]}",
+        "extensionProviders[0].envoyExtAuthzGrpc.includeRequestBodyInCheck.maxRequestBytes",
+    ),
+    "a header of two lines": (
+        http('service: a.b, port: 1, includeAdditionalHeadersInCheck: {a: "b\\nc"}'),
+        "extensionProviders[0].envoyExtAuthzHttp.includeAdditionalHeadersInCheck",
+    ),
+    "a header's name of two lines": (
+        http('service: a.b, port: 1, headersToUpstreamOnAllow: ["b\\nc"]'),
+        "extensionProviders[0].envoyExtAuthzHttp.headersToUpstreamOnAllow",
+    ),
     "a broken path": (
         http("service: a.b, port: 1, pathPrefix: /check%ZZ"),
         "extensionProviders[0].envoyExtAuthzHttp.pathPrefix",
@@ -104,6 +125,11 @@ def test_a_time_that_envoy_would_refuse_is_valid_and_unsupported(judge: Any) -> 
 def test_another_trust_domain_is_valid_and_unsupported(judge: Any) -> None:
     verdict = judge(mesh_config.check, MeshConfig, "{trustDomain: example.com}")
     assert (list(verdict.unsupported), verdict.errors) == (["spec.trustDomain"], {})
+
+
+def test_no_automatic_mutual_tls_is_valid_and_unsupported(judge: Any) -> None:
+    verdict = judge(mesh_config.check, MeshConfig, "{enableAutoMtls: false}")
+    assert (list(verdict.unsupported), verdict.errors) == (["spec.enableAutoMtls"], {})
 
 
 def test_a_namespace_that_is_none_is_warned_of(judge: Any) -> None:

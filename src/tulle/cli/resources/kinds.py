@@ -14,6 +14,9 @@ _SHORT = {
     "se": "ServiceEntry",
     "we": "WorkloadEntry",
     "wg": "WorkloadGroup",
+    "pa": "PeerAuthentication",
+    "ra": "RequestAuthentication",
+    "ap": "AuthorizationPolicy",
 }
 
 

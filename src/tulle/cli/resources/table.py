@@ -33,6 +33,11 @@ _COLUMNS: Mapping[str, Sequence[tuple[str, Cell]]] = {
         ("RESOLUTION", _text("resolution", "NONE")),
     ),
     "WorkloadEntry": (("ADDRESS", _text("address")),),
+    "PeerAuthentication": (("MODE", lambda s: s.get("mtls", {}).get("mode", "UNSET")),),
+    "RequestAuthentication": (
+        ("ISSUERS", lambda s: ",".join(x.get("issuer", "*") for x in s.get("jwtRules", ())) or "-"),
+    ),
+    "AuthorizationPolicy": (("ACTION", _text("action", "ALLOW")),),
 }
 
 

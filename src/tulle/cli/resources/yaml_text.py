@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tulle.api.views import DeclaredView
-from tulle.model.resources.resource import MESH_CONFIG_API, NETWORKING_GROUP, NETWORKING_VERSIONS
+from tulle.model.resources.resource import APIS
 
 
 class _Dumper(yaml.SafeDumper):
@@ -69,7 +69,7 @@ def _status_of(resource: DeclaredView) -> dict[str, Any]:
 
 
 def api_of(kind: str) -> str:
-    return MESH_CONFIG_API if kind == "MeshConfig" else f"{NETWORKING_GROUP}/{NETWORKING_VERSIONS[0]}"
+    return str(APIS[kind])
 
 
 def list_of(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import field
@@ -80,3 +81,14 @@ class AuthorizationPolicy(Message, frozen=True):
     rules: tuple[Rule, ...] = ()
     action: AuthorizationAction = AuthorizationAction.ALLOW
     provider: AuthorizationProvider | None = None
+
+
+# As Go's strconv.ParseBool has them.
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+
+
+def dry_run(annotations: Mapping[str, str]) -> bool | None:
+    """Whether a policy with these annotations only counts what it would do; None if it can't be told."""
+    text = annotations.get(DRY_RUN_ANNOTATION, "false")
+    return text in _TRUE if text in _TRUE | _FALSE else None

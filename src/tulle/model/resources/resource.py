@@ -42,14 +42,29 @@ SPECS: Mapping[str, type[Any]] = {
     "AuthorizationPolicy": AuthorizationPolicy,
     "MeshConfig": MeshConfig,
 }
-NETWORKING_GROUP = "networking.istio.io"
-NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
-SECURITY_GROUP = "security.istio.io"
-SECURITY_VERSIONS = ("v1", "v1beta1")
-SECURITY_KINDS = ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy")
 # One for the whole mesh. Istio keeps it in a ConfigMap, without an envelope of its own.
-MESH_CONFIG_API = "mesh.istio.io/v1alpha1"
 MESH_CONFIG_NAME = "mesh"
+
+
+class Api(Struct, frozen=True):
+    """A group of kinds, and its versions, which all mean the same; the one to write comes first."""
+
+    group: str
+    versions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """As an `apiVersion`, `networking.istio.io/v1`."""
+        return f"{self.group}/{self.versions[0]}"
+
+
+_NETWORKING = Api("networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
+_SECURITY = Api("security.istio.io", ("v1", "v1beta1"))
+
+APIS: Mapping[str, Api] = {
+    **dict.fromkeys(SPECS, _NETWORKING),
+    **dict.fromkeys(("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy"), _SECURITY),
+    "MeshConfig": Api("mesh.istio.io", ("v1alpha1",)),
+}
 
 
 class Ref(Struct, frozen=True, order=True):

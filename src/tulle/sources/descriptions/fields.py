@@ -8,7 +8,15 @@ from typing import Any
 
 from msgspec import Struct, inspect
 
-from tulle.sources.descriptions import common, destination_rule, mesh_config, sidecar, virtual_service, workload
+from tulle.sources.descriptions import (
+    common,
+    destination_rule,
+    mesh_config,
+    security,
+    sidecar,
+    virtual_service,
+    workload,
+)
 from tulle.sources.unsupported import UNSUPPORTED
 
 ABOUT: Mapping[str, str] = {
@@ -18,6 +26,9 @@ ABOUT: Mapping[str, str] = {
     "WorkloadEntry": workload.WORKLOAD_ENTRY,
     "WorkloadGroup": workload.WORKLOAD_GROUP,
     "Sidecar": sidecar.ABOUT,
+    "PeerAuthentication": security.PEER_AUTHENTICATION,
+    "RequestAuthentication": security.REQUEST_AUTHENTICATION,
+    "AuthorizationPolicy": security.AUTHORIZATION_POLICY,
     "MeshConfig": mesh_config.ABOUT,
 }
 DESCRIPTIONS: Mapping[type[Any], Mapping[str, str]] = {
@@ -26,11 +37,15 @@ DESCRIPTIONS: Mapping[type[Any], Mapping[str, str]] = {
     **destination_rule.FIELDS,
     **workload.FIELDS,
     **sidecar.FIELDS,
+    **security.FIELDS,
     **mesh_config.FIELDS,
 }
 # What Istio has a field for and its own validation does not take.
 _REFUSED = dict.fromkeys(
-    (("Delay", "exponentialDelay"), ("Abort", "http2Error"), ("SidecarPort", "targetPort")),
+    (
+        *(("Delay", "exponentialDelay"), ("Abort", "http2Error"), ("SidecarPort", "targetPort")),
+        ("PolicyTargetReference", "namespace"),
+    ),
     "Istio's own validation refuses it",
 )
 _RANGES = {(-(2**31), 2**31 - 1): "int32", (0, 2**32 - 1): "uint32", (0, None): "uint64"}

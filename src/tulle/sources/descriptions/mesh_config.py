@@ -51,7 +51,7 @@ FIELDS: Mapping[type[Any], Mapping[str, str]] = {
         "defaultConfig": "How proxies are started.",
         "inboundTrafficPolicy": "Where inbound connections go to.",
         "configSources": "Where configuration is read from.",
-        "enableAutoMtls": "Whether sidecars use mutual TLS where they can.",
+        "enableAutoMtls": "Whether sidecars use mutual TLS where they can: true, the default; false is refused.",
         "caCertificates": "Further roots that are trusted.",
         "zoneAwareLbSetting": "Keeps calls in the caller's zone.",
         "h2UpgradePolicy": "Whether HTTP/1.1 calls go on as HTTP/2.",

@@ -7,6 +7,7 @@ logs it, and the policies that name them fail later: what is wrong is unsupporte
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tulle.model.resources.mesh_config import (
     ExtAuthzGrpcProvider,
@@ -15,7 +16,7 @@ from tulle.model.resources.mesh_config import (
 )
 from tulle.sources.at import At
 from tulle.sources.validation.amounts import check_loose_time, check_one_of
-from tulle.sources.validation.basics import fqdn_problem, is_address
+from tulle.sources.validation.basics import check_one_line, fqdn_problem, is_address
 from tulle.sources.validation.names import namespaced_host_problem
 
 # Envoy: type.v3.StatusCode.
@@ -71,6 +72,12 @@ def _check_http(provider: ExtAuthzHttpProvider | None, at: At) -> None:
     if provider is None:
         return
     _check_common(provider, at)
+    for name in ("include_headers_in_check", "include_request_headers_in_check", "headers_to_upstream_on_allow"):
+        _check_lines(getattr(provider, name), at.field(_camel(name)))
+    for name in ("headers_to_downstream_on_deny", "headers_to_downstream_on_allow"):
+        _check_lines(getattr(provider, name), at.field(_camel(name)))
+    for header, value in provider.include_additional_headers_in_check.items():
+        _check_lines((header, value), at.field("includeAdditionalHeadersInCheck"))
     prefix, place = provider.path_prefix, at.field("pathPrefix")
     if prefix and not prefix.startswith("/"):
         place.unsupported(f"`{prefix}` must begin with `/`: `/{prefix}`")
@@ -84,11 +91,20 @@ def _check_common(provider: ExtAuthzHttpProvider | ExtAuthzGrpcProvider, at: At)
     if problem := service_problem(provider.service):
         at.field("service").unsupported(problem)
     check_loose_time(provider.timeout, at.field("timeout"))
+    body = provider.include_request_body_in_check
+    if body is not None and not body.max_request_bytes:
+        place = at.field("includeRequestBodyInCheck").field("maxRequestBytes")
+        place.unsupported("is needed, at least 1: how much of the body Envoy holds back until there is an answer")
     status = provider.status_on_error
-    if status and not (re.fullmatch(r"[+-]?[0-9]{1,9}", status) and int(status) in STATUSES):
+    if status and not (re.fullmatch(r"[+-]?[0-9]{1,9}", status) and int(status) in STATUSES - {0}):
         at.field("statusOnError").unsupported(
             f"`{status}` is no HTTP status that Envoy answers with: write `403` or `503`"
         )
+
+
+def _check_lines(texts: Sequence[str], at: At) -> None:
+    for text in texts:
+        check_one_line(text, at)
 
 
 def service_problem(service: str) -> str | None:

@@ -7,8 +7,11 @@ from typing import Any
 
 from tulle.sources.at import At
 from tulle.sources.validation import (
+    authorization_policy,
     destination_rule,
     mesh_config,
+    peer_authentication,
+    request_authentication,
     service_entry,
     sidecar,
     virtual_service,
@@ -22,5 +25,8 @@ CHECKS: Mapping[str, Callable[[Any, At], None]] = {
     "WorkloadEntry": workload_entry.check_entry,
     "WorkloadGroup": workload_entry.check_group,
     "Sidecar": sidecar.check,
+    "PeerAuthentication": peer_authentication.check,
+    "RequestAuthentication": request_authentication.check,
+    "AuthorizationPolicy": authorization_policy.check,
     "MeshConfig": mesh_config.check,
 }

@@ -22,6 +22,10 @@ def check(spec: MeshConfig, at: At) -> None:
     _check_trust_domains(spec, at)
     _check_times(spec, at)
     _check_namespaces(spec, at)
+    if spec.enable_auto_mtls is False:
+        at.field("enableAutoMtls").unsupported(
+            "sidecars use mutual TLS with each other wherever no PeerAuthentication disables it: leave it out"
+        )
     extension_provider.check(spec.extension_providers, at.field("extensionProviders"))
     locality.check(spec.locality_lb_setting, at.field("localityLbSetting"), outlier=True)
     if spec.default_traffic_policy is not None:
