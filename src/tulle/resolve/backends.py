@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
+from tulle.resolve.access.mutual_tls import only_plain
 from tulle.resolve.callers import Caller
 from tulle.resolve.entries import (
     discovery,
@@ -42,6 +43,9 @@ class Basis(Struct, frozen=True, eq=False):
     rules: tuple[Resource, ...]
     config: Resource | None
     caller: Caller
+    plain: tuple[
+        tuple[str, str], ...
+    ] = ()  # proxy and workload of the instances that take plain text alone at the port
 
     @property
     def service(self) -> Service:
@@ -60,6 +64,7 @@ class Basis(Struct, frozen=True, eq=False):
             self.offer.entry,
             self.offer.of_mesh,
             self.config,
+            self.plain,
             caller and (caller.locality, caller.labels),
         )
 
@@ -82,7 +87,20 @@ def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
         return None
     found = rules.destination_rules(mesh.declared, caller, offered.service.name.host, offered.namespace)
     labels = policies.subset_labels(found, ref.subset) if ref.subset else {}
-    return None if labels is None else Basis(ref, offered, labels, found, mesh.declared.mesh_config, caller)
+    if labels is None:
+        return None
+    return Basis(ref, offered, labels, found, mesh.declared.mesh_config, caller, _plain(mesh, offered, ref))
+
+
+def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> tuple[tuple[str, str], ...]:
+    if not mesh.declared.policies:
+        return ()
+    number = ref.destination.port
+    own = offered.service.instances if offered.of_mesh else ()
+    serving = [(i, number) for i in own]
+    if offered.entry is not None:
+        serving += [(i, port.number) for i, port in inside(offered.entry, offered.service, number)]
+    return tuple(sorted((i.proxy, i.workload.id) for i, port in serving if only_plain(mesh.declared, i.workload, port)))
 
 
 def backend(given: Basis) -> Backend:
@@ -153,7 +171,9 @@ def _placed(given: Basis) -> list[Placed]:
     if entry is not None:
         found.update({(i.proxy, i.workload.id): i for i, _ in inside(entry, given.service, port)})
     placed: list[Placed] = [
-        (i.workload.locality, i.workload.tags, _endpoint(i)) for i in found.values() if is_serving(i.workload.health)
+        (i.workload.locality, i.workload.tags, _endpoint(i, given.plain))
+        for i in found.values()
+        if is_serving(i.workload.health)
     ]
     if entry is not None:
         placed += outside(entry, given.service, port)
@@ -181,6 +201,7 @@ def _identities(given: Basis) -> tuple[str, ...]:
     return tuple(sorted({*own, *also, *subject_alt_names(entry)}))
 
 
-def _endpoint(instance: Instance) -> Endpoint:
+def _endpoint(instance: Instance, plain: Container[tuple[str, str]]) -> Endpoint:
     workload = instance.workload
-    return Endpoint(instance.address, instance.port, workload.health is Health.DRAINING, workload.weight)
+    draining, takes_plain = workload.health is Health.DRAINING, (instance.proxy, workload.id) in plain
+    return Endpoint(instance.address, instance.port, draining, workload.weight, takes_plain)

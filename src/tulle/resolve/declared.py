@@ -70,13 +70,15 @@ class Touched(Struct, frozen=True):
     """What resources that changed are about.
 
     hosts: fully qualified, wildcards too. entries: those of them of which another ServiceEntry, or another endpoint of one,
-    is declared. namespaces: of Sidecars. policed: namespaces of policies. everything: what is said for the whole mesh.
+    is declared. namespaces: of Sidecars. policed: namespaces of policies; peers: of those which say
+    who must use mutual TLS. everything: what is said for the whole mesh.
     """
 
     hosts: frozenset[str] = frozenset()
     entries: frozenset[str] = frozenset()
     namespaces: frozenset[str] = frozenset()
     policed: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
     everything: bool = False
 
 
@@ -163,6 +165,7 @@ def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource |
         frozenset(entries),
         frozenset(key for index, key in about if index == "sidecars"),
         frozenset(key for index, key in about if index == "policies"),
+        frozenset(ref.namespace for ref in changes if ref.kind == "PeerAuthentication"),
         before.config is not after.config and before.config != after.config,
     )
 

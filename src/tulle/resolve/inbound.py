@@ -12,6 +12,7 @@ from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import backends, rules
 from tulle.resolve.access import authorization
+from tulle.resolve.access.mutual_tls import port_modes
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
 from tulle.resolve.entries import also_served
@@ -31,6 +32,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     """The workload's door for calls from the mesh; None for a workload that offers no port."""
     also = also_served(mesh, workload)
     policies = authorization.policies(mesh, workload)
+    modes = port_modes(mesh.declared, workload)
     ports = tuple(
         InboundPort(
             Destination(workload.service, port.number),
@@ -40,6 +42,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
             _pool(mesh, workload, port.number),
             tuple(sorted(destination for destination, target in also.items() if target == port)),
             access=authorization.access(policies, workload, port),
+            mutual_tls=modes[port.number],
         )
         for port in sorted(workload.ports)
     )

@@ -149,6 +149,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))
+    endpoints |= _spoken_to_otherwise(services, about.peers, rules.root_namespace) - differing
     ruled = {service_of(host) for host in about.hosts if not host.startswith("*")}
     return after, Changed(
         services=(differing - endpoints) | ruled,
@@ -173,6 +174,19 @@ def _merged(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Mapping[K, 
         else:
             after[key] = value
     return after
+
+
+def _spoken_to_otherwise(
+    services: Mapping[ServiceName, Service], peers: frozenset[str], root: str
+) -> frozenset[ServiceName]:
+    """The services whose instances may newly take plain text alone, or no longer."""
+    if not peers:
+        return frozenset()
+    return frozenset(
+        name
+        for name, service in services.items()
+        if root in peers or any(i.workload.service.namespace in peers for i in (*service.instances, *service.chosen))
+    )
 
 
 def _keyed(rules: Declared, snapshot: Snapshot) -> frozenset[str]:
