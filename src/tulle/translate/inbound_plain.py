@@ -1,0 +1,85 @@
+"""What the inbound door takes beside the mesh's mutual TLS, where a port allows that: plain text, and the program's own TLS.
+
+Plain text does not say which port of the workload it is for. Where the kernel has led a connection here that was going to the
+program (`redirect`), its destination says it; at the sidecar's own port it is the first port that takes plain text.
+
+TLS is the mesh's only if it asks for the mesh's protocol (ALPN); any other is the program's, whose bytes pass. Source: Envoy,
+FilterChainMatch: a chain that names more counts, and names are looked at in the order destination port, server name, transport
+protocol, application protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+from tulle.ir.types import Inbound, InboundPort, MutualTls
+from tulle.model.workload import Protocol
+from tulle.translate import inbound_filters, names
+from tulle.translate.durations import duration
+
+_LISTENER = "envoy.extensions.filters.listener"
+_HTTP_1 = ["http/1.0", "http/1.1"]
+
+
+def plain_chains(inbound: Inbound) -> list[dict[str, Any]]:
+    """The filter chains; none if all ports are strict."""
+    ports = _plain(inbound)
+    if not ports:
+        return []
+    chains = list(_chains(inbound, ports[0], {}))
+    for port in ports if inbound.redirected else ():
+        chains += _chains(inbound, port, {"destination_port": {"value": port.target}})
+    return chains
+
+
+def plain_inspection(inbound: Inbound) -> dict[str, Any]:
+    """What of the first bytes must be known, before TLS is looked for, and for how long they are waited for.
+
+    A client of TCP may wait for the program to speak first, and so send none.
+    """
+    ports = _plain(inbound)
+    filters = []
+    if ports and inbound.redirected:
+        filters.append(_filter("original_dst", f"{_LISTENER}.original_dst.v3.OriginalDst"))
+    if any(port.protocol is Protocol.AUTO for port in ports):
+        filters.append(_filter("http_inspector", f"{_LISTENER}.http_inspector.v3.HttpInspector"))
+    waiting: dict[str, Any] = {}
+    if any(port.protocol in (Protocol.AUTO, Protocol.TCP) for port in ports):
+        waiting = {
+            "listener_filters_timeout": duration(inbound.detect),
+            "continue_on_listener_filters_timeout": True,
+        }
+    return {"filters": filters, "waiting": waiting}
+
+
+def _plain(inbound: Inbound) -> list[InboundPort]:
+    return [port for port in inbound.ports if port.mutual_tls is not MutualTls.STRICT]
+
+
+def _chains(inbound: Inbound, port: InboundPort, match: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    name = f"plain {port.destination.port}{' redirected' if match else ''}"
+    bytes_ = inbound_filters.tcp(inbound, port, _of_bytes(inbound, port))
+    http = port.protocol not in (Protocol.TCP, Protocol.TLS)
+    plain = {**match, "transport_protocol": "raw_buffer"}
+    if port.protocol is Protocol.AUTO:
+        detected = {**plain, "application_protocols": _HTTP_1}
+        yield {"name": f"{name} http", "filter_chain_match": detected, "filters": inbound_filters.http(inbound, port)}
+        yield {"name": name, "filter_chain_match": plain, "filters": bytes_}
+    else:
+        filters = inbound_filters.http(inbound, port) if http else bytes_
+        yield {"name": name, "filter_chain_match": plain, "filters": filters}
+    tls = {**match, "transport_protocol": "tls"}
+    yield {"name": f"{name} tls", "filter_chain_match": tls, "filters": bytes_}
+
+
+def _of_bytes(inbound: Inbound, port: InboundPort) -> str:
+    """The program's cluster for what nobody reads as HTTP."""
+    if port.protocol is Protocol.AUTO:
+        return names.inbound_tcp_cluster(inbound.workload, port.destination.port)
+    return names.inbound_cluster(inbound.workload, port.destination.port)
+
+
+def _filter(name: str, kind: str) -> dict[str, Any]:
+    return {"name": f"envoy.filters.listener.{name}", "typed_config": pack(message(kind)())}
