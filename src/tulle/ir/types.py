@@ -243,7 +243,8 @@ class Inbound(Struct, frozen=True):
 
     trusted: with what the SPIFFE ids of callers begin. issuers: whose tokens requests may carry. revoked: SHA-256 digests,
     in hex, of certificates that must no longer count, also on connections that are open (sorted). sources: the declared
-    resources of which it is made, sorted.
+    resources of which it is made, sorted. redirected: whether connections to the program's own ports are led here as well.
+    detect: for how many nanoseconds first bytes are waited for where plain text is taken; 0 where it is not.
     """
 
     workload: str
@@ -255,6 +256,8 @@ class Inbound(Struct, frozen=True):
     issuers: tuple[Issuer, ...] = ()
     revoked: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    redirected: bool = False
+    detect: int = 0
 
     @property
     def http_ports(self) -> tuple[InboundPort, ...]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from tulle.ir.policies import ConnectionPool
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import Inbound, InboundPort, Paths
+from tulle.ir.types import Inbound, InboundPort, MutualTls, Paths
 from tulle.model.names import Destination
 from tulle.model.resources.mesh_config import MeshConfig, NormalizationType
 from tulle.model.resources.sidecar import Sidecar
 from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
-from tulle.model.workload import Proxy, Workload
+from tulle.model.workload import Capture, Proxy, Workload
 from tulle.resolve import backends, rules
 from tulle.resolve.access import authorization
-from tulle.resolve.access.mutual_tls import port_modes
+from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
+from tulle.resolve.detection import INBOUND, detection_time
 from tulle.resolve.entries import also_served
 from tulle.resolve.index import Mesh
 
@@ -32,7 +33,8 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     """The workload's door for calls from the mesh; None for a workload that offers no port."""
     also = also_served(mesh, workload)
     policies = authorization.policies(mesh, workload)
-    modes = port_modes(mesh.declared, workload)
+    said = modes(mesh.declared, workload)
+    by_port = port_modes(said, workload)
     ports = tuple(
         InboundPort(
             Destination(workload.service, port.number),
@@ -42,13 +44,14 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
             _pool(mesh, workload, port.number),
             tuple(sorted(destination for destination, target in also.items() if target == port)),
             access=authorization.access(policies, workload, port),
-            mutual_tls=modes[port.number],
+            mutual_tls=by_port[port.number],
         )
         for port in sorted(workload.ports)
     )
     if not ports:
         return None
     config = mesh.declared.config
+    plain = any(port.mutual_tls is not MutualTls.STRICT for port in ports)
     return Inbound(
         workload.id,
         proxy.address,
@@ -57,7 +60,9 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         trusted=(WORKLOAD_PREFIX, *map(workload_prefix, config.trust_domain_aliases)),
         paths=paths(config),
         revoked=mesh.revoked,
-        sources=tuple(sorted({policy.source for policy in policies})),
+        sources=tuple(sorted({*said.sources, *(policy.source for policy in policies)})),
+        redirected=plain and proxy.capture is Capture.REDIRECT,
+        detect=detection_time(config, INBOUND) if plain else 0,
     )
 
 

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from tulle.ir.policies import DEFAULT
 from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Respond, Weighted
 from tulle.ir.types import Answer, Outbound, OutboundRoutes, TcpChain, TcpService, VirtualHost
-from tulle.model.durations import nanoseconds
 from tulle.model.names import DEFAULT_PORT, Destination, ServiceName, authorities
 from tulle.model.resources.resource import Resource
 from tulle.model.resources.service_entry import ServiceEntry
@@ -20,6 +19,7 @@ from tulle.model.well_known import TCP_PORTS
 from tulle.model.workload import Capture, Protocol, Proxy, Workload
 from tulle.resolve import backends, rules
 from tulle.resolve.callers import Caller, caller_of
+from tulle.resolve.detection import OUTBOUND, detection_time
 from tulle.resolve.http_routes import http_routes
 from tulle.resolve.inbound import paths
 from tulle.resolve.index import Mesh
@@ -31,8 +31,6 @@ from tulle.resolve.services import Offer, offer
 from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
 
 _NOT_HTTP = (Protocol.TCP, Protocol.TLS, Protocol.AUTO)
-# Long enough for a client that has something to say, short for one that waits for the server.
-_DETECT = 200_000_000
 _MOST_PORTS = 20
 _POLICY = "outboundTrafficPolicy: REGISTRY_ONLY"
 _MOST_TEXT = 500
@@ -203,7 +201,7 @@ def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Desti
         destination,
         offered.service.vip,
         _chains(mesh, caller, rule, offered, destination.port, MeshNames(mesh, caller)),
-        _detect(mesh) if port.protocol is Protocol.AUTO else 0,
+        detection_time(mesh.declared.config, OUTBOUND) if port.protocol is Protocol.AUTO else 0,
         proxy.source,
         paths(mesh.declared.config),
     )
@@ -254,12 +252,6 @@ def _as_tcp(mesh: Mesh, caller: Caller, weighted: Weighted) -> Weighted:
     offered = offer(mesh, caller, rules.Scope(), destination.service)
     detected = offered is not None and offered.carries(destination.port) is Protocol.AUTO
     return replace(weighted, backend=replace(weighted.backend, detected=detected))
-
-
-def _detect(mesh: Mesh) -> int:
-    """For how many nanoseconds a connection's first bytes are waited for (MeshConfig, `protocolDetectionTimeout`)."""
-    said = mesh.declared.config.protocol_detection_timeout
-    return (nanoseconds(said) if said else None) or _DETECT
 
 
 def _unknown(mesh: Mesh, caller: Caller, seen: rules.Scope, service: ServiceName) -> str:

@@ -9,6 +9,7 @@ from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Inbound, InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import inbound_filters, names
+from tulle.translate.inbound_plain import plain_chains, plain_inspection
 from tulle.translate.sources import IDENTITY
 from tulle.translate.tls import server_socket
 
@@ -16,14 +17,17 @@ _TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspecto
 
 
 def inbound_listener(inbound: Inbound) -> Any:
-    """mTLS from the mesh only; the SNI tells which service port is meant. Anything else finds no filter chain and is closed."""
+    """mTLS from the mesh, where the SNI tells which service port is meant, and what ports allow beside it.
+
+    Anything else finds no filter chain and is closed.
+    """
     inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": pack(message(_TLS_INSPECTOR)())}
     return message("envoy.config.listener.v3.Listener")(
         name=names.inbound_listener(inbound.workload),
         traffic_direction="INBOUND",
         address={"socket_address": {"address": inbound.address, "port_value": inbound.port}},
-        listener_filters=[inspector],
-        filter_chains=[chain for port in inbound.ports for chain in _chains(inbound, port)],
+        **plain_inspection(inbound, inspector),
+        filter_chains=[*(chain for port in inbound.ports for chain in _chains(inbound, port)), *plain_chains(inbound)],
     )
 
 

@@ -34,24 +34,21 @@ def plain_chains(inbound: Inbound) -> list[dict[str, Any]]:
     return chains
 
 
-def plain_inspection(inbound: Inbound) -> dict[str, Any]:
-    """What of the first bytes must be known, before TLS is looked for, and for how long they are waited for.
-
-    A client of TCP may wait for the program to speak first, and so send none.
-    """
+def plain_inspection(inbound: Inbound, tls_inspector: dict[str, Any]) -> dict[str, Any]:
+    """The listener filters, and for how long first bytes are waited for: a client of TCP may wait for the program to speak."""
     ports = _plain(inbound)
-    filters = []
-    if ports and inbound.redirected:
-        filters.append(_filter("original_dst", f"{_LISTENER}.original_dst.v3.OriginalDst"))
+    filters = [tls_inspector]
+    if inbound.redirected:
+        filters.insert(0, _filter("original_dst", f"{_LISTENER}.original_dst.v3.OriginalDst"))
     if any(port.protocol is Protocol.AUTO for port in ports):
         filters.append(_filter("http_inspector", f"{_LISTENER}.http_inspector.v3.HttpInspector"))
-    waiting: dict[str, Any] = {}
-    if any(port.protocol in (Protocol.AUTO, Protocol.TCP) for port in ports):
-        waiting = {
-            "listener_filters_timeout": duration(inbound.detect),
-            "continue_on_listener_filters_timeout": True,
-        }
-    return {"filters": filters, "waiting": waiting}
+    if not any(port.protocol in (Protocol.AUTO, Protocol.TCP) for port in ports):
+        return {"listener_filters": filters}
+    return {
+        "listener_filters": filters,
+        "listener_filters_timeout": duration(inbound.detect),
+        "continue_on_listener_filters_timeout": True,
+    }
 
 
 def _plain(inbound: Inbound) -> list[InboundPort]:

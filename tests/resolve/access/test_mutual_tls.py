@@ -15,7 +15,7 @@ from tulle.model.resources.resource import Ref, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.resolve import backends
-from tulle.resolve.access.mutual_tls import port_modes
+from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.callers import Caller
 from tulle.resolve.declared import Declared, apply
 from tulle.resolve.index import Mesh
@@ -39,7 +39,7 @@ def policy(spec: str, name: str = "it", namespace: str = "default", created: flo
 
 def said(*policies: Resource) -> dict[int, MutualTls]:
     declared, _ = apply(Declared(), {one.ref: one for one in policies})
-    return port_modes(declared, WEB)
+    return port_modes(modes(declared, WEB), WEB)
 
 
 MESH = policy("{mtls: {mode: PERMISSIVE}}", namespace="istio-system")

@@ -61,9 +61,9 @@ def modes(declared: Declared, workload: Workload) -> Modes:
     return Modes(mode, ports, tuple(sorted(str(resource.ref) for resource, _ in narrowest.values())))
 
 
-def port_modes(declared: Declared, workload: Workload) -> dict[int, MutualTls]:
+def port_modes(found: Modes, workload: Workload) -> dict[int, MutualTls]:
     """By service port."""
-    found, targets = modes(declared, workload), frozenset(port.target for port in workload.ports)
+    targets = frozenset(port.target for port in workload.ports)
     return {port.number: found.of(port, targets) for port in workload.ports}
 
 
@@ -72,7 +72,9 @@ def only_plain(declared: Declared, workload: Workload, number: int) -> bool:
 
     Plain text does not say which port of the workload it is for. The others take mutual TLS in each mode.
     """
-    return len(workload.ports) == 1 and port_modes(declared, workload).get(number) is MutualTls.DISABLED
+    return (
+        len(workload.ports) == 1 and port_modes(modes(declared, workload), workload).get(number) is MutualTls.DISABLED
+    )
 
 
 _MESH, _NAMESPACE, _WORKLOAD = range(3)
