@@ -92,15 +92,16 @@ def test_where_it_is_disabled_callers_use_plain_text(mesh: Mesh, caller: Caller)
 
 
 def test_the_workload_counts_before_its_namespace_and_that_before_the_mesh(mesh: Mesh) -> None:
-    front = {"selector": {"matchLabels": {"app": "service-b"}}}
+    front: dict[str, Any] = {"selector": {"matchLabels": {"app": "service-b"}}}
+    port: dict[str, Any] = {"portLevelMtls": {"80": {"mode": "STRICT"}}}
     with applied(mesh, peers("PERMISSIVE", namespace="istio-system")):
         wait_for("what holds for the mesh", lambda: plain(door(mesh)))
         with applied(mesh, peers("STRICT")):
             wait_for("what holds for the namespace", lambda: plain(door(mesh)) is None)
             with applied(mesh, peers("PERMISSIVE", "front", **front)):
                 wait_for("what holds for the workload", lambda: plain(door(mesh)))
-                with applied(mesh, peers("PERMISSIVE", "front", **front, portLevelMtls={"80": {"mode": "STRICT"}})):
-                    wait_for("what holds for the port", lambda: plain(door(mesh)) is None)
+                apply(mesh, peers("PERMISSIVE", "front", **front, **port))
+                wait_for("what holds for the port", lambda: plain(door(mesh)) is None)
 
 
 def test_changes_under_load_lose_no_call(mesh: Mesh, caller: Caller) -> None:
