@@ -31,6 +31,11 @@ async def test_a_field_is_found_by_its_way(alone: Any) -> None:
     assert "  attempts <int32>\n    How often a call is made again, at most. 0: never.\n" in text
 
 
+async def test_a_field_is_found_by_its_original_name(alone: Any) -> None:
+    ended = await alone("explain", "vs.http.mirror_percent")
+    assert ended.code == 0 and "FIELD:    spec.http.mirrorPercent <uint32>" in ended.out
+
+
 async def test_values_and_what_is_not_supported_are_told(alone: Any) -> None:
     out = (await alone("explain", "dr.trafficPolicy.tls")).out
     assert "    One of: DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL.\n" in out

@@ -143,6 +143,27 @@ def test_null_and_whole_floats_are_taken_as_protobuf_takes_them() -> None:
     assert "write a whole number from 0 to 18446744073709551615, not 18446744073709551616" in problem
 
 
+def test_fields_are_known_by_their_original_names_as_well() -> None:
+    mirrored = "  - mirror: {host: ratings}\n    mirror_percent: 30\n    route:"
+    found = checked(REVIEWS.replace("  - route:", mirrored))
+    assert found.resource is not None and isinstance(found.resource.spec, VirtualService)
+    [route] = found.resource.spec.http
+    assert (route.mirror_percent, route.mirror) == (30, Destination(host="ratings"))
+    [warning] = found.problems
+    assert (warning.path, warning.line, warning.severity) == ("spec.http[0].mirrorPercent", 14, Severity.WARNING)
+    # Its meaning and its form are judged, in its own line.
+    assert "14 spec.http[0].mirrorPercent: is 300: use 0 to 100" in told(
+        REVIEWS.replace("  - route:", mirrored.replace("30", "300"))
+    )
+    told_form = spec("VirtualService", "http:\n- retries:\n    per_try_timeout: 3\n")
+    assert told_form == ["4 spec.http[0].retries.perTryTimeout: write a text, not 3: put it in quotes"]
+    assert spec("MeshConfig", "mesh_mTLS: {}\noutbound_traffic_policy: {mode: ALLOW_ANY}\n") == []
+    assert spec("DestinationRule", "traffic_policy: {outlier_detection: {consecutive_5xx_errors: 3}}\n") == []
+    assert spec("VirtualService", "export_to: [a]\nexportTo: [b]\n") == [
+        "2 spec.export_to: is another name of `exportTo`, which is given as well: keep one"
+    ]
+
+
 def test_what_can_not_be_read_is_not_judged_for_its_meaning() -> None:
     found = told(REVIEWS.replace("host: reviews", "hostt: reviews").replace("[reviews]", "[reviews, '']"))
     assert any("spec.http[0].route[0].destination.hostt: there is no such field" in line for line in found)

@@ -15,6 +15,7 @@ from tulle.cli.printing import print_json
 from tulle.cli.resources.kinds import kind_of
 from tulle.model.resources.resource import APIS, SPECS
 from tulle.sources.descriptions.fields import ABOUT, Field, Message, fields
+from tulle.sources.schema import field_name
 from tulle.sources.yaml_text import nearest
 
 _WIDTH = 100
@@ -75,7 +76,8 @@ def _place(what: str) -> _Place:
     if steps[:1] == ["spec"]:
         steps = steps[1:]
     place = _Place(kind, "", kind, ABOUT[kind], SPECS[kind])
-    for step in steps:
+    for written in steps:
+        step = field_name(written, place.message) if place.message else written
         known: Mapping[str, Field] = fields(place.message) if place.message else {}
         if step not in known:
             where = f"{kind}{f'.{place.path}' if place.path else ''}"

@@ -6,6 +6,7 @@ of a field is that of its name. What comes from a peer may have any form; a plac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ Path = tuple[Any, ...]
 
 _LONGEST_NAME = 200  # in a message
 _LONGEST_PATH = 2000  # that is looked for
+_SIMPLE = re.compile(r"[a-z][a-zA-Z0-9]*")
+_CAPITAL = re.compile(r"[A-Z]")
 
 
 def rendered(path: Path) -> str:
@@ -95,6 +98,10 @@ def _found(place: Place, path: str) -> tuple[Place, str]:
         else:
             name = _name(place, path)
             below, rest = inside(place, name), path[len(name) :]
+            if below is None and (simple := _SIMPLE.match(path)):
+                # A field may be written by its original name, see schema.py.
+                original = _CAPITAL.sub(lambda found: f"_{found[0].lower()}", simple[0])
+                below, rest = inside(place, original), path[simple.end() :]
         if below is None:
             break
         place, path = below, rest.removeprefix(".")

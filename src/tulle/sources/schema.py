@@ -1,7 +1,8 @@
 """Whether a value has the form of a message: its fields, their types, their ranges. All that is wrong, at once.
 
 The types of `model/resources` are the schema. What is sound goes through msgspec alone, which is fast; only what it
-refuses is looked at field by field. An explicit null means "not given", as in protobuf's JSON.
+refuses is looked at field by field. An explicit null means "not given", and a field may be written by its original name,
+`mirror_percent` for `mirrorPercent`: both as in protobuf's JSON, by which Istio reads (protobuf.dev, "ProtoJSON Format").
 """
 
 from __future__ import annotations
@@ -37,16 +38,31 @@ def _fields(type_: Any) -> dict[str, inspect.Field]:
     return {field.encode_name: field for field in _info(type_).fields}
 
 
+def field_name(written: str, type_: Any) -> str:
+    """The name of a message's field in documents, if its original name is written; what is written otherwise."""
+    return _original_names(type_).get(written) or written
+
+
+@cache
+def _original_names(type_: Any) -> dict[str, str]:
+    """Of the fields whose name in Istio's .proto files is not that in documents: to it."""
+    written = {_ORIGINAL.get(field.encode_name, field.name.rstrip("_")): name for name, field in _fields(type_).items()}
+    return {original: name for original, name in written.items() if original != name}
+
+
 def _message(value: Any, info: inspect.StructType, at: At) -> dict[str, Any]:
     """The part of it that is sound."""
     if not isinstance(value, dict):
         at.error(f"write a mapping of fields{_instead(value)}")
         return {}
     fields = _fields(info.cls)
-    found = {}
-    for name, content in value.items():
+    found: dict[str, Any] = {}
+    for written, content in value.items():
+        name = field_name(written, info.cls)
         if name not in fields:
             at.field(name).error(f"there is no such field; {'' if at.report.crowded else nearest(name, fields)}")
+        elif name != written and name in value:
+            at.field(written).error(f"is another name of `{name}`, which is given as well: keep one")
         elif content is not None:
             found[name] = _value(content, fields[name].type, at.field(name))
     return {name: content for name, content in found.items() if content is not _NOTHING}
@@ -159,6 +175,7 @@ def _instead(value: Any) -> str:
 
 
 _NOTHING = object()
+_ORIGINAL = {"meshMTLS": "mesh_mTLS"}  # by what Python calls the others
 _MOST = 2**64 - 1  # of what has no other bound, see Uint64
 _READERS: dict[type[Any], Callable[[Any, Any, At], Any]] = {
     inspect.StructType: _submessage,
