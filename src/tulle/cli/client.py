@@ -53,7 +53,7 @@ class ControlPlane:
     def follow(self, path: str, view: type[T], query: Query = ()) -> Iterator[T]:
         """The lines of an answer that has no end; it ends when the control plane ends it."""
         with self._asked("GET", _with(path, query), _ANSWER_WITHIN, has_end=False) as response:
-            while line := response.readline():
+            for line in self._lines(response, _ANSWER_WITHIN):
                 yield _decoded(line, view)
 
     @contextmanager
@@ -61,14 +61,24 @@ class ControlPlane:
         self, path: str, view: type[T], then: type[U], within: float, body: bytes = b"", query: Query = ()
     ) -> Iterator[tuple[T, Iterator[U]]]:
         """An answer, and the lines that come after it. within: how many seconds each may take."""
-        with self._asked("POST", _with(path, query), within + _ANSWER_WITHIN, body) as response:
-            first = _decoded(response.readline(), view)
-            yield first, (_decoded(line, then) for line in iter(response.readline, b""))
+        within += _ANSWER_WITHIN
+        with self._asked("POST", _with(path, query), within, body) as response:
+            lines = self._lines(response, within)
+            first = _decoded(next(lines, b""), view)
+            yield first, (_decoded(line, then) for line in lines)
 
     def _ask(self, method: str, path: str, view: type[T], within: float = _ANSWER_WITHIN, body: bytes = b"") -> T:
-        with self._asked(method, path, within, body) as response:
+        with self._asked(method, path, within, body) as response, self._reaching(within):
             content = response.read()
         return _decoded(content, view)
+
+    def _lines(self, response: HTTPResponse, within: float) -> Iterator[bytes]:
+        while True:
+            with self._reaching(within):
+                line = response.readline()
+            if not line:
+                return
+            yield line
 
     @contextmanager
     def _asked(
@@ -76,15 +86,24 @@ class ControlPlane:
     ) -> Iterator[HTTPResponse]:
         connection = _UnixConnection(self._data / API_SOCKET, within)
         try:
-            connection.connect()
-            connection.request(method, path, body or None, headers={"Authorization": f"Bearer {self._secret()}"})
-            response = connection.getresponse()
-            if response.status != 200:
-                content = response.read()
-                raise Refused(_error(response.status, content), response.status, content)
+            with self._reaching(within):
+                connection.connect()
+                connection.request(method, path, body or None, headers={"Authorization": f"Bearer {self._secret()}"})
+                response = connection.getresponse()
+                if response.status != 200:
+                    content = response.read()
+                    raise Refused(_error(response.status, content), response.status, content)
             if not has_end and connection.sock:
                 connection.sock.settimeout(None)
             yield response
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _reaching(self, within: float) -> Iterator[None]:
+        """Around what is done with the connection, and nothing else. Raises Unreachable."""
+        try:
+            yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Unreachable(f"no control plane runs on {self._data}. Start it with: {self._start}") from error
         except PermissionError as error:
@@ -95,8 +114,6 @@ class ControlPlane:
         except (OSError, HTTPException) as error:
             message = f"the control plane on {self._data} broke off ({error or type(error).__name__}); try again"
             raise Unreachable(message) from error
-        finally:
-            connection.close()
 
     def _secret(self) -> str:
         try:
