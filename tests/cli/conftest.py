@@ -76,7 +76,7 @@ class Mesh:
 
     def proxies(self) -> list[ProxyView]:
         web = ProxyView("web-000001", "web", "default", Health.HEALTHY, "127.0.0.1", 15001, 15002, True, True)
-        reason = RejectedView("Cluster db", "bad\n\x1b[31mtimeout")
+        reason = RejectedView("Cluster db", 'bad \x1b[31mtimeout\nname: "db"')
         return [
             ProxyView("api-000003", "api", "shop", Health.HEALTHY, "127.0.0.1", 1, 2, True, False, rejected=[reason]),
             web,

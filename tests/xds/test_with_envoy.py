@@ -367,12 +367,14 @@ async def has_timeout(lab: Lab, timeout: str) -> bool:
 async def test_what_envoy_refuses_changes_nothing(lab: Lab) -> None:
     await lab.call("b")
     lab.mesh.sent()
-    bad = lab.mesh.clusters["b"] = cluster("b", "-1s")
+    bad = lab.mesh.clusters["b"] = cluster("b", "0s")
     lab.mesh.change()
     session = lab.mesh.streams[0].session
     await until(lambda: bool(session.rejections))
     assert [(r.type_url, r.name, r.version) for r in session.rejections] == [(CDS, "b", bad.version)]
-    assert "duration" in session.rejections[0].message
+    reason, _, details = session.rejections[0].message.partition("\n")
+    assert reason == "Cluster.ConnectTimeout: value must be greater than 0s"
+    assert 'name: "b"' in details
     await until(lab.mesh.in_sync)
     lab.mesh.change()
     assert await lab.call("b") == (200, "one")

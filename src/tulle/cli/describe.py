@@ -11,7 +11,7 @@ from tulle.cli import options
 from tulle.cli.analyze import told
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed
-from tulle.cli.printing import ago, print_facts, printable
+from tulle.cli.printing import ago, print_facts, printable, reason_in
 from tulle.cli.resources.kinds import named
 from tulle.cli.resources.reading import existing, ref_of, selected
 from tulle.cli.resources.table import labels_of, place_of
@@ -57,12 +57,17 @@ def _describe(resource: DeclaredView) -> None:
         ("status", resource.status),
         ("in force", f"{resource.in_force.acknowledged} of {resource.in_force.needed} proxies that need it"),
     ]
-    facts += [(f"rejected by {one.proxy}", one.reason) for one in resource.in_force.rejected]
+    facts += [(f"rejected by {one.proxy}", reason_in(one.reason)) for one in resource.in_force.rejected]
     print_facts(facts)
     if resource.findings:
         click.echo(click.style("findings", bold=True))
         for finding in resource.findings:
             click.echo(f"  {told(finding)}")
+    for one in resource.in_force.rejected:
+        if details := one.reason.partition("\n")[2]:
+            click.echo(click.style(f"what {one.proxy} says", bold=True))
+            for line in details.splitlines():
+                click.echo(f"  {printable(line)}")
     click.echo(click.style("spec", bold=True))
     for line in to_yaml(resource.spec).splitlines():
         click.echo(f"  {printable(line)}")

@@ -60,6 +60,11 @@ def yes(condition: bool) -> str:
     return "yes" if condition else "no"
 
 
+def reason_in(text: str) -> str:
+    """The first line of what an Envoy says of what it rejects: why. What it prints of it follows."""
+    return printable(text.partition("\n")[0])
+
+
 def printable(text: str) -> str:
     """What others sent, made harmless for a terminal and kept on one line."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -9,7 +9,7 @@ import click
 from tulle.api.views import ProxyView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
-from tulle.cli.printing import ago, print_json, print_table, printable, yes
+from tulle.cli.printing import ago, print_json, print_table, printable, reason_in, yes
 
 
 @click.command("proxies")
@@ -55,5 +55,5 @@ def command(namespace: str | None, output: str, data: Path) -> None:
 
 def print_rejected(proxy: ProxyView) -> None:
     for rejected in proxy.rejected:
-        message = " ".join(rejected.message.split())
-        click.echo(f"{click.style('rejected', fg='red')} by {proxy.id}: {rejected.resource}: {printable(message)}")
+        what = f"{printable(rejected.resource)}: {reason_in(rejected.message)}"
+        click.echo(f"{click.style('rejected', fg='red')} by {proxy.id}: {what}")

@@ -183,7 +183,7 @@ def rejected(host: VirtualHost, why: str) -> VirtualHost:
 
     Shortened: Envoy takes no direct response of more than 4,096 bytes.
     """
-    problem = f"this sidecar rejected the configuration of {host.destination}: {why[:_MOST_TEXT]}"
+    problem = f"this sidecar rejected the configuration of {host.destination}: {why.partition(chr(10))[0][:_MOST_TEXT]}"
     return replace(host, answer=Answer.REJECTED, problem=problem, routes=(), tcp=())
 
 

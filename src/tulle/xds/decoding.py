@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from tulle.envoy_api.messages import message
+from tulle.xds.reasons import reason_first
 from tulle.xds.requests import Request
 
 # What a client may ask for on one stream; about what a message of 16 MiB holds.
@@ -35,6 +36,6 @@ def decode(data: bytes) -> Request:
         unsubscribe=tuple(request.resource_names_unsubscribe),
         held=dict(request.initial_resource_versions),
         nonce=request.response_nonce,
-        error=request.error_detail.message if request.HasField("error_detail") else None,
+        error=reason_first(request.error_detail.message) if request.HasField("error_detail") else None,
         node=request.node.id,
     )

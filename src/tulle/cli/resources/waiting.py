@@ -9,7 +9,7 @@ import click
 
 from tulle.api.views import ProgressView
 from tulle.cli.exits import Failed
-from tulle.cli.printing import printable
+from tulle.cli.printing import reason_in
 
 
 def wait_for(steps: Iterable[ProgressView], seconds: float) -> None:
@@ -30,8 +30,11 @@ def wait_for(steps: Iterable[ProgressView], seconds: float) -> None:
 def _judge(last: ProgressView, seconds: float) -> None:
     """Raises Failed."""
     if last.rejected:
-        each = "\n".join(printable(f"  {one.proxy}: {one.reason}") for one in last.rejected)
-        raise Failed(f"rejected by {len(last.rejected)} of {last.needed} proxies, which keep what they had:\n{each}")
+        each = "\n".join(f"  {one.proxy}: {reason_in(one.reason)}" for one in last.rejected)
+        raise Failed(
+            f"rejected by {len(last.rejected)} of {last.needed} proxies, which keep what they had:\n{each}\n"
+            "`tulle describe` shows all that they say"
+        )
     if not last.taken_up:
         raise Failed(f"the control plane itself has not taken it up within {seconds:g} s")
     if last.missing:
