@@ -290,6 +290,21 @@ async def test_what_cannot_be_applied_is_opened_again_with_what_is_wrong(
     assert given_up.code == 0
 
 
+async def test_an_editor_that_fails_leaves_no_file(tulle: Any, mesh: Path, editor: Any, tmp_path: Path) -> None:
+    await tulle("apply", "-f", str(mesh))
+    place = tmp_path / "temporary"
+    place.mkdir()
+    for fails in ("false", "/no/such/editor", "'"):
+        said = await tulle("edit", "vs/reviews", EDITOR=fails, VISUAL="", TMPDIR=str(place))
+        assert said.code == 1 and said.err.startswith("Error: the editor ") and "kept in" not in said.err
+        assert list(place.iterdir()) == []
+    # It fails after something was typed.
+    typing = "sh -c 'echo more >> $0; exit 3'"
+    said = await tulle("edit", "vs/reviews", EDITOR=typing, VISUAL="", TMPDIR=str(place))
+    [kept] = place.iterdir()
+    assert said.code == 1 and f"what you wrote is kept in {kept}\n" in said.err and "more" in kept.read_text()
+
+
 async def test_what_was_typed_is_kept_when_it_cannot_be_applied(tulle: Any, mesh: Path, editor: Any) -> None:
     await tulle("apply", "-f", str(mesh))
     said = await tulle("edit", "vs", "reviews", EDITOR=editor(("name: reviews", "name: renamed")), VISUAL="")

@@ -1,4 +1,7 @@
-"""`tulle edit KIND NAME`: a resource in the user's editor, until it can be applied or is given up. Nothing typed is lost."""
+"""`tulle edit KIND NAME`: a resource in the user's editor, until it can be applied or is given up.
+
+Nothing that was typed is lost, and nothing else is left.
+"""
 
 from __future__ import annotations
 
@@ -49,15 +52,18 @@ def command(what: tuple[str, ...], namespace: str | None, data: Path) -> None:
     resource = existing(control_plane, ref_of(*pairs[0], namespace))
     with tempfile.NamedTemporaryFile("w", prefix=f"tulle-{resource.name}-", suffix=".yaml", delete=False) as file:
         path = Path(file.name)
+    editing = _Editing(control_plane, resource, path)
     try:
-        _Editing(control_plane, resource, path).run()
+        editing.run()
     finally:
-        if path.exists():
+        if editing.is_nothing_lost():
+            path.unlink(missing_ok=True)
+        else:
             click.echo(f"what you wrote is kept in {path}", err=True)
 
 
 class _Editing:
-    """One resource being edited in the file at `path`, which is removed when nothing in it can be lost."""
+    """One resource being edited in the file at `path`."""
 
     def __init__(self, control_plane: ControlPlane, resource: DeclaredView, path: Path) -> None:
         self._control_plane = control_plane
@@ -65,14 +71,14 @@ class _Editing:
         self._ref = Ref(resource.kind, resource.namespace, resource.name)
         self._path = path
         self._original = to_yaml(document_of(resource, is_plain=True))
+        self._is_applied = False
 
     def run(self) -> None:
-        """Raises Failed, Refused, Unreachable; the file is kept then."""
+        """Raises Failed, Refused, Unreachable."""
         text, problems = self._original, list[str]()
         while True:
             opened, text = text, self._edited(text, problems)
             if not text.strip() or text == self._original:
-                self._path.unlink()
                 click.echo(f"{self._ref} is left as it was")
                 return
             if problems and text == opened:
@@ -80,6 +86,14 @@ class _Editing:
             if (found := self._applied(text)) is None:
                 return
             problems = found
+
+    def is_nothing_lost(self) -> bool:
+        """Whether the file may go: it is applied, or as it was made."""
+        try:
+            text = _written_in(self._path)
+        except (OSError, UnicodeDecodeError):
+            return not self._path.exists()
+        return self._is_applied or not text.strip() or text == self._original
 
     def _applied(self, text: str) -> list[str] | None:
         """What is wrong with it; None when it is applied."""
@@ -93,7 +107,7 @@ class _Editing:
                 if not (wrong := sending.problems_of(refused)):
                     raise
             else:
-                self._path.unlink()
+                self._is_applied = True
                 for warning in applied.warnings:
                     click.echo(told(warning), err=True)
                 print_outcomes(applied.outcomes, None, dry_run=False)
@@ -120,10 +134,15 @@ class _Editing:
         if code:
             raise Failed(f"the editor {editor!r} ended with the code {code}; {self._ref} is left as it was")
         try:
-            written = self._path.read_text(encoding="utf-8")
+            return _written_in(self._path)
         except (OSError, UnicodeDecodeError) as error:
             raise Failed(f"{self._path} can't be read: {error}") from error
-        return "".join(line for line in written.splitlines(keepends=True) if not line.startswith("#"))
+
+
+def _written_in(path: Path) -> str:
+    """Without comments."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("#"))
 
 
 def _without_file(problem: ProblemView) -> str:
