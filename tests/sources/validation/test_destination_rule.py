@@ -263,6 +263,26 @@ UNSUPPORTED = {
         balancer("{consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 8388609}}}"),
         "trafficPolicy.loadBalancer.consistentHash.ringHash.minimumRingSize",
     ),
+    "an old ring beyond Envoy's": (
+        balancer("{consistentHash: {useSourceIp: true, minimumRingSize: 8388609}}"),
+        "trafficPolicy.loadBalancer.consistentHash.minimumRingSize",
+    ),
+    "a key in a header that can't be": (
+        balancer("{consistentHash: {httpHeaderName: x user}}"),
+        "trafficPolicy.loadBalancer.consistentHash.httpHeaderName",
+    ),
+    "a cookie that can't be": (
+        balancer("{consistentHash: {httpCookie: {name: a;b, ttl: 0s}}}"),
+        "trafficPolicy.loadBalancer.consistentHash.httpCookie.name",
+    ),
+    "a cookie's path with a line break": (
+        balancer('{consistentHash: {httpCookie: {name: a, path: "/\\n"}}}'),
+        "trafficPolicy.loadBalancer.consistentHash.httpCookie.path",
+    ),
+    "a cookie's attribute with more than its value": (
+        balancer("{consistentHash: {httpCookie: {name: a, attributes: [{name: SameSite, value: Lax; Secure}]}}}"),
+        "trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes[0].value",
+    ),
 }
 
 

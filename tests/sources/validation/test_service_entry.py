@@ -157,6 +157,12 @@ def test_udp_is_valid_and_unsupported(judge: Any) -> None:
     assert (list(verdict.unsupported), verdict.errors) == (["spec.ports[0].protocol"], {})
 
 
+def test_an_address_of_one_machines_interface_is_valid_and_unsupported(judge: Any) -> None:
+    text = entry("resolution: STATIC, addresses: ['fe80::1%2'], endpoints: [{address: 'fe80::1%eth0'}]")
+    verdict = judge(service_entry.check, ServiceEntry, text)
+    assert (list(verdict.unsupported), verdict.errors) == (["spec.addresses[0]", "spec.endpoints[0].address"], {})
+
+
 def test_an_endpoint_of_another_network_is_valid_and_unsupported(judge: Any) -> None:
     verdict = judge(service_entry.check, ServiceEntry, entry("resolution: STATIC, endpoints: [{network: west}]"))
     assert list(verdict.unsupported) == list(verdict.warnings) == ["spec.endpoints[0].address"]

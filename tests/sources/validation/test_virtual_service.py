@@ -160,6 +160,10 @@ WRONG = {
         tcp("destinationSubnets: [10.0.0.0/33]"),
         {"spec.tcp[0].match[0].destinationSubnets[0]": "error"},
     ),
+    "TCP for an address of one machine's interface": (
+        tcp("destinationSubnets: ['fe80::1%eth0']"),
+        {"spec.tcp[0].match[0].destinationSubnets[0]": "unsupported"},
+    ),
     "TCP for a netmask": (
         tcp("destinationSubnets: [10.0.0.0/255.0.0.0]"),
         {"spec.tcp[0].match[0].destinationSubnets[0]": "error"},

@@ -165,6 +165,18 @@ WRONG = {
     "an authority that is removed": (request("remove: [':authority']"), {"headers.request.remove[0]": "error"}),
     "a host in the response": (response("set: {host: a}"), {"headers.response.set.host": "error"}),
     "a header with a line break": (request('set: {"a\\nb": c}'), {"headers.request.set.a\nb": "unsupported"}),
+    "a set header with a blank": (request("set: {x y: c}"), {"headers.request.set.x y": "unsupported"}),
+    "an added header with a colon": (response("add: {'x:': c}"), {"headers.response.add.x:": "unsupported"}),
+    "a removed header with a letter of no ASCII": (
+        request("remove: [é]"),
+        {"headers.request.remove[0]": "unsupported"},
+    ),
+    "a header with a control character": (request('set: {"x\\x01": c}'), {"headers.request.set.x\x01": "unsupported"}),
+    "a matched header with a blank": (
+        f"match: [{{headers: {{x y: {{}}}}}}], {ROUTE}",
+        {"match[0].headers.x y": "error"},
+    ),
+    "a host with a blank": (request("set: {host: a b}"), {"headers.request.set.host": "unsupported"}),
     "the authority twice": (
         request("set: {':authority': a}, add: {host: b}"),
         {"headers.request.add.host": "error"},

@@ -64,6 +64,12 @@ def test_an_entry_that_istio_refuses_is_wrong_at_its_field(judge: Any, text: str
     assert list(judge(workload_entry.check_entry, WorkloadEntry, text).errors) == [f"spec.{path}"]
 
 
+def test_an_address_of_one_machines_interface_is_unsupported(judge: Any) -> None:
+    verdict = judge(workload_entry.check_entry, WorkloadEntry, "address: fe80::1%eth0")
+    assert (list(verdict.unsupported), verdict.errors) == (["spec.address"], {})
+    assert "leave `%eth0` out" in verdict.unsupported["spec.address"]
+
+
 def test_an_entry_without_an_address_is_unsupported_though_its_network_is_known(judge: Any) -> None:
     verdict = judge(workload_entry.check_entry, WorkloadEntry, "{network: west}")
     assert list(verdict.unsupported) == list(verdict.warnings) == ["spec.address"]

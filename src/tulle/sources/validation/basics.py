@@ -32,6 +32,8 @@ _QUALIFIED = r"(?:[A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_KEY = re.compile(rf"(?:({_LABEL}(?:\.{_LABEL})*)/)?({_QUALIFIED})")
 _LABEL_VALUE = re.compile(rf"(?:{_QUALIFIED})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+# What RFC 3986 lets stand in an authority, section 3.2.
+_AUTHORITY = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@%\[\]]*")
 _PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
 # Envoy compiles users' patterns with RE2's own bounds of memory. Nothing is logged: the user is told instead.
@@ -135,6 +137,17 @@ def check_duration(text: str, at: At) -> int | None:
 def check_subnet(text: str, at: At) -> None:
     if not is_subnet(text):
         at.error(f"{text!r} is no subnet: write it like 10.1.0.0/16, or as one address")
+    else:
+        check_no_zone(text, at)
+
+
+def check_no_zone(address: str, at: At) -> None:
+    """`fe80::1%eth0` (RFC 4007): Istio takes it, and an Envoy only where there is an interface of that name."""
+    if "%" in address:
+        at.unsupported(
+            f"`{address}` names an interface, and means something else on each machine: "
+            f"leave `%{address.partition('%')[2]}` out, or use an address that holds everywhere"
+        )
 
 
 def check_labels(labels: Mapping[str, str], at: At) -> None:
@@ -177,6 +190,14 @@ def check_regex(pattern: str, at: At) -> None:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         at.error(
             f"{pattern!r} is no regular expression of RE2: {reason}; write it as in https://github.com/google/re2/wiki/Syntax"
+        )
+
+
+def check_authority(text: str, at: At) -> None:
+    """Of a request that is sent. Istio does not look; Envoy takes all but line breaks, and who is called then refuses it."""
+    if not _AUTHORITY.fullmatch(text):
+        at.unsupported(
+            f"{text!r} can be no host of a request: use letters, digits, '-', '.' and ':', as in a.example.com:80"
         )
 
 

@@ -13,8 +13,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PSEUDO = frozenset({":method", ":scheme", ":authority", ":path", ":status"})
 # Istio's name for a claim of a JWT, where a header's stands: `@request.auth.claims.group`, `@request.auth.claims[group]`.
 _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|\[.+\])", re.IGNORECASE | re.DOTALL)
-# Envoy takes these in no name (api/envoy/config/core/v3/base.proto, HeaderValue); Istio does not look.
-_BREAKS = re.compile(r"[\0\r\n]")
+_ATTRIBUTE = re.compile(r"[^\x00-\x1f\x7f;]*")
 _LONGEST = 16 * 1024  # bytes, as Envoy takes in its configuration (the same message); Istio does not look
 
 
@@ -45,11 +44,37 @@ def check_changed_name(name: str, at: At, *, authority: bool = False) -> None:
             at.error(f"`{name}` can't be changed here: use `rewrite.authority`, or `set` it in the request")
     elif name.startswith(":"):
         at.error(f"`{name}` can't be changed: name a header without a colon before it")
-    elif _BREAKS.search(name):
-        at.unsupported(f"{name!r}: Envoy takes no line breaks in the name of a header: take them out")
+    elif not _TOKEN.fullmatch(name):
+        # Istio does not look. Envoy takes all but line breaks, and who gets the header refuses the request.
+        at.unsupported(_malformed(name))
     elif (length := len(name.encode())) > _LONGEST:
         at.unsupported(f"is a name of {length} bytes, and Envoy takes up to {_LONGEST}: shorten it")
 
 
+def check_hashed_name(name: str, at: At) -> None:
+    """Of what an instance is chosen by. Istio does not look."""
+    if not name:
+        at.unsupported("an empty name is never there to be hashed: name one")
+    elif not (name in _PSEUDO or _TOKEN.fullmatch(name)):
+        at.unsupported(_malformed(name))
+
+
+def check_cookie_name(name: str, at: At) -> None:
+    """A cookie's is a token as well (RFC 6265, section 4.1.1). Istio asks only for one that is not empty."""
+    if name and not _TOKEN.fullmatch(name):
+        at.unsupported(f"{name!r} is no name of a cookie: use letters, digits, `-` and `_`")
+
+
+def check_attribute(text: str, at: At) -> None:
+    """Of a cookie: what would end it (RFC 6265, section 4.1.1)."""
+    if not _ATTRIBUTE.fullmatch(text):
+        at.unsupported(f"{text!r} can't stand in a cookie: take `;` and control characters out")
+
+
 def _say_malformed(name: str, at: At) -> None:
-    at.error(f"`{name}` is no header's name: use letters, digits, `-` and `_`" if name else "is empty: name a header")
+    at.error(_malformed(name) if name else "is empty: name a header")
+
+
+def _malformed(name: str) -> str:
+    shown = name if name.isprintable() else repr(name)[1:-1]
+    return f"`{shown}` is no header's name: use letters, digits, `-` and `_`"

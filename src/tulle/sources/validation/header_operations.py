@@ -5,6 +5,7 @@ from __future__ import annotations
 from tulle.model.resources.virtual_service import HeaderOperations, Headers, HTTPRewrite
 from tulle.sources.at import At
 from tulle.sources.validation import header_values
+from tulle.sources.validation.basics import check_authority
 from tulle.sources.validation.header_names import check_changed_name, is_authority
 
 
@@ -38,5 +39,7 @@ def _check_operations(operations: HeaderOperations | None, at: At, authority: bo
             place = at.field(field).key(name)
             check_changed_name(name, place, authority=authority)
             header_values.check(value, place)
+            if authority and is_authority(name):
+                check_authority(value, place)
     for index, name in enumerate(operations.remove):
         check_changed_name(name, at.field("remove").item(index))

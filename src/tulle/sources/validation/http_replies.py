@@ -8,7 +8,7 @@ from binascii import Error
 from tulle.model.resources.virtual_service import HTTPBody, HTTPDirectResponse, HTTPRedirect
 from tulle.sources.at import At
 from tulle.sources.validation.amounts import check_one_of
-from tulle.sources.validation.basics import check_one_line, check_port
+from tulle.sources.validation.basics import check_authority, check_one_line, check_port
 
 _LARGE, _LARGEST = 100 * 1024, 1024 * 1024
 # Envoy, api/envoy/config/route/v3/route_components.proto, RedirectAction.RedirectResponseCode.
@@ -31,12 +31,9 @@ def check_redirect(redirect: HTTPRedirect | None, at: At) -> None:
         at.field("redirectCode").unsupported(f"is {code}, which Envoy can't answer: use 301, 302, 303, 307 or 308")
     if redirect.scheme not in ("", "http", "https"):
         at.field("scheme").error(f"is `{redirect.scheme}`: use `http` or `https`")
-    for field, text in (
-        ("uri", redirect.uri),
-        ("prefixRewrite", redirect.prefix_rewrite),
-        ("authority", redirect.authority),
-    ):
-        check_one_line(text, at.field(field))
+    check_one_line(redirect.uri, at.field("uri"))
+    check_one_line(redirect.prefix_rewrite, at.field("prefixRewrite"))
+    check_authority(redirect.authority, at.field("authority"))
     if redirect.port:
         check_port(redirect.port, at.field("port"))
 

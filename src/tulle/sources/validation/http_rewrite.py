@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tulle.model.resources.virtual_service import HTTPRewrite, RegexRewrite
 from tulle.sources.at import At
-from tulle.sources.validation.basics import check_one_line, check_regex
+from tulle.sources.validation.basics import check_authority, check_one_line, check_regex
 
 
 def check(rewrite: HTTPRewrite | None, at: At) -> None:
@@ -15,7 +15,7 @@ def check(rewrite: HTTPRewrite | None, at: At) -> None:
     if not (rewrite.uri or rewrite.authority) and rewrite.uri_regex_rewrite is None:
         at.error("changes nothing: give `uri`, `uriRegexRewrite` or `authority`")
     check_one_line(rewrite.uri, at.field("uri"))
-    check_one_line(rewrite.authority, at.field("authority"))
+    check_authority(rewrite.authority, at.field("authority"))
     if rewrite.uri_regex_rewrite is not None:
         _check_regex_rewrite(rewrite.uri_regex_rewrite, at.field("uriRegexRewrite"))
 

@@ -10,6 +10,7 @@ from tulle.model.resources.destination_rule import ConsistentHashLB, LoadBalance
 from tulle.sources.at import At
 from tulle.sources.validation import locality
 from tulle.sources.validation.amounts import check_one_of, check_percent, check_time
+from tulle.sources.validation.header_names import check_attribute, check_cookie_name, check_hashed_name
 
 # Envoy: config.cluster.v3.Cluster.RingHashLbConfig and MaglevLbConfig.
 _LARGEST_RING = 8 * 1024 * 1024
@@ -63,19 +64,22 @@ def _check_hash(hashed: ConsistentHashLB, at: At) -> None:
         at.warning(
             "names no key, so instances are chosen at random: give `httpHeaderName`, `httpCookie`, `useSourceIp` …"
         )
-    for name, value in (
-        ("httpHeaderName", hashed.http_header_name),
-        ("httpQueryParameterName", hashed.http_query_parameter_name),
-    ):
-        if value == "":
-            at.field(name).unsupported("an empty name is never there to be hashed: name one")
+    if hashed.http_header_name is not None:
+        check_hashed_name(hashed.http_header_name, at.field("httpHeaderName"))
+    if hashed.http_query_parameter_name == "":
+        at.field("httpQueryParameterName").unsupported("an empty name is never there to be hashed: name one")
     if (cookie := hashed.http_cookie) is not None:
         if not cookie.name:
             at.field("httpCookie").field("name").error("the cookie needs a name")
+        check_cookie_name(cookie.name, at.field("httpCookie").field("name"))
+        check_attribute(cookie.path, at.field("httpCookie").field("path"))
         _check_ttl(cookie.ttl, at.field("httpCookie").field("ttl"))
         for index, attribute in enumerate(cookie.attributes):
+            place = at.field("httpCookie").field("attributes").item(index)
             if not attribute.name:
-                at.field("httpCookie").field("attributes").item(index).field("name").error("the attribute needs a name")
+                place.field("name").error("the attribute needs a name")
+            check_attribute(attribute.name, place.field("name"))
+            check_attribute(attribute.value, place.field("value"))
     algorithms = check_one_of(hashed, at, ring_hash="ringHash", maglev="maglev")
     _check_sizes(hashed, at, algorithms)
 

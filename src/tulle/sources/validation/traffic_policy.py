@@ -9,7 +9,7 @@ from tulle.model.resources.destination_rule import PortTrafficPolicy, RetryBudge
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, load_balancer, outlier_detection, tls
 from tulle.sources.validation.amounts import check_count, check_percent, check_time
-from tulle.sources.validation.basics import check_port, fqdn_problem, is_address
+from tulle.sources.validation.basics import check_no_zone, check_port, fqdn_problem, is_address
 
 _MOST_PORTS = 4096
 
@@ -57,6 +57,8 @@ def _check_tunnel(tunnel: TunnelSettings, at: At) -> None:
         at.field("protocol").error(f"`{tunnel.protocol}` must be CONNECT or POST")
     if not is_address(tunnel.target_host) and (problem := fqdn_problem(tunnel.target_host)):
         at.field("targetHost").error(f"{problem}; or write an IP address")
+    else:
+        check_no_zone(tunnel.target_host, at.field("targetHost"))
     check_port(tunnel.target_port, at.field("targetPort"))
 
 

@@ -11,7 +11,7 @@ from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
 from tulle.sources.at import At
 from tulle.sources.validation import readiness_probe
 from tulle.sources.validation.amounts import check_count, check_size
-from tulle.sources.validation.basics import check_labels, check_port, fqdn_problem, is_address
+from tulle.sources.validation.basics import check_labels, check_no_zone, check_port, fqdn_problem, is_address
 from tulle.sources.validation.names import check_port_name, check_socket_path
 
 _MOST_PORTS, _MOST_LABELS = 128, 256
@@ -70,6 +70,8 @@ def _check_address(entry: WorkloadEntry, at: At, *, names: bool, sockets: bool) 
             place.error(f"`{address}` must be an IP address with `resolution: STATIC`; names need `resolution: DNS`")
         elif problem := fqdn_problem(address):
             place.error(f"{problem}; or write an IP address")
+    else:
+        check_no_zone(address, place)
     check_size(address, place, _LONGEST_ADDRESS)
 
 
