@@ -218,7 +218,7 @@ def test_other_durations_are_refused(text: str) -> None:
         (["up", "--cert-ttl", "4s"], 2, "the least is 5s"),
         (["up", "--cert-ttl", "soon"], 2, "'soon' is no duration"),
         (["up", "--xds-port", "70000"], 2, "70000"),
-        (["nonsense"], 2, "No such command 'nonsense'"),
+        (["nonsense"], 2, "there is no command 'nonsense'"),
         ([], 2, "Three terminals make a mesh"),
     ],
 )
@@ -233,6 +233,21 @@ async def test_a_mistaken_command_line_ends_with_its_code_and_no_traceback(
 async def test_a_certificates_lifetime_may_come_from_the_environment(alone: Any) -> None:
     ended = await alone("up", TULLE_CERT_TTL="1s")
     assert (ended.code, "the least is 5s" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["aply", "-f", "x"], "there is no command 'aply'; did you mean apply?"),
+        (["serivces"], "there is no command 'serivces'; did you mean services?"),
+        (["xyz"], "there is no command 'xyz'; `tulle --help` lists them"),
+        (["get", "vs", "--watsh"], "--watch"),
+        (["apply", "--dryrun"], "--dry-run"),
+    ],
+)
+async def test_a_misspelt_word_is_answered_with_the_nearest(alone: Any, arguments: list[str], told: str) -> None:
+    said = await alone(*arguments)
+    assert said.code == 2 and told in said.err
 
 
 def test_the_list_of_commands_and_the_commands_themselves_agree() -> None:
