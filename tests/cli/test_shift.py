@@ -68,6 +68,25 @@ async def test_a_version_that_nobody_runs_is_warned_of(tulle: Any) -> None:
     assert said.code == 0 and said.err == "warning: no instance of web.default has the version v3 now\n"
 
 
+async def test_a_service_that_nobody_has_run_is_refused_unless_forced(tulle: Any) -> None:
+    for name, hint in (
+        ("webb", "there is no service webb.default; did you mean web.default?"),
+        ("api", "there is no service api.default; did you mean api.shop?"),
+        ("nosuch", "there is no service nosuch.default; `tulle services` lists them"),
+    ):
+        said = await tulle("shift", name, "v1=100")
+        assert (said.code, said.out) == (1, "") and hint in said.err
+    assert (await tulle("get", "all", "-o", "name")).out == ""
+    # One that has no instance left is known.
+    assert (await tulle("shift", "api.shop", "v1=100")).code == 0
+    # As is one that is declared.
+    entry = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: old}, spec: {hosts: [HOST]}}"
+    await tulle("apply", "-f", "-", stdin=entry.replace("HOST", "old.default.svc.cluster.local"))
+    assert (await tulle("shift", "old", "v1=100")).code == 0
+    said = await tulle("shift", "nosuch", "v1=100", "--force")
+    assert said.code == 0 and "no instance of nosuch.default has the version v1" in said.err
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [

@@ -6,7 +6,7 @@ subset for each version. What somebody wrote for another purpose is left alone, 
 
 from __future__ import annotations
 
-import difflib
+from difflib import get_close_matches, unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from tulle.cli.resources.yaml_text import api_of, document_of, to_yaml
 from tulle.model.names import DEFAULT_NAMESPACE, ServiceName, destination_of, is_label
 from tulle.sources.documents import Document, documents
 
-_VIRTUAL_SERVICE, _DESTINATION_RULE = "VirtualService", "DestinationRule"
+_VIRTUAL_SERVICE, _DESTINATION_RULE, _SERVICE_ENTRY = "VirtualService", "DestinationRule", "ServiceEntry"
 
 
 @click.command("shift")
 @click.argument("service")
 @click.argument("weights", nargs=-1, required=True, metavar="VERSION=WEIGHT...")
 @options.in_namespace
+@click.option("--force", is_flag=True, help="Also for a service that the mesh does not know yet.")
 @options.dry_run
 @options.wait
 @options.data
@@ -37,6 +38,7 @@ def command(
     service: str,
     weights: tuple[str, ...],
     namespace: str | None,
+    force: bool,
     dry_run: bool,
     wait: bool,
     timeout: float,
@@ -46,7 +48,8 @@ def command(
 
     A VERSION is what tulle run --version says. The weights are percent, together 100; a version that is not named
     gets nothing. The default route of the service's VirtualService is rewritten, and its other routes are left alone.
-    Where there is none it is made, as is the DestinationRule with the versions as subsets.
+    Where there is none it is made, as is the DestinationRule with the versions as subsets. A service that nobody has
+    run is refused.
 
     \b
     Examples:
@@ -56,7 +59,10 @@ def command(
     wanted = _weights(weights)
     name = _service(service, namespace)
     control_plane = ControlPlane(data)
-    stored = selected(control_plane, [_VIRTUAL_SERVICE, _DESTINATION_RULE], None)
+    services = control_plane.get("/v1/services", list[ServiceView])
+    stored = selected(control_plane, [_VIRTUAL_SERVICE, _DESTINATION_RULE, _SERVICE_ENTRY], None)
+    if not force:
+        _check_known(name, services, stored)
     rule, old_rule = _rule(name, list(wanted), stored)
     route, old_route = _route(name, wanted, stored)
     changed = [(new, old) for new, old in ((rule, old_rule), (route, old_route)) if old is None or new != _plain(old)]
@@ -70,7 +76,7 @@ def command(
         send(control_plane, sent, name.namespace, None, dry_run=dry_run, seconds=seconds, revisions=revisions)
     else:
         click.echo(f"{name} is divided like that already")
-    _warn(control_plane, name, wanted)
+    _warn(services, name, wanted)
 
 
 def _weights(texts: tuple[str, ...]) -> dict[str, int]:
@@ -102,6 +108,25 @@ def _service(text: str, namespace: str | None) -> ServiceName:
     return meant.service
 
 
+def _check_known(service: ServiceName, services: list[ServiceView], stored: list[DeclaredView]) -> None:
+    """Raises Failed. A service that has no instance now is known all the same, and so is one that a ServiceEntry declares."""
+    if any(_is(host, service, one.namespace) for one in stored if one.kind == _SERVICE_ENTRY for host in _hosts(one)):
+        return
+    known = sorted(ServiceName(one.namespace, one.name) for one in services)
+    if service in known:
+        return
+    alike = get_close_matches(service.name, [one.name for one in known], 1)
+    near = [one for one in known if one.name in alike]
+    near.sort(key=lambda one: one.namespace != service.namespace)
+    hint = f"did you mean {near[0]}?" if near else "`tulle services` lists them"
+    raise Failed(f"there is no service {service}; {hint} (--force writes the rules of one that is still to come)")
+
+
+def _hosts(resource: DeclaredView) -> list[Any]:
+    hosts: list[Any] = resource.spec.get("hosts", [])
+    return hosts
+
+
 def _is(host: object, service: ServiceName, namespace: str) -> bool:
     """Whether a host in a resource of a namespace means the service."""
     meant = destination_of(host, namespace) if isinstance(host, str) and "*" not in host else None
@@ -115,7 +140,7 @@ def _route(
     found = [
         one
         for one in stored
-        if one.kind == _VIRTUAL_SERVICE and any(_is(host, service, one.namespace) for host in one.spec.get("hosts", ()))
+        if one.kind == _VIRTUAL_SERVICE and any(_is(host, service, one.namespace) for host in _hosts(one))
     ]
     if not found:
         _check_free(service, _VIRTUAL_SERVICE, stored)
@@ -228,13 +253,12 @@ def _sent(document: dict[str, Any]) -> Document:
 def _print_difference(new: dict[str, Any], old: DeclaredView | None) -> None:
     name = f"{new['kind'].lower()}/{new['metadata']['namespace']}/{new['metadata']['name']}"
     before = to_yaml(_plain(old)).splitlines() if old else []
-    for line in difflib.unified_diff(before, to_yaml(new).splitlines(), f"stored/{name}", f"new/{name}", lineterm=""):
+    for line in unified_diff(before, to_yaml(new).splitlines(), f"stored/{name}", f"new/{name}", lineterm=""):
         click.echo(line)
 
 
-def _warn(control_plane: ControlPlane, service: ServiceName, weights: dict[str, int]) -> None:
+def _warn(services: list[ServiceView], service: ServiceName, weights: dict[str, int]) -> None:
     """Calls that go to a version which nobody runs fail."""
-    services = control_plane.get("/v1/services", list[ServiceView])
     running = {
         instance.version or instance.labels.get("version", "")
         for one in services
