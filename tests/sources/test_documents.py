@@ -127,8 +127,31 @@ def test_json_documents_are_read_exactly_with_their_lines() -> None:
 def test_what_looks_like_json_and_is_none_is_yaml() -> None:
     assert one("{a: yes, b: [x,]}  # fine").value == {"a": True, "b": ["x"]}
     [problem] = one('{"a": 1,\n "b": ]}').problems
+    assert (problem.line, problem.message) == (2, "this is no JSON: expecting value, at column 7")
+    [problem] = one("{a: 1,\n b: ]}").problems
     assert problem.line == 2 and problem.message.startswith("this is no YAML: ")
     assert one('\n{"a": NaN}').value == {"a": "NaN"}
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "line", "told"),
+    [
+        ('{\n  "kind": "VirtualService"\n  "spec": {}\n}\n', "a.json", 3, "expecting ',' delimiter, at column 3"),
+        ('{"kind": "VirtualService', "-", 1, "unterminated string, at column 10"),
+        ('{"kind": 1,\n', "-", 1, "expecting property name enclosed in double quotes, at its end"),
+        ('[{"a": 1},\n{"a": }', "-", 2, "expecting value, at column 7"),
+        ("{kind: ", "a.json", 1, "expecting property name enclosed in double quotes, at column 2"),
+        ('{"a": "\x01}', "-", 1, "invalid control character, at column 8"),
+    ],
+)
+def test_broken_json_is_told_with_its_line_and_column(text: str, file: str, line: int, told: str) -> None:
+    *_, found = documents(text.encode(), file)
+    assert [(p.line, p.message) for p in found.problems] == [(line, f"this is no JSON: {told}")]
+
+
+def test_of_json_documents_those_before_a_broken_one_are_read() -> None:
+    first, second = documents(b'{"a": 1}\n{"b" 2}\n', "f")
+    assert first.value == {"a": 1} and second.problems[0].line == 2
 
 
 @given(

@@ -15,12 +15,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.sources.config_map import mesh_config
-from tulle.sources.json_text import json_values
+from tulle.sources.json_text import json_fault, json_values
 from tulle.sources.limits import LARGEST_FILE, MOST_DOCUMENTS, Noted, Refused
 from tulle.sources.places import Lines, Place, inside, line_of
 from tulle.sources.problems import Problem
 from tulle.sources.yaml_values import yaml_values
 
+# A name in quotes at once, or nothing, is how programs write.
+_MEANT_FOR_JSON = re.compile(r"\s*(?:\{\s*(?:\"|$)|\[\s*(?:[\"{\[]|$))")
 _START = re.compile(r"^---(?=\s|$)", re.M)
 
 
@@ -46,7 +48,7 @@ class Document(Struct, frozen=True, eq=False):
 def documents(data: bytes, file: str) -> list[Document]:
     """file: as messages shall name it."""
     found: list[Document] = []
-    for read in _read(data):
+    for read in _read(data, file):
         if isinstance(read, Refused):
             problem = Problem(read.line, "", read.message)
             found.append(Document(file, len(found) + 1, read.line, problems=(problem,)))
@@ -61,13 +63,17 @@ def documents(data: bytes, file: str) -> list[Document]:
     return found
 
 
-def _read(data: bytes) -> Iterator[tuple[Any, Place, Noted] | Refused]:
+def _read(data: bytes, file: str) -> Iterator[tuple[Any, Place, Noted] | Refused]:
     """A text that is JSON is one; of YAML each document is read for itself, so that a bad one hides none of the others."""
+    not_json: Refused | None = None
     try:
         text = _text(data)
-        if text.lstrip()[:1] in ("{", "[") and (values := json_values(text)) is not None:
-            yield from values
-            return
+        if text.lstrip()[:1] in ("{", "["):
+            if (values := json_values(text)) is not None:
+                yield from values
+                return
+            if file.endswith(".json") or _MEANT_FOR_JSON.match(text):
+                not_json = json_fault(text)
     except Refused as refused:
         yield refused
         return
@@ -75,7 +81,9 @@ def _read(data: bytes) -> Iterator[tuple[Any, Place, Noted] | Refused]:
         try:
             yield from yaml_values(part, line)
         except Refused as refused:
-            yield refused
+            yield not_json or refused
+            if not_json:
+                return
 
 
 def _text(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""JSON documents and where their values stand. Exact: what is no JSON is left to the reader of YAML, which says why.
+"""JSON documents and where their values stand. Exact: what is no JSON may still be YAML; `json_fault` is for what is neither.
 
 Python's decoder makes the values, a scan of the pieces the places; both see the same text.
 """
@@ -42,6 +42,23 @@ def json_values(text: str) -> Iterator[tuple[Any, Place, Noted]] | None:
             raise Refused(line, "a text has half of a surrogate pair, which is no character") from None
     scan = _Scan(text)
     return ((value, *scan.next()) for value in values)
+
+
+def json_fault(text: str) -> Refused | None:
+    """Where and why a text is no JSON; None if that is not about its form."""
+    start = _end_of_blank(text, 0)
+    try:
+        while start < len(text):
+            start = _end_of_blank(text, _DECODER.raw_decode(text, start)[1])
+    except json.JSONDecodeError as error:
+        # Where a text ends too early, that is below its last line.
+        last = text.rstrip("\n").count("\n") + 1
+        place = f"column {error.colno}" if error.lineno <= last else "its end"
+        reason = error.msg.removesuffix(" at").removesuffix(" starting")
+        return Refused(min(error.lineno, last), f"this is no JSON: {reason[0].lower()}{reason[1:]}, at {place}")
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 class _Scan:
