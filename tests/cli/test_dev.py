@@ -64,9 +64,9 @@ async def test_mistakes_end_it_before_anything_starts(alone: Any, here: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["-f", "missing.yaml"], 1, "missing.yaml can't be read: No such file or directory"),
-        (["-f", "."], 1, "can't be read: Is a directory"),
-        (["-f", "latin.yaml"], 1, "latin.yaml can't be read: it is not UTF-8"),
+        (["-f", "missing.yaml"], 2, "missing.yaml can't be read: No such file or directory"),
+        (["-f", "."], 2, "can't be read: Is a directory"),
+        (["-f", "latin.yaml"], 2, "latin.yaml can't be read: it is not UTF-8"),
         (["service-x"], 2, "there is no service service-x in tulle.yaml; did you mean service-"),
         (["--color", "green"], 2, "green"),
     ],

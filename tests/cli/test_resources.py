@@ -112,8 +112,9 @@ async def test_a_namespace_is_for_what_names_none_and_against_what_names_another
 
 
 async def test_files_that_are_not_there_and_files_without_documents_are_refused(tulle: Any, tmp_path: Path) -> None:
-    missing = await tulle("apply", "-f", str(tmp_path / "none.yaml"))
-    assert missing.code == 1 and "none.yaml can't be read: No such file" in missing.err
+    for command in ("apply", "validate", "diff", "delete", "analyze"):
+        missing = await tulle(command, "-f", str(tmp_path / "none.yaml"))
+        assert (missing.code, missing.out) == (2, "") and "none.yaml can't be read: No such file" in missing.err
     empty = await tulle("apply", "-f", "-", stdin="# nothing\n---\n")
     assert empty.code == 1 and "there is no document in -" in empty.err
     assert (await tulle("apply")).code == 2
@@ -222,6 +223,8 @@ async def test_a_diff_shows_what_applying_would_change(tulle: Any, mesh: Path) -
     assert "+kind: DestinationRule\n" in changed.out
     bad = await tulle("diff", "-f", "-", stdin=REVIEWS.replace("hosts:", "hots:"))
     assert (bad.code, bad.out) == (2, "") and "-:7: spec.hots" in bad.err
+    nothing = await tulle("diff", "-f", "-", stdin="")
+    assert (nothing.code, nothing.out) == (2, "") and "there is no document in -" in nothing.err
 
 
 async def test_describe_shows_all_of_a_resource(tulle: Any, mesh: Path) -> None:

@@ -119,7 +119,7 @@ async def test_nothing_to_read_is_said_so(alone: Any, tmp_path: Path) -> None:
     ended = await alone("validate", "-f", str(tmp_path))
     assert (ended.code, ended.err) == (1, f"Error: there is no document in {tmp_path}\n")
     ended = await alone("validate", "-f", "/no/where.yaml")
-    assert (ended.code, ended.err) == (1, "Error: /no/where.yaml can't be read: No such file or directory\n")
+    assert (ended.code, ended.err) == (2, "Error: /no/where.yaml can't be read: No such file or directory\n")
     assert (await alone("validate")).code == 2
     assert (await alone("validate", "-f", "-", "-n", "A.b")).code == 2
 

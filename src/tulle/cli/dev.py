@@ -17,7 +17,7 @@ from tulle.cli.development.procfile import read_procfile
 from tulle.cli.development.running import Wishes, develop
 from tulle.cli.development.screen import Screen
 from tulle.cli.development.tulle_yaml import read_tulle_yaml
-from tulle.cli.exits import Failed, Mistakes
+from tulle.cli.exits import Failed, Mistakes, Unreadable
 from tulle.cli.printing import print_json, print_table
 from tulle.cli.yaml_lines import nearest
 
@@ -98,7 +98,7 @@ def command(
 
 
 def _plan(given: str | None) -> Plan:
-    """What the file says. Raises Mistakes with all that is wrong with it, Failed if it can't be read."""
+    """What the file says. Raises Unreadable, or Mistakes with all that is wrong with it."""
     shown = given or next((name for name in _FILES if Path(name).is_file()), None)
     if shown is None:
         raise Failed(
@@ -108,9 +108,9 @@ def _plan(given: str | None) -> Plan:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise Failed(f"{shown} can't be read: {error.strerror}") from error
+        raise Unreadable(f"{shown} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Failed(f"{shown} can't be read: it is not UTF-8") from error
+        raise Unreadable(f"{shown} can't be read: it is not UTF-8") from error
     read = read_procfile if file.name.startswith("Procfile") else read_tulle_yaml
     plan, mistakes = read(file, text, shown)
     if mistakes:

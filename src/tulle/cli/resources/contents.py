@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tulle.cli.exits import Failed
+from tulle.cli.exits import Unreadable
 from tulle.sources.limits import LARGEST_FILE
 
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
 def contents(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Each file's name, as messages shall have it, and what is in it. Raises Failed for one that can't be read.
+    """Each file's name, as messages shall have it, and what is in it. Raises Unreadable for one that can't be read.
 
     A folder's files are those that end in .yaml, .yml or .json, in folders below it as well, in the order of their
     names; hidden ones are left out. Of a file that is too large no more is read than tells that.
@@ -28,7 +28,7 @@ def contents(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
                 with file.open("rb") as opened:
                     yield str(file), opened.read(LARGEST_FILE + 1)
         except OSError as error:
-            raise Failed(f"{error.filename or name} can't be read: {error.strerror}") from error
+            raise Unreadable(f"{error.filename or name} can't be read: {error.strerror}") from error
 
 
 def _files(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from tulle.sources.problems import Problem, Severity
 
 
 def read(names: Sequence[str]) -> list[Document]:
-    """The documents of all files, in order. Raises Failed for a file that can't be read, or if there is no document."""
+    """The documents of all files, in order. Raises Unreadable, or Failed if there is no document."""
     found = [document for file, data in contents(names) for document in documents(data, file)]
     if not found:
         raise Failed(f"there is no document in {', '.join(names)}")
