@@ -64,6 +64,7 @@ SOUND = {
     "an answer with bytes": answer("bytes: aGVsbG8="),
     "a path's rewrite": route("rewrite: {uri: /v1}"),
     "an authority's rewrite": route("rewrite: {authority: other}"),
+    "a rewrite to an address with a port": route("rewrite: {authority: '[::1]:80'}"),
     "a rewrite by expression": route(
         "rewrite: {authority: a, uriRegexRewrite: {match: '^/a/(.*)$', rewrite: '/b/\\1'}}"
     ),
@@ -132,6 +133,7 @@ WRONG = {
     "a redirect with a line break": ('redirect: {uri: "/a\\nb"}', {"redirect.uri": "unsupported"}),
     "a rewrite to a host with a blank": (route("rewrite: {authority: a b}"), {"rewrite.authority": "unsupported"}),
     "a rewrite to a host with a path": (route("rewrite: {authority: a/b}"), {"rewrite.authority": "unsupported"}),
+    "a rewrite to a host with a user": (route("rewrite: {authority: a@b}"), {"rewrite.authority": "unsupported"}),
     "a rewrite to a host with a bell": (route('rewrite: {authority: "a\\ab"}'), {"rewrite.authority": "unsupported"}),
     "a redirect to a host with a blank": ("redirect: {authority: a b}", {"redirect.authority": "unsupported"}),
     "a rewrite with a line break": (route('rewrite: {authority: "a\\rb"}'), {"rewrite.authority": "unsupported"}),

@@ -32,8 +32,8 @@ _QUALIFIED = r"(?:[A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_KEY = re.compile(rf"(?:({_LABEL}(?:\.{_LABEL})*)/)?({_QUALIFIED})")
 _LABEL_VALUE = re.compile(rf"(?:{_QUALIFIED})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-# What RFC 3986 lets stand in an authority, section 3.2.
-_AUTHORITY = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:@%\[\]]*")
+# What RFC 3986 lets stand in an authority, section 3.2, but for `user@`, which HTTP forbids (RFC 9110, section 4.2.4).
+_AUTHORITY = re.compile(r"[-A-Za-z0-9._~!$&'()*+,;=:%\[\]]*")
 _PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
 # Envoy compiles users' patterns with RE2's own bounds of memory. Nothing is logged: the user is told instead.
@@ -194,7 +194,9 @@ def check_regex(pattern: str, at: At) -> None:
 
 
 def check_authority(text: str, at: At) -> None:
-    """Of a request that is sent. Istio does not look; Envoy takes all but line breaks, and who is called then refuses it."""
+    """Of a request that is sent. Istio does not look. Envoy takes all but line breaks, and then the sidecar that is called ends
+    the connection, with all other calls on it.
+    """
     if not _AUTHORITY.fullmatch(text):
         at.unsupported(
             f"{text!r} can be no host of a request: use letters, digits, '-', '.' and ':', as in a.example.com:80"

@@ -45,7 +45,7 @@ def check_changed_name(name: str, at: At, *, authority: bool = False) -> None:
     elif name.startswith(":"):
         at.error(f"`{name}` can't be changed: name a header without a colon before it")
     elif not _TOKEN.fullmatch(name):
-        # Istio does not look. Envoy takes all but line breaks, and who gets the header refuses the request.
+        # Istio does not look. Envoy takes all but line breaks, and then answers each such call with 503.
         at.unsupported(_malformed(name))
     elif (length := len(name.encode())) > _LONGEST:
         at.unsupported(f"is a name of {length} bytes, and Envoy takes up to {_LONGEST}: shorten it")
