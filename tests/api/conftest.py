@@ -36,6 +36,7 @@ from tulle.control_plane.timeline import Timeline
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
+from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.root import new_root
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
@@ -47,6 +48,9 @@ SECRET = "5e" * 32
 
 
 class SmallMesh:
+    def identity(self, name: str) -> str | None:
+        return "spiffe://cluster.local/ns/default/sa/web" if name == "web-1" else None
+
     def status(self) -> StatusView:
         return StatusView("0.1.0", "1.40.0", "/data", 42, 1.5, 15012, 1, 0, 0, 1, 1, 1)
 
@@ -266,7 +270,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with open_store(tmp_path / "state") as store:
         declared, mesh = Declared(store, time.time), LiveMesh(Timeline(time.time))
         following = asyncio.create_task(mesh.follow(declared.snapshots(), asyncio.Event()), name="follow")
-        doors = Doors(SmallMesh(), agents, enrolment, Attestation(SECRET), declared, InForceReports(mesh))
+        jwts = JwtAuthority.open(tmp_path, time.time)
+        doors = Doors(SmallMesh(), agents, enrolment, Attestation(SECRET), declared, InForceReports(mesh), jwts)
         api = Api(build_app(doors), agents, folder / "api.sock", mesh)
         await api.start()
         yield api

@@ -36,6 +36,7 @@ from tulle.control_plane.timeline import Timeline
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
+from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.root import new_root
 from tulle.identity.secret import open_secret
 from tulle.model.names import ServiceName
@@ -58,6 +59,9 @@ ENDPOINTS = {"endpoints": [{"lb_endpoints": [endpoint(15001), endpoint(15011, he
 
 class Mesh:
     """A mesh of `web` with two sidecars and `api` with one, whose newest cluster its Envoy has rejected."""
+
+    def identity(self, name: str) -> str | None:
+        return None
 
     def status(self) -> StatusView:
         return StatusView("0.1.0", "1.40.0", "/data", 42, time.time() - 200, 15012, 2, 3, 2, 3, 3, 2)
@@ -181,7 +185,8 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
         listening = asyncio.Event()
         declared = Declared(store, time.time)
         following = asyncio.create_task(command.live.follow(declared.snapshots(), asyncio.Event()), name="follow")
-        doors = Doors(Mesh(), command.agents, enrolment, attestation, declared, InForceReports(command.live))
+        jwts = JwtAuthority.open(tmp_path, time.time)
+        doors = Doors(Mesh(), command.agents, enrolment, attestation, declared, InForceReports(command.live), jwts)
         task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)
         yield command

@@ -20,6 +20,7 @@ from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
 from tulle.api import views
 from tulle.api.app import build_app
+from tulle.api.doors import Doors
 from tulle.cli import exits
 from tulle.cli.commands import COMMANDS, tulle
 from tulle.cli.run import agent_config
@@ -140,7 +141,7 @@ def test_every_example_is_a_command_that_tulle_takes(line: str) -> None:
 
 
 def test_every_path_of_the_api_is_told() -> None:
-    nothing: Any = SimpleNamespace(mesh=None, agents=None, enrolment=None, attestation=None, declared=None, force=None)
+    nothing: Any = SimpleNamespace(**dict.fromkeys(Doors.__annotations__))
     served = set()
     for route in build_app(nothing).routes:
         assert isinstance(route, Route)
@@ -164,7 +165,7 @@ def test_every_variable_is_told() -> None:
     config = AgentConfig("service-b", "/state", ("true",), "service-b")
     ports = Ports(10000, 10001, 10002, 10003, ExitStack())
     given, captured = (program_environment({}, config, "service-b-3fa2c1", ports, m)[0] for m in ("proxy", "seccomp"))
-    read |= set(captured) | set(re.findall(r"GRPC_DNS_RESOLVER", sources))
+    read |= set(captured) | set(re.findall(r"GRPC_DNS_RESOLVER|SPIFFE_ENDPOINT_SOCKET", sources))
     told = {name for row in rows(page("environment")) for name in codes(row[0])}
     assert told - {"PATH"} == read | set(given)
     assert given["no_proxy"] in page("environment")
@@ -174,7 +175,7 @@ def test_every_file_of_the_state_folder_is_told(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path)
     try:
         mesh.up()
-        mesh.serve("service-b", "b1")
+        mesh.serve("service-b", "b1", options=("--workload-api",))
         proxy = mesh.proxies()[0]["id"]
         there = {str(path.relative_to(mesh.data)) for path in mesh.data.rglob("*") if not path.is_dir()}
     finally:

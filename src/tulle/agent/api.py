@@ -51,20 +51,33 @@ class ControlPlane:
 
     async def enrol(self, request: dict[str, str]) -> Enrolment:
         """Has the request's two CSRs signed. Raises Refused."""
+        answer = await self._answer("POST", "/v1/enrol", request)
+        try:
+            return Enrolment(**{field: answer[field] for field in Enrolment.__slots__})
+        except (KeyError, TypeError) as error:
+            raise _senseless(error) from error
+
+    async def jwt_svid(self, proxy: str, audience: list[str]) -> str:
+        """A JWT-SVID of the proxy's workload. Raises Refused."""
+        return str((await self._answer("POST", "/v1/jwt-svids", {"proxy": proxy, "audience": audience})).get("svid"))
+
+    async def jwt_keys(self) -> str:
+        """The JSON Web Key Set by which these are checked. Raises Refused."""
+        return str((await self._answer("GET", "/v1/jwt-keys", None)).get("keys"))
+
+    async def _answer(self, method: str, path: str, content: Any) -> dict[str, Any]:
         async with asyncio.timeout(_ANSWER_SECONDS), http1.over_unix(self._data / "api.sock") as connection:
             headers = self._headers("application/json")
-            await connection.request("POST", "/v1/enrol", headers, json.dumps(request).encode())
+            await connection.request(method, path, headers, b"" if content is None else json.dumps(content).encode())
             status = await connection.response()
             body = await connection.body()
         if status != 200:
             raise Refused(status, _error(status, body))
         try:
-            answer = json.loads(body)
-            return Enrolment(**{field: answer[field] for field in Enrolment.__slots__})
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refused(
-                500, f"the control plane's answer makes no sense ({error!r}); is it of another version?"
-            ) from error
+            answer: dict[str, Any] = json.loads(body)
+        except ValueError as error:
+            raise _senseless(error) from error
+        return answer
 
     @asynccontextmanager
     async def session(self, proxy: str) -> AsyncIterator[http1.Connection]:
@@ -79,6 +92,10 @@ class ControlPlane:
         except FileNotFoundError:
             raise Refused(401, f"there is no secret in {self._data / 'secret'}: restart the control plane") from None
         return {"Authorization": f"Bearer {secret}", "Content-Type": content_type}
+
+
+def _senseless(error: Exception) -> Refused:
+    return Refused(500, f"the control plane's answer makes no sense ({error!r}); is it of another version?")
 
 
 async def accepted(connection: http1.Connection) -> None:

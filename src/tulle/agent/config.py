@@ -40,6 +40,7 @@ class AgentConfig:
     restart: whether a program that has ended is started again, a policy of `restarts`. log_format: `text` or `json`.
     log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of
     `capture.choose`. weight: its share of the calls at first. locality: `region/zone/subzone`, as much as is known.
+    workload_api: whether the program finds a SPIFFE Workload API.
     """
 
     service: str
@@ -60,6 +61,7 @@ class AgentConfig:
     restart: str = "no"
     weight: int = 1
     locality: str = ""
+    workload_api: bool = False
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -40,6 +40,7 @@ from tulle.agent.session import Session
 from tulle.agent.signals import handled_signals
 from tulle.agent.way import Way, Ways, check_ports, failure, proved
 from tulle.agent.workload import Sidecar, Workload
+from tulle.agent.workload_api import environment, workload_api
 from tulle.envoy_api import binary
 
 _READY_SECONDS = 10.0
@@ -89,8 +90,13 @@ async def supervise(
                 console=console,
                 open_files=open_files,
                 hear=serving.hear,
+                environment=environment(folder) if config.workload_api else {},
             )
-            return await _Life(sidecar, serving).run(ways, credentials.keep_fresh(folder, enrolment))
+            life = _Life(sidecar, serving).run(ways, credentials.keep_fresh(folder, enrolment))
+            if not config.workload_api:
+                return await life
+            async with workload_api(folder, proxy, control_plane, console):
+                return await life
 
 
 async def _admission(config: AgentConfig, credentials: Credentials, maker: KeyMaker) -> tuple[str, Keys, Enrolment]:

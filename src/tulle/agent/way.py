@@ -45,7 +45,10 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """What is needed to try one mode after another. hear: told what a capture says while the program runs."""
+    """What is needed to try one mode after another. hear: told what a capture says while the program runs.
+
+    environment: what the program finds in its own, beside what a mode adds.
+    """
 
     config: AgentConfig
     settings: Settings
@@ -56,6 +59,7 @@ class Ways:
     console: Console
     open_files: int
     hear: Callable[[str, str], None]
+    environment: Mapping[str, str]
 
     @asynccontextmanager
     async def tried(self, mode: str) -> AsyncIterator[Way]:
@@ -72,7 +76,12 @@ class Ways:
             except OSError as error:  # no descriptor, process, room left
                 raise Unavailable(f"it can't be made ready: {error}") from error
             environment, notes = program_environment(
-                os.environ, self.config, self.settings.proxy, self.ports, mode, prepared.environment
+                os.environ,
+                self.config,
+                self.settings.proxy,
+                self.ports,
+                mode,
+                {**prepared.environment, **self.environment},
             )
             for note in notes:
                 self.console.warning(note)

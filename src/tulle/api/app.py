@@ -7,6 +7,7 @@ DELETE /v1/services/{namespace}/{name}   forgets a service that has no live inst
 POST   /v1/proxies/{id}/restart?within=SECONDS    a new Envoy takes over from the proxy's old one
 POST   /v1/proxies/{id}/weight?weight=N   its program gets another share of the calls
 /v1/resources...                         api.resources
+POST   /v1/jwt-svids, GET /v1/jwt-keys    api.jwt_svids
 POST   /v1/analysis                      api.analysis
 """
 
@@ -31,6 +32,7 @@ from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.analysis import Analysis
 from tulle.api.bodies import body_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.jwt_svids import JwtSvids
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
@@ -64,6 +66,7 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
         *Resources(doors.declared, doors.force).routes,
         *Analysis(doors.force).routes,
+        *JwtSvids(doors.mesh, doors.jwt_authority).routes,
     ]
     return Starlette(
         routes=routes,

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tulle.api.views import ConfigView, ProxyView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
 from tulle.identity.enrolment import Enrolment
+from tulle.identity.jwt_authority import JwtAuthority
 from tulle.model import workload
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Ref
@@ -50,6 +51,9 @@ class Mesh(Protocol):
 
     def proxy(self, name: str) -> ProxyView | None:
         """By the proxy's id; None if it is not registered."""
+
+    def identity(self, name: str) -> str | None:
+        """The SPIFFE id of the proxy's workload; None if the proxy is not registered."""
 
     def config(self, name: str) -> ConfigView | None:
         """None if the proxy is not registered; empty lists while its Envoy has no session."""
@@ -158,3 +162,4 @@ class Doors:
     attestation: Attestation
     declared: Declared
     force: Force
+    jwt_authority: JwtAuthority

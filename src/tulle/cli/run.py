@@ -84,6 +84,11 @@ class _BeforeTheDashes(click.Command):
 )
 @click.option("--isolate", is_flag=True, help="The same as --capture netns: in a network namespace of its own.")
 @click.option(
+    "--workload-api",
+    is_flag=True,
+    help="Serve the SPIFFE Workload API to the program: $SPIFFE_ENDPOINT_SOCKET names its socket.",
+)
+@click.option(
     "--restart",
     type=click.Choice(POLICIES),
     default=NO,
@@ -161,6 +166,7 @@ def agent_config(
     health: str | None,
     capture: str,
     isolate: bool,
+    workload_api: bool,
     restart: str,
     drain: str,
     grace: str,
@@ -203,6 +209,7 @@ def agent_config(
         log_file=log_file and str(Path(log_file).absolute()),
         capture="netns" if isolate else capture,
         restart=restart,
+        workload_api=workload_api,
     )
 
 

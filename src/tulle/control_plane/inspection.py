@@ -63,6 +63,10 @@ class Inspection:
         found = self._hub.mesh.proxies.get(name)
         return self._proxy(found) if found else None
 
+    def identity(self, name: str) -> str | None:
+        found = self._hub.mesh.proxies.get(name)
+        return found.workloads[0].identity if found else None
+
     def config(self, name: str) -> ConfigView | None:
         if name not in self._hub.mesh.proxies:
             return None

@@ -33,6 +33,7 @@ from tulle.envoy_api.descriptors import DescriptorsMissing
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
+from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.private import StateUnusable
 from tulle.identity.secret import open_secret
 from tulle.model.addresses import LOOPBACK
@@ -117,6 +118,7 @@ async def running(
             attestation=attestation,
             declared=declared,
             force=InForceReports(mesh),
+            jwt_authority=JwtAuthority.open(settings.data / AUTHORITY, clock),
         )
         listening = asyncio.Event()
         tasks("serve the API", api_server.serve(build_app(doors), settings.data / API_SOCKET, listening))
