@@ -12,7 +12,7 @@ from tulle.model.resources.service_entry import Resolution, ServiceEntry
 from tulle.model.resources.service_entry import ServicePort as EntryPort
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture, Health, Proxy, ServicePort, Workload
-from tulle.pipeline import demands, view
+from tulle.pipeline import asking, demands
 from tulle.pipeline.hub import Hub, Learned
 from tulle.xds.requests import Request
 from tulle.xds.resources import CDS, EDS, LDS, RDS, SDS, VHDS
@@ -197,9 +197,9 @@ def test_what_one_stream_asks_for_is_bounded_whatever_it_is() -> None:
         "".join(c.upper() if bits >> n & 1 else c for n, c in enumerate("service-b")) for bits in range(0, 512, 8)
     ]
     envoy.ask(*dict.fromkeys(spellings))
-    envoy.ask(*(f"-x{n}" for n in range(view.MOST_NAMES * 2)))
+    envoy.ask(*(f"-x{n}" for n in range(asking.MOST_NAMES * 2)))
     envoy.settle()
-    assert len([name for kind, name in envoy.sent if kind == VHDS]) <= view.MOST_NAMES + 2
+    assert len([name for kind, name in envoy.sent if kind == VHDS]) <= asking.MOST_NAMES + 2
     hub.receive(envoy.view, Request("type.googleapis.com/no.such.Type", subscribe=("x",)))
     assert {r.type_url for r in envoy.view.session.wanted} <= {CDS, EDS, LDS, RDS, VHDS}
 
@@ -254,7 +254,7 @@ def test_our_own_mistake_with_one_proxy_leaves_the_others_served() -> None:
     for caller in callers:
         caller.ask("service-b")
         caller.settle().sent.clear()
-    callers[0].view.session = None  # type: ignore[assignment]  # the fault
+    callers[0].view._reaching._session = None  # type: ignore[assignment]  # the fault
     touched = hub.apply(Snapshot(7, {"b2": instance("b2", B)}))
     assert [(fault.proxy, fault.revision) for fault in touched.faults] == [("a1", 7)]
     assert callers[1].settle().sent == [(EDS, TO_B)]

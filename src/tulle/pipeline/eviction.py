@@ -24,10 +24,9 @@ KEPT_SERVICES = 50
 
 
 class Eviction:
-    """The one that is under way, if any. epoch: 0 or 1, changed by each."""
+    """The one that is under way, if any."""
 
     def __init__(self) -> None:
-        self.epoch = 0
         self._demands: dict[Demand, None] = {}
         self._refused: dict[str, None] = {}
         self._awaited: set[str] = set()
@@ -40,7 +39,6 @@ class Eviction:
         self, demands: Iterable[Demand], refused: Iterable[str], route_configs: Iterable[str], now: float
     ) -> None:
         """Demands, and names that were refused, are to go when the route configurations are acknowledged."""
-        self.epoch = 1 - self.epoch
         self._begun = now
         self._demands, self._refused = dict.fromkeys(demands), dict.fromkeys(refused)
         self._awaited = set(route_configs)

@@ -1,0 +1,140 @@
+"""What one proxy's demands are made into, and made anew when what they depend on changes.
+
+Who asked, and when, is asking.py's. A first answer that the proxy rejects is replaced by one that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tulle.model.names import Destination, ServiceName
+from tulle.model.workload import Proxy, Workload
+from tulle.pipeline.demands import Demand, Demands
+from tulle.pipeline.eviction import KEPT_SERVICES
+from tulle.pipeline.holdings import Holdings
+from tulle.pipeline.picture import Encoder, reach, unmade
+from tulle.resolve.callers import caller_of
+from tulle.resolve.index import Mesh
+from tulle.resolve.outbound import route_config
+from tulle.resolve.services import is_lasting
+from tulle.translate import names
+from tulle.xds.requests import Rejected
+from tulle.xds.resources import EDS, LDS, VHDS
+from tulle.xds.session import Session
+
+
+class Reaching:
+    """proxy: as View's. rejected: the demands of which the proxy took nothing.
+
+    learned: who of its workloads newly reaches which destinations; mistakes: what could not be made, so that the proxy keeps
+    what it has of it. Both are for the owner to empty.
+    """
+
+    def __init__(self, session: Session, encoder: Encoder) -> None:
+        self.proxy: Proxy | None = None
+        self.demands = Demands()
+        self.holdings = Holdings(session)
+        self.rejected: dict[Demand, Rejected] = {}
+        self.learned: list[tuple[ServiceName, Destination]] = []
+        self.mistakes: list[Exception] = []
+        self._session = session
+        self._encoder = encoder
+
+    def demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = (), now: float | None = None) -> bool:
+        """It is asked for, by these names. False: that is more than the budget, and nothing comes of it. now: as Hub's."""
+        known = is_lasting(mesh, demand.destination)
+        if not self.demands.add(demand, written, known, now):
+            return False
+        self._reach(mesh, demand)
+        return True
+
+    def update(self, mesh: Mesh, demands: Iterable[Demand]) -> None:
+        """What these depend on has changed."""
+        for demand in demands:
+            self.rejected.pop(demand, None)
+            self._reach(mesh, demand)
+
+    def update_endpoints(self, mesh: Mesh, service: ServiceName) -> None:
+        """Only who serves a service has changed."""
+        for demand in self.demands.of(service):
+            rejected = self.rejected.get(demand)
+            if rejected is not None and rejected.type_url == EDS:
+                del self.rejected[demand]
+                self._reach(mesh, demand)
+        for workload in self.proxy.workloads if self.proxy else ():
+            config = route_config(workload)
+            demands = [d for d in self.demands.of(service) if d.route_config == config and d not in self.rejected]
+            for ref in self.holdings.backends(demands, service):
+                made = self._encoder.made(mesh, caller_of(workload), ref)
+                for resource in made.resources if made else ():
+                    self._session.want(resource)
+
+    def anew(self, mesh: Mesh) -> None:
+        """The ways out of its workloads have changed."""
+        for demand in list(self.demands):
+            self._reach(mesh, demand)
+
+    def reject(self, mesh: Mesh, event: Rejected) -> None:
+        """A first answer that the proxy rejects would leave the caller hanging: it is told so instead."""
+        for demand, reached in self.holdings:
+            if event.type_url == LDS or (event.type_url, event.name) not in {r.key for r in reached.resources}:
+                continue
+            host = names.virtual_host(demand.route_config, demand.destination)
+            if demand not in self.rejected and not self._session.holds(VHDS, host):
+                self.rejected[demand] = event
+                self._reach(mesh, demand)
+
+    def refuses(self, demand: Demand) -> bool:
+        """Whether the proxy has rejected what a demand needs, or the listener for it, and has nothing older of it."""
+        listener = names.tcp_listener(demand.route_config, demand.destination)
+        rejects = self._session.progress(LDS, listener) == "rejected" and not self._session.holds(LDS, listener)
+        return demand in self.rejected or rejects
+
+    def drop(self, demand: Demand) -> None:
+        """Nobody needs it any more."""
+        self.holdings.drop(demand)
+        self.rejected.pop(demand, None)
+        self.demands.drop(demand)
+
+    def idle(self, clusters: frozenset[str]) -> Iterable[Demand]:
+        """The services behind these clusters alone, if there are many.
+
+        None for which there is a listener: a program keeps its address, and connects without asking again.
+        """
+        if not clusters or len(self.demands) - self.demands.strangers <= KEPT_SERVICES:
+            return ()
+        return [
+            demand
+            for demand, reached in self.holdings
+            if reached.backends
+            and not self.demands.is_stranger(demand)
+            and all(names.backend(ref) in clusters for ref in reached.backends)
+            and not any(resource.type_url == LDS for resource in reached.resources)
+        ]
+
+    def workload(self, config: str) -> Workload | None:
+        """Whose route configuration it is."""
+        workloads = self.proxy.workloads if self.proxy else ()
+        return next((w for w in workloads if route_config(w) == config), None)
+
+    def _reach(self, mesh: Mesh, demand: Demand) -> None:
+        """Make what a demand needs, and let go of what it does not need any more."""
+        workload = self.workload(demand.route_config)
+        if self.proxy is None or workload is None:
+            return
+        rejection = self.rejected.get(demand)
+        why = rejection.message if rejection else None
+        asked = self.demands.names(demand)
+        before = self.holdings.get(demand)
+        try:
+            after = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
+        except Exception as error:  # one bad destination must not take the stream, and all others with it
+            self.mistakes.append(error)
+            if before is not None:
+                return
+            after = unmade(workload, demand.destination, asked, f"tulle's own mistake: {error!r}")
+        self.holdings.put(demand, after)
+        self.demands.relate(demand, after.uses)
+        self.demands.settle(demand, after.met and is_lasting(mesh, demand.destination))
+        if after.met and not (before and before.met):
+            self.learned.append((workload.service, demand.destination))
