@@ -23,6 +23,7 @@ from tulle.api.server import serve
 from tulle.api.views import (
     ConfigView,
     InstanceView,
+    MistakeView,
     PortView,
     ProxyView,
     RejectedView,
@@ -57,6 +58,9 @@ def endpoint(port: int, **health: str) -> dict[str, Any]:
 ENDPOINTS = {"endpoints": [{"lb_endpoints": [endpoint(15001), endpoint(15011, health_status="DRAINING")]}]}
 
 
+MISTAKE = MistakeView("ServiceEntry default/\x1b[31mapi", "tulle's own mistake: ValueError('x')")
+
+
 class Mesh:
     """A mesh of `web` with two sidecars and `api` with one, whose newest cluster its Envoy has rejected."""
 
@@ -64,7 +68,9 @@ class Mesh:
         return None
 
     def status(self) -> StatusView:
-        return StatusView("0.1.0", "1.40.0", "/data", 42, time.time() - 200, 15012, 2, 3, 2, 3, 3, 2)
+        return StatusView(
+            "0.1.0", "1.40.0", "/data", 42, time.time() - 200, 15012, 2, 3, 2, 3, 3, 2, problems=[MISTAKE]
+        )
 
     def services(self) -> list[ServiceView]:
         since = time.time() - 7300
@@ -80,11 +86,12 @@ class Mesh:
 
     def proxies(self) -> list[ProxyView]:
         web = ProxyView("web-000001", "web", "default", Health.HEALTHY, "127.0.0.1", 15001, 15002, True, True)
-        reason = RejectedView("Cluster db", 'bad \x1b[31mtimeout\nname: "db"')
+        web = structs.replace(web, problems=[MISTAKE])
+        reason = RejectedView("Cluster db", "bad\n\x1b[31mtimeout")
         return [
             ProxyView("api-000003", "api", "shop", Health.HEALTHY, "127.0.0.1", 1, 2, True, False, rejected=[reason]),
             web,
-            structs.replace(web, id="web-000002", connected=False, in_sync=False),
+            structs.replace(web, id="web-000002", connected=False, in_sync=False, problems=[]),
         ]
 
     def proxy(self, name: str) -> ProxyView | None:

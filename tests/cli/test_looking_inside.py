@@ -20,6 +20,10 @@ async def test_status_is_shown_in_numbers(tulle: Any) -> None:
     assert "control plane   0.1.0, pid 42, running for 3m" in ended.out
     assert "instances       3, 2 of them healthy" in ended.out
     status = (await tulle("status", "-o", "json")).json
+    assert ended.out.splitlines()[-1].startswith(
+        "problem in the mesh: ServiceEntry default/ [31mapi: tulle's own mistake:"
+    )
+    assert status["problems"][0]["message"] == "tulle's own mistake: ValueError('x')"
     assert (status["version"], status["envoy"], status["xds_port"]) == ("0.1.0", "1.40.0", 15012)
 
 
@@ -51,7 +55,8 @@ async def test_sidecars_are_listed_with_what_they_reject_on_one_harmless_line(tu
         ["web-000001", "web", "default", "healthy", "yes", "yes"],
         ["web-000002", "web", "default", "healthy", "no", "no"],
     ]
-    assert ended.out.splitlines()[-1] == "rejected by api-000003: Cluster db: bad  [31mtimeout"
+    assert ended.out.splitlines()[-1].startswith("problem at web-000001: ServiceEntry default/ [31mapi: tulle's own")
+    assert ended.out.splitlines()[-2] == "rejected by api-000003: Cluster db: bad  [31mtimeout"
     [api] = (await tulle("proxies", "-n", "shop", "-o", "json")).json
     assert api["rejected"][0]["resource"] == "Cluster db"
 

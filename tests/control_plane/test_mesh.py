@@ -13,6 +13,8 @@ from envoy_like import EnvoyLike
 from tulle.control_plane import mesh as mesh_module
 from tulle.control_plane.mesh import LiveMesh
 from tulle.model.names import Destination, ServiceName
+from tulle.model.resources.resource import Ref, Resource
+from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.registry.registry import Registry
@@ -113,3 +115,21 @@ def test_what_a_sidecar_says_can_neither_fill_nor_forge_the_log(
     assert record.message.isprintable()
     assert r"bad\n12:00 all is well\x1b[2J\u202exxx" in record.message
     assert len(record.message) < 500
+
+
+async def test_a_fact_that_cannot_be_taken_in_is_told_once_and_ends_nothing(
+    mesh: LiveMesh, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = Resource(Ref("ServiceEntry", "default", "bad"), ServiceEntry(hosts=(None,)))  # type: ignore[arg-type]  # the fault
+
+    async def snapshots() -> AsyncIterator[Snapshot]:
+        yield Snapshot(2, resources={bad.ref: bad})
+        yield Snapshot(3, {"b2": instance("b2", B, ServicePort(80, 8080))})
+
+    with caplog.at_level(logging.ERROR):
+        await mesh.follow(snapshots(), asyncio.Event())
+    assert "b2" in mesh.hub.mesh.proxies
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "tulle's own mistake: ServiceEntry default/bad can't be made as of revision 2; the mesh keeps what it has of it"
+    ]

@@ -15,12 +15,19 @@ from tulle.sources.problems import Severity
 from tulle.sources.stored import Action
 
 
+class MistakeView(Struct, frozen=True):
+    """A mistake of tulle's own: a part that can't be made, so that the last good one counts, and why. It is tried again."""
+
+    part: str
+    message: str
+
+
 class StatusView(Struct, frozen=True):
     """The control plane and, in numbers, its mesh.
 
     envoy: the version of the Envoy that this control plane speaks to.
     connected: proxies whose Envoy has a session. in_sync: those of them that have acknowledged everything.
-    refused: the sum of the proxies'.
+    refused: the sum of the proxies'. problems: what of the mesh can't be taken in, by tulle's own mistake, and why.
     """
 
     version: str
@@ -36,6 +43,7 @@ class StatusView(Struct, frozen=True):
     connected: int
     in_sync: int
     refused: int = 0
+    problems: list[MistakeView] = []
 
 
 class PortView(Struct, frozen=True):
@@ -91,6 +99,7 @@ class ProxyView(Struct, frozen=True):
     since: from when `in_sync` has been as it is; None if not known.
     names: how many hosts it has asked for or been given ahead. strangers: how many it holds that are no service. refused: how
     often it was told nothing of one, because it asked for too many in too short a time; since it is connected.
+    problems: what of its configuration can't be made, by tulle's own mistake.
     """
 
     id: str
@@ -109,6 +118,7 @@ class ProxyView(Struct, frozen=True):
     refused: int = 0
     rejected: list[RejectedView] = []
     capture: Capture = Capture.PROXY
+    problems: list[MistakeView] = []
 
 
 class ResourceView(Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tulle.api.views import ProxyView
+from tulle.api.views import MistakeView, ProxyView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.printing import ago, print_json, print_table, printable, reason_in, yes
@@ -20,7 +20,8 @@ def command(namespace: str | None, output: str, data: Path) -> None:
     """List the sidecars, and whether they are in sync.
 
     A sidecar is in sync when its Envoy has acknowledged all that it should hold. What an Envoy has rejected is listed
-    with its reason; it keeps the last good configuration.
+    with its reason; it keeps the last good configuration. So is what can't be
+    made, by tulle's own mistake.
 
     \b
     Examples:
@@ -55,5 +56,12 @@ def command(namespace: str | None, output: str, data: Path) -> None:
 
 def print_rejected(proxy: ProxyView) -> None:
     for rejected in proxy.rejected:
-        what = f"{printable(rejected.resource)}: {reason_in(rejected.message)}"
-        click.echo(f"{click.style('rejected', fg='red')} by {proxy.id}: {what}")
+        message = " ".join(rejected.message.split())
+        click.echo(f"{click.style('rejected', fg='red')} by {proxy.id}: {rejected.resource}: {printable(message)}")
+    for problem in proxy.problems:
+        print_problem(f"at {proxy.id}", problem)
+
+
+def print_problem(where: str, problem: MistakeView) -> None:
+    message = " ".join(problem.message.split())
+    click.echo(f"{click.style('problem', fg='red')} {where}: {printable(problem.part)}: {printable(message)}")

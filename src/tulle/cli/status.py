@@ -10,6 +10,7 @@ from tulle.api.views import StatusView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.printing import ago, print_facts, print_json
+from tulle.cli.proxies import print_problem
 
 
 @click.command("status")
@@ -38,3 +39,5 @@ def command(output: str, data: Path) -> None:
             *([("unknown names", f"{status.refused} refused: a client asks for too many")] if status.refused else []),
         ]
     )
+    for problem in status.problems:
+        print_problem("in the mesh", problem)

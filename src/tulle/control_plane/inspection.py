@@ -8,6 +8,7 @@ import tulle
 from tulle.api.views import (
     ConfigView,
     InstanceView,
+    MistakeView,
     PortView,
     ProxyView,
     RejectedView,
@@ -49,6 +50,7 @@ class Inspection:
             connected=len(views),
             in_sync=sum(view.ready for view in views),
             refused=sum(view.allowance.refused for view in views),
+            problems=[MistakeView(part, why) for part, why in self._hub.problems],
         )
 
     def services(self) -> list[ServiceView]:
@@ -123,6 +125,7 @@ class Inspection:
             refused=view.allowance.refused if view else 0,
             rejected=_rejected(view) if view else [],
             capture=proxy.capture,
+            problems=[MistakeView(part, why) for part, why in view.mistakes] if view else [],
         )
 
     def _newest(self, proxy: str) -> View | None:

@@ -15,7 +15,6 @@ from tulle.model.snapshot import Snapshot
 from tulle.pipeline.hub import Hub, Learned, Touched
 from tulle.pipeline.view import View
 from tulle.registry.registry import Registry
-from tulle.resolve import index
 from tulle.store.errors import StoreError
 from tulle.xds.requests import Rejected, Request
 
@@ -58,7 +57,7 @@ class LiveMesh:
         """A large apply is worked out beside the event loop, which has leases to keep; the mesh changes here alone."""
         if len(snapshot.resources) <= _FEW:
             return self.hub.apply(snapshot)
-        return self.hub.take(*await asyncio.to_thread(index.apply, self.hub.mesh, snapshot))
+        return self.hub.take(await asyncio.to_thread(self.hub.worked_out, snapshot))
 
     async def remember(self, registry: Registry) -> None:
         """Write down who calls whom, for ever. A store that can't be written holds no call up, only this."""
@@ -122,9 +121,10 @@ class LiveMesh:
     def _spread(self, touched: Touched) -> None:
         for fault in touched.faults:
             _log.error(
-                "tulle's own mistake: proxy %s keeps an older configuration, as that of revision %d can't be made",
-                fault.proxy,
+                "tulle's own mistake: %s can't be made as of revision %d; %s keeps what it has of it",
+                plain(fault.part),
                 fault.revision,
+                f"proxy {fault.proxy}" if fault.proxy else "the mesh",
                 exc_info=fault.error,
             )
         for view in touched.views:

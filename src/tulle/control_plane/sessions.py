@@ -20,6 +20,8 @@ from tulle.resolve.entries import also_served
 from tulle.resolve.meanings import asked_hosts, meant
 from tulle.resolve.services import Offer, offer
 
+_NOTHING = doors.Outside()
+
 
 class AgentReports:
     def __init__(self, registry: Registry, mesh: LiveMesh) -> None:
@@ -89,8 +91,13 @@ class AgentReports:
     def _called(self, workload: Workload, name: str) -> Offer | None:
         """What a workload means by a name, if it may see that and it has an address, or can have one."""
         mesh, caller = self._hub.mesh, caller_of(workload)
-        destination = meant(mesh, name, workload.service.namespace)
-        found = offer(mesh, caller, rules.scope(mesh.declared, caller), destination.service) if destination else None
+        try:
+            destination = meant(mesh, name, workload.service.namespace)
+            found = (
+                offer(mesh, caller, rules.scope(mesh.declared, caller), destination.service) if destination else None
+            )
+        except Exception as error:  # one bad name must not end the agent's session
+            raise doors.Unreachable(f"tulle's own mistake with {name}: {error!r}") from error
         return found if found and (found.service.vip or found.entry) else None
 
     async def _given(self, service: ServiceName) -> str:
@@ -107,17 +114,20 @@ class AgentReports:
         await self._changes.until(service, known)
         return vip
 
-    def outside(self, proxy: str) -> doors.Outside:
+    def outside(self, proxy: str, before: doors.Outside = _NOTHING) -> doors.Outside:
         mesh = self._hub.mesh
         registered = mesh.proxies.get(proxy)
         if registered is None:
             return doors.Outside()
-        scope = rules.scope(mesh.declared, caller_of(registered.workloads[0]))
-        return doors.Outside(asked_hosts(mesh), rules.passes_others(mesh.declared, scope))
+        try:
+            scope = rules.scope(mesh.declared, caller_of(registered.workloads[0]))
+            return doors.Outside(asked_hosts(mesh), rules.passes_others(mesh.declared, scope))
+        except Exception:  # which is a problem of its sidecar's routes as well, and told there
+            return before
 
     async def outside_after(self, proxy: str, before: doors.Outside) -> doors.Outside:
-        await self._changes.until(proxy, lambda: self.outside(proxy) != before)
-        return self.outside(proxy)
+        await self._changes.until(proxy, lambda: self.outside(proxy, before) != before)
+        return self.outside(proxy, before)
 
     def idles(self, proxy: str, clusters: Collection[str]) -> None:
         self._mesh.idles(proxy, clusters)
@@ -125,12 +135,18 @@ class AgentReports:
     def _takes(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
         """Every Envoy of the proxy, as two of them may share its port for a while."""
         views, mesh = self._hub.views.get(proxy, ()), self._hub.mesh
-        return not tcp_destinations(mesh, workload, service) or (
-            bool(views) and all(view.takes(mesh, workload, service) for view in views)
-        )
+        try:
+            needs_none = not tcp_destinations(mesh, workload, service)
+        except Exception:
+            return False
+        return needs_none or (bool(views) and all(view.takes(mesh, workload, service) for view in views))
 
     def _refuses(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
-        return any(view.refuses(self._hub.mesh, workload, service) for view in self._hub.views.get(proxy, ()))
+        """Or its ports can't be told, which the views have noted."""
+        try:
+            return any(view.refuses(self._hub.mesh, workload, service) for view in self._hub.views.get(proxy, ()))
+        except Exception:
+            return True
 
     async def settled(self, proxy: str) -> None:
         await self._changes.until(proxy, lambda: any(view.ready for view in self._hub.views.get(proxy, ())[-1:]))

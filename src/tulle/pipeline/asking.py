@@ -14,6 +14,7 @@ from tulle.model.names import destination_from
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
+from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.reaching import Reaching
 from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
@@ -26,12 +27,18 @@ from tulle.xds.session import Session
 
 MOST_NAMES = 5000  # that the mesh does not know, on one stream at a time, answered or not; as many again that it knows
 
+_PART = "what names mean"
+
 
 class Asking:
     """refused: names that were answered with nothing, and are no demands."""
 
-    def __init__(self, session: Session, reaching: Reaching, eviction: Eviction, allowance: Allowance) -> None:
+    def __init__(
+        self, session: Session, reaching: Reaching, eviction: Eviction, allowance: Allowance, mistakes: Mistakes
+    ) -> None:
         self.refused: dict[str, None] = {}
+        self._failing: dict[str, None] = {}  # of those, names that could not be looked up
+        self._mistakes = mistakes
         self._session = session
         self._reaching = reaching
         self._eviction = eviction
@@ -44,7 +51,7 @@ class Asking:
         left = MOST_NAMES - self._session.asked(VHDS, without=request.unsubscribe)
         kept: list[str] = []
         for name in request.subscribe:
-            if name == WILDCARD or left > 0 or (left > -MOST_NAMES and self._knows(mesh, name)):
+            if name == WILDCARD or left > 0 or (left > -MOST_NAMES and self._looked_up(mesh, name)[1]):
                 kept.append(name)
                 left -= 1
         return replace(request, subscribe=tuple(kept))
@@ -55,10 +62,8 @@ class Asking:
             return
         asked: dict[Demand, list[str]] = defaultdict(list)
         for name in event.names:
-            demand = self._meant(mesh, name)
-            if demand is None:
-                self._refuse(name)
-            elif demand in self._reaching.demands or is_known(mesh, demand.destination) or self._allowance.take(now):
+            demand, known = self._looked_up(mesh, name)
+            if demand is not None and (known or demand in self._reaching.demands or self._allowance.take(now)):
                 asked[demand].append(name)
             else:
                 self._refuse(name)
@@ -85,6 +90,14 @@ class Asking:
                 for workload in proxy.workloads if proxy and "*" not in name else ():
                     self._reaching.demand(mesh, Demand(route_config(workload), destination), now=now)
 
+    def retry(self, mesh: Mesh) -> None:
+        """The facts have changed: names that could not be looked up are asked for anew."""
+        if self._failing:
+            names, self._failing = tuple(name for name in self._failing if name in self.refused), {}
+            self.ask(mesh, Asked(VHDS, names), now=0.0)
+            if not self._failing:
+                self._mistakes.mended(_PART)
+
     def forget(self, refused: Iterable[str]) -> None:
         """Envoy has dropped these names, and asks again if it needs them."""
         for name in refused:
@@ -92,6 +105,7 @@ class Asking:
 
     def _forget(self, name: str) -> None:
         del self.refused[name]
+        self._failing.pop(name, None)
         self._session.unwant(VHDS, name)
 
     def _refuse(self, name: str) -> None:
@@ -106,6 +120,12 @@ class Asking:
         destination = meant(mesh, authority, workload.service.namespace) if workload else None
         return Demand(config, destination) if destination else None
 
-    def _knows(self, mesh: Mesh, name: str) -> bool:
-        demand = self._meant(mesh, name)
-        return demand is not None and is_known(mesh, demand.destination)
+    def _looked_up(self, mesh: Mesh, name: str) -> tuple[Demand | None, bool]:
+        """What it means, and whether the mesh knows that; by our own mistake, nothing for now."""
+        try:
+            demand = self._meant(mesh, name)
+            return demand, demand is not None and is_known(mesh, demand.destination)
+        except Exception as error:
+            self._failing[name] = None
+            self._mistakes.note(_PART, error)
+            return None, False

@@ -55,6 +55,10 @@ class Holdings:
         reached = (self._reached[demand] for demand in demands if demand in self._reached)
         return dict.fromkeys(ref for one in reached for ref in one.backends if ref.destination.service == service)
 
+    def leading_to(self, demands: Iterable[Demand], ref: BackendRef) -> list[Demand]:
+        """Those of the demands that may lead to a backend."""
+        return [demand for demand in demands if demand in self._reached and ref in self._reached[demand].backends]
+
     def made_of(self, sources: Container[str]) -> set[Key]:
         """What is needed that is made of some of these declared resources."""
         return {
@@ -73,7 +77,7 @@ class Holdings:
     ) -> dict[str, HoldsOf]:
         """What is held of declared resources, of all or of these, by resource.
 
-        refused: demands of which the proxy took nothing, and why. standing: what is needed without any demand, by resource.
+        refused: demands of which the proxy took nothing, or which could not be made as they should be, and why.
         """
         rejections = {(r.type_url, r.name): r.message for r in self._session.rejections}
         found: dict[str, HoldsOf] = {}

@@ -1,6 +1,6 @@
 """START HERE. The mesh, and every proxy that is connected to it: who must be told of what.
 
-    snapshot ─▶ index.apply ─▶ Mesh + the names that changed ─▶ the views that hold one of them ─▶ their sessions
+    snapshot ─▶ taking.take ─▶ Mesh + the names that changed ─▶ the views that hold one of them ─▶ their sessions
     request  ─▶ session.receive ─▶ events ─▶ the view's demands ─▶ its session
 
 A change costs what it touches: `apply` visits only the views that asked for a service that changed.
@@ -9,17 +9,18 @@ A change costs what it touches: `apply` visits only the views that asked for a s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import Snapshot
+from tulle.pipeline import taking
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.picture import Encoder
+from tulle.pipeline.taking import Taken
 from tulle.pipeline.view import View
-from tulle.resolve import index
 from tulle.resolve.hosts import covers
 from tulle.resolve.index import Mesh
 from tulle.resolve.services import is_lasting
@@ -35,9 +36,13 @@ class Learned(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """Our own mistake: a view could not be brought up to date. Its proxy keeps what it has."""
+    """Our own mistake: a part of a proxy's configuration could not be made. It keeps what it has of that.
+
+    proxy: empty if it is a part of the mesh itself, which then keeps what it knew of it.
+    """
 
     proxy: str
+    part: str
     revision: int
     error: Exception
 
@@ -63,15 +68,16 @@ class Hub:
         self.views: dict[str, list[View]] = defaultdict(list)
         self._allowances: dict[str, Allowance] = {}
         self._encoder = Encoder()
+        self._kept_out: Mapping[taking.Key, taking.KeptOut] = {}
         self._interested: dict[ServiceName, dict[View, None]] = defaultdict(dict)
 
     def connect(self, proxy_id: str) -> View:
         """A proxy's stream begins. A proxy may have several for a while (a restart, a half-dead connection)."""
         view = View(proxy_id, self._encoder, self._allowances.setdefault(proxy_id, Allowance()))
         if proxy := self.mesh.proxies.get(proxy_id):
-            view.serve(self.mesh, proxy)
+            _bring([view], partial(View.serve, mesh=self.mesh, proxy=proxy))
             for older in self.views.get(proxy_id, ()):
-                view.succeed(self.mesh, older)
+                _bring([view], partial(View.succeed, mesh=self.mesh, older=older))
         self.views[proxy_id].append(view)
         self._note(view)
         for older in self.views[proxy_id][:-_MOST_STREAMS]:
@@ -95,12 +101,19 @@ class Hub:
         if request.type_url not in _KINDS:
             return Touched()
         events = view.session.receive(view.within_budget(self.mesh, request))
-        view.receive(self.mesh, events, now)
+        _bring([view], partial(View.receive, mesh=self.mesh, events=events, now=now))
         return Touched((view,), self._note(view), self._faults([view]))
 
     def evict(self, now: float) -> Touched:
         """To be called now and then: proxies begin to let go of what they hold and nobody needs. See eviction.py."""
-        return Touched(tuple(view for view in self._all() if view.evict(now)))
+        evicting: list[View] = []
+
+        def evict(view: View) -> None:
+            if view.evict(now):
+                evicting.append(view)
+
+        _bring(self._all(), evict)
+        return Touched(tuple(evicting))
 
     def idles(self, proxy_id: str, clusters: Collection[str]) -> None:
         """These clusters of the proxy's newest Envoy have had no call for long, and have none now."""
@@ -112,27 +125,27 @@ class Hub:
         views = self.views.get(proxy_id, ())
         for view in views:
             for workload in view.proxy.workloads if view.proxy else ():
-                view.connects_to(self.mesh, workload, service)
+                _bring([view], partial(View.connects_to, mesh=self.mesh, workload=workload, service=service))
         learned = tuple(news for view in views for news in self._note(view))
         return Touched(tuple(views), learned, self._faults(views))
 
     def apply(self, snapshot: Snapshot) -> Touched:
         """The mesh has changed."""
-        return self.take(*index.apply(self.mesh, snapshot))
+        return self.take(self.worked_out(snapshot))
 
-    def take(self, mesh: Mesh, changed: index.Changed) -> Touched:
+    def worked_out(self, snapshot: Snapshot) -> Taken:
+        """What will become of the mesh with a snapshot; for `take`. Changes nothing, so another thread may do it."""
+        return taking.take(self.mesh, snapshot, self._kept_out)
+
+    def take(self, taken: Taken) -> Touched:
         """The mesh is now this one, which was made of the one before: what differs is told."""
-        self.mesh = mesh
+        self.mesh, changed, self._kept_out = taken.mesh, taken.changed, taken.kept_out
         touched: dict[View, None] = {}
-        faults: list[Fault] = []
 
         def bring(views: Iterable[View], update: Callable[[View], None]) -> None:
-            for view in views:
-                touched[view] = None
-                try:
-                    update(view)
-                except Exception as error:
-                    faults.append(Fault(view.proxy_id, self.mesh.revision, error))
+            views = tuple(views)
+            touched.update(dict.fromkeys(views))
+            _bring(views, update)
 
         for service in changed.services:
             bring(self.holders(service), partial(View.update, mesh=self.mesh, service=service))
@@ -150,10 +163,16 @@ class Hub:
             bring(self._in(changed.scopes), partial(View.update_all, mesh=self.mesh))
         if changed.names or changed.wildcards or self.mesh.declared.root_namespace in changed.policed:
             bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
-        elif changed.policed:
-            bring(self._in(changed.policed), partial(View.refresh_doors, mesh=self.mesh))
+        if changed.services or changed.wildcards or changed.scopes or changed.everything or changed.names:
+            bring((view for view in self._all() if view.mistakes), partial(View.retry, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))
-        return Touched(tuple(touched), learned, (*faults, *self._faults(touched)))
+        own = (Fault("", mistake.part, self.mesh.revision, mistake.error) for mistake in taken.mistakes)
+        return Touched(tuple(touched), learned, (*own, *self._faults(touched)))
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """What of the mesh could not be taken in, by our own mistake, and why."""
+        return [(taking.words(key), kept.why) for key, kept in self._kept_out.items()]
 
     def holders(self, service: ServiceName) -> tuple[View, ...]:
         """The views that asked for a service."""
@@ -175,7 +194,11 @@ class Hub:
         )
 
     def _faults(self, views: Iterable[View]) -> tuple[Fault, ...]:
-        return tuple(Fault(v.proxy_id, self.mesh.revision, error) for v in views for error in v.mistakes())
+        found: list[Fault] = []
+        for view in views:
+            news, view.mistakes.news = view.mistakes.news, []
+            found += (Fault(view.proxy_id, one.part, self.mesh.revision, one.error) for one in news)
+        return tuple(found)
 
     def _leave(self, view: View, service: ServiceName) -> None:
         holders = self._interested[service]
@@ -204,3 +227,12 @@ class Hub:
             for view in self._all()
             if view.proxy and any(w.service.namespace in namespaces for w in view.proxy.workloads)
         ]
+
+
+def _bring(views: Iterable[View], update: Callable[[View], None]) -> None:
+    """Each for itself. What a view does not expect itself is at its own cost, and nobody else's."""
+    for view in views:
+        try:
+            update(view)
+        except Exception as error:
+            view.fail(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from tulle.resolve import backends, inbound, outbound
 from tulle.resolve.backends import Basis
 from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.index import Mesh, Service
+from tulle.resolve.outbound import Reached
 from tulle.translate import resources
 from tulle.xds.resources import LDS, RDS, Key, Resource
 
@@ -89,14 +90,18 @@ def _translated(basis: Basis, before: _Memo | None) -> _Memo:
     return _Memo(basis.service, backend, endpoints, Made(cluster, assignment, basis.sources, found))
 
 
+# Where calls of a workload go in and come in, by what each is in words; one of them may be needless.
+DOORS: dict[str, Callable[[Mesh, Proxy, Workload], Door | None]] = {
+    "the outbound listener": outbound.outbound,
+    "the outbound routes": outbound.outbound_routes,
+    "the inbound listener": inbound.inbound,
+}
+
+
 def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
-    """Where calls of a proxy's workloads go in and come in."""
-    found: list[Door] = []
-    for workload in proxy.workloads:
-        found += [outbound.outbound(mesh, proxy, workload), outbound.outbound_routes(mesh, proxy, workload)]
-        if (door := inbound.inbound(mesh, proxy, workload)) is not None:
-            found.append(door)
-    return tuple(found)
+    """All doors of a proxy's workloads."""
+    found = (resolved(mesh, proxy, workload) for workload in proxy.workloads for resolved in DOORS.values())
+    return tuple(door for door in found if door is not None)
 
 
 def standing(door: Door, epoch: int = 0) -> tuple[Resource, ...]:
@@ -130,6 +135,14 @@ class Reach(Struct, frozen=True):
     sources: tuple[tuple[str, tuple[Key, ...]], ...] = ()
 
 
+class Unmade(Exception):
+    """What was resolved can't be made; its cause says why. uses: the services on which it depends."""
+
+    def __init__(self, uses: frozenset[ServiceName]) -> None:
+        super().__init__()
+        self.uses = uses
+
+
 def reach(
     mesh: Mesh,
     encoder: Encoder,
@@ -143,9 +156,25 @@ def reach(
 
     asked: the names, verbatim. A captured connection to a TCP port has a listener as well. rejected: why the proxy took
     none of it; its callers are then told that.
+    Raises Unmade, or whatever came of resolving it.
     """
-    caller = caller_of(workload)
     found = outbound.virtual_host(mesh, workload, destination, proxy.capture)
+    try:
+        return _made(mesh, encoder, proxy, workload, found, asked, rejected)
+    except Exception as error:
+        raise Unmade(found.uses) from error
+
+
+def _made(
+    mesh: Mesh,
+    encoder: Encoder,
+    proxy: Proxy,
+    workload: Workload,
+    found: Reached,
+    asked: tuple[str, ...],
+    rejected: str | None,
+) -> Reach:
+    caller, destination = caller_of(workload), found.host.destination
     if rejected is not None:
         refusal = resources.virtual_host(outbound.rejected(found.host, rejected), asked)
         refused = tuple((source, (refusal.key,)) for source in found.sources)

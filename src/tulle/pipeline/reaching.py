@@ -12,7 +12,8 @@ from tulle.model.workload import Proxy, Workload
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.eviction import KEPT_SERVICES
 from tulle.pipeline.holdings import Holdings
-from tulle.pipeline.picture import Encoder, reach, unmade
+from tulle.pipeline.mistakes import Mistakes, told
+from tulle.pipeline.picture import Encoder, Unmade, reach, unmade
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.outbound import route_config
@@ -26,23 +27,27 @@ from tulle.xds.session import Session
 class Reaching:
     """proxy: as View's. rejected: the demands of which the proxy took nothing.
 
-    learned: who of its workloads newly reaches which destinations; mistakes: what could not be made, so that the proxy keeps
-    what it has of it. Both are for the owner to empty.
+    failing: those that can't be made as they should be, and why; the proxy keeps what it has of each.
+    learned: who of its workloads newly reaches which destinations; for the owner to empty.
     """
 
-    def __init__(self, session: Session, encoder: Encoder) -> None:
+    def __init__(self, session: Session, encoder: Encoder, mistakes: Mistakes) -> None:
         self.proxy: Proxy | None = None
         self.demands = Demands()
         self.holdings = Holdings(session)
         self.rejected: dict[Demand, Rejected] = {}
         self.learned: list[tuple[ServiceName, Destination]] = []
-        self.mistakes: list[Exception] = []
+        self.failing: dict[Demand, str] = {}
+        self._mistakes = mistakes
         self._session = session
         self._encoder = encoder
 
     def demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = (), now: float | None = None) -> bool:
         """It is asked for, by these names. False: that is more than the budget, and nothing comes of it. now: as Hub's."""
-        known = is_lasting(mesh, demand.destination)
+        try:
+            known = is_lasting(mesh, demand.destination)
+        except Exception:  # which will come again below, and be noted
+            known = False
         if not self.demands.add(demand, written, known, now):
             return False
         self._reach(mesh, demand)
@@ -61,13 +66,25 @@ class Reaching:
             if rejected is not None and rejected.type_url == EDS:
                 del self.rejected[demand]
                 self._reach(mesh, demand)
+            elif demand in self.failing:
+                self._reach(mesh, demand)
         for workload in self.proxy.workloads if self.proxy else ():
             config = route_config(workload)
             demands = [d for d in self.demands.of(service) if d.route_config == config and d not in self.rejected]
             for ref in self.holdings.backends(demands, service):
-                made = self._encoder.made(mesh, caller_of(workload), ref)
+                try:
+                    made = self._encoder.made(mesh, caller_of(workload), ref)
+                except Exception as error:
+                    for demand in self.holdings.leading_to(demands, ref):
+                        self._fail(demand, error)
+                    continue
                 for resource in made.resources if made else ():
                     self._session.want(resource)
+
+    def retry(self, mesh: Mesh) -> None:
+        """The facts have changed, in whatever: what could not be made may be made now."""
+        for demand in list(self.failing):
+            self._reach(mesh, demand)
 
     def anew(self, mesh: Mesh) -> None:
         """The ways out of its workloads have changed."""
@@ -94,6 +111,7 @@ class Reaching:
         """Nobody needs it any more."""
         self.holdings.drop(demand)
         self.rejected.pop(demand, None)
+        self._mend(demand)
         self.demands.drop(demand)
 
     def idle(self, clusters: frozenset[str]) -> Iterable[Demand]:
@@ -128,13 +146,36 @@ class Reaching:
         before = self.holdings.get(demand)
         try:
             after = reach(mesh, self._encoder, self.proxy, workload, demand.destination, asked, why)
+            known = after.met and is_lasting(mesh, demand.destination)
         except Exception as error:  # one bad destination must not take the stream, and all others with it
-            self.mistakes.append(error)
+            self._fail(demand, error)
             if before is not None:
                 return
-            after = unmade(workload, demand.destination, asked, f"tulle's own mistake: {error!r}")
+            after = unmade(workload, demand.destination, asked, self.failing[demand])
+            self.holdings.put(demand, after)
+            return
+        self._mend(demand)
         self.holdings.put(demand, after)
         self.demands.relate(demand, after.uses)
-        self.demands.settle(demand, after.met and is_lasting(mesh, demand.destination))
+        self.demands.settle(demand, known)
         if after.met and not (before and before.met):
             self.learned.append((workload.service, demand.destination))
+
+    def _fail(self, demand: Demand, error: Exception) -> None:
+        """It depends on what it did, and on all that is known of what it should be now."""
+        before = self.holdings.get(demand)
+        uses = frozenset({demand.destination.service}) | (before.uses if before else frozenset())
+        if isinstance(error, Unmade):
+            uses |= error.uses
+            error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        self.demands.relate(demand, uses)
+        self.failing[demand] = told(error)
+        self._mistakes.note(_words(demand), error)
+
+    def _mend(self, demand: Demand) -> None:
+        if self.failing.pop(demand, None) is not None:
+            self._mistakes.mended(_words(demand))
+
+
+def _words(demand: Demand) -> str:
+    return f"{demand.destination} in {demand.route_config}"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from tulle.ir.types import OutboundRoutes
 from tulle.model.workload import Proxy
-from tulle.pipeline.picture import Door, doors, standing
+from tulle.pipeline.mistakes import Mistakes
+from tulle.pipeline.picture import DOORS, Door, standing
 from tulle.resolve.index import Mesh
 from tulle.xds.requests import Held
 from tulle.xds.resources import RDS, Key, Resource
@@ -15,16 +16,23 @@ from tulle.xds.session import Session
 
 
 class Standing:
-    """The doors as last made, as a part of a session's wants."""
+    """The doors as last made, as a part of a session's wants. One that can't be made stays as it is."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, mistakes: Mistakes) -> None:
         self._session = session
+        self._mistakes = mistakes
         self._epoch = 0
-        self._doors: dict[Door, tuple[Resource, ...]] = {}
+        self._doors: dict[str, tuple[Door, tuple[Resource, ...]]] = {}  # by words for it
+        self._missing = False
 
     @property
     def keys(self) -> set[Key]:
-        return {resource.key for made in self._doors.values() for resource in made}
+        return {resource.key for _, made in self._doors.values() for resource in made}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all could be made, now or once."""
+        return not self._missing
 
     @property
     def route_configs(self) -> list[str]:
@@ -32,33 +40,51 @@ class Standing:
 
     def refresh(self, mesh: Mesh, proxy: Proxy | None) -> None:
         """They depend on the proxy itself and on the mesh's names."""
-        found = doors(mesh, proxy) if proxy else ()
-        if found == tuple(self._doors):
-            return
-        self._open({door: self._doors.get(door) or standing(door, self._epoch) for door in found})
+        found: dict[str, tuple[Door, tuple[Resource, ...]]] = {}
+        missing = False
+        for workload in proxy.workloads if proxy else ():
+            for kind, resolved in DOORS.items():
+                part = f"{kind} of {workload.id}"
+                before = self._doors.get(part)
+                try:
+                    door = resolved(mesh, proxy, workload) if proxy else None
+                    if door is not None:
+                        same = before is not None and before[0] == door
+                        found[part] = before if before and same else (door, standing(door, self._epoch))
+                    self._mistakes.mended(part)
+                except Exception as error:
+                    self._mistakes.note(part, error)
+                    if before is not None:
+                        found[part] = before
+                    missing = missing or before is None
+        self._missing = missing
+        for part in self._doors.keys() - found.keys():
+            self._mistakes.mended(part)
+        if found != self._doors:
+            self._open(found)
 
     def turn(self) -> None:
         """Another epoch begins."""
-        self._epoch = 1 - self._epoch
-        self._open(
-            {
-                door: standing(door, self._epoch) if isinstance(door, OutboundRoutes) else made
-                for door, made in self._doors.items()
-            }
-        )
+        epoch = 1 - self._epoch
+        opened = {
+            part: (door, standing(door, epoch) if isinstance(door, OutboundRoutes) else made)
+            for part, (door, made) in self._doors.items()
+        }
+        self._epoch = epoch
+        self._open(opened)
 
     def hold(self, event: Held) -> None:
         """Its route configuration may be of the other epoch, which is as good: a change would be an eviction of nothing."""
-        for door in self._doors:
+        for door, _ in self._doors.values():
             for resource in standing(door, 1 - self._epoch):
                 if resource.type_url == RDS and event.versions.get(resource.name) == resource.version:
                     self.turn()
                     return
 
-    def _open(self, opened: dict[Door, tuple[Resource, ...]]) -> None:
+    def _open(self, opened: dict[str, tuple[Door, tuple[Resource, ...]]]) -> None:
         before, self._doors = self.keys, opened
         for key in before - self.keys:
             self._session.unwant(*key)
-        for made in self._doors.values():
+        for _, made in self._doors.values():
             for resource in made:
                 self._session.want(resource)

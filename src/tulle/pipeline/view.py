@@ -17,6 +17,7 @@ from tulle.pipeline.asking import Asking
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
 from tulle.pipeline.holdings import HoldsOf
+from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.reaching import Reaching
 from tulle.pipeline.standing import Standing
@@ -28,6 +29,8 @@ from tulle.translate import names
 from tulle.xds.requests import Accepted, Asked, Event, Held, Rejected, Request
 from tulle.xds.resources import EDS, LDS, RDS, Key
 from tulle.xds.session import Session
+
+_ALL = "what is new for it"
 
 
 class News(Struct):
@@ -44,7 +47,7 @@ class News(Struct):
 class View:
     """A proxy's stream. `proxy` is None until the proxy is registered; it then keeps what it was last.
 
-    superseded: the proxy has opened enough newer streams; this one is to be ended.
+    superseded: the proxy has opened enough newer streams; this one is to be ended. mistakes: our own, with parts of it.
     """
 
     def __init__(self, proxy_id: str, encoder: Encoder, allowance: Allowance | None = None) -> None:
@@ -52,10 +55,15 @@ class View:
         self.allowance = allowance or Allowance()
         self.session = Session()
         self.superseded = False
-        self._standing = Standing(self.session)
-        self._reaching = Reaching(self.session, encoder)
+        self.mistakes = Mistakes()
+        self._standing = Standing(self.session, self.mistakes)
+        self._reaching = Reaching(self.session, encoder, self.mistakes)
         self._eviction = Eviction()
-        self._asking = Asking(self.session, self._reaching, self._eviction, self.allowance)
+        self._asking = Asking(self.session, self._reaching, self._eviction, self.allowance, self.mistakes)
+        self._connecting: dict[
+            tuple[str, ServiceName], None
+        ] = {}  # by workload: of which services nothing could be told
+        self._stale = False
         self._early: list[tuple[Asked | Held, float]] = []
         self._idle: frozenset[str] = frozenset()
 
@@ -86,7 +94,7 @@ class View:
     @property
     def ready(self) -> bool:
         """Whether the proxy has acknowledged everything that it should hold."""
-        return self.proxy is not None and self.session.in_sync
+        return self.proxy is not None and self._standing.complete and self.session.in_sync
 
     @property
     def rejections(self) -> tuple[Rejected, ...]:
@@ -110,6 +118,8 @@ class View:
                 self.receive(mesh, [event], now)
         elif _ways(before) != _ways(proxy):
             self._reaching.anew(mesh)
+        else:
+            self.retry(mesh)
 
     def succeed(self, mesh: Mesh, older: View) -> None:
         """It begins with what the proxy's older stream holds, so that a new Envoy has that before it is called upon.
@@ -172,13 +182,41 @@ class View:
         self.refresh_doors(mesh)
         self._reaching.update(mesh, list(self._reaching.demands))
 
+    def retry(self, mesh: Mesh) -> None:
+        """The facts have changed, in whatever: what could not be made before may be made now."""
+        self.refresh_doors(mesh)
+        self._asking.retry(mesh)
+        self._reaching.retry(mesh)
+        connecting, self._connecting = self._connecting, {}
+        for id, service in connecting:
+            for workload in self.proxy.workloads if self.proxy else ():
+                if workload.id == id:
+                    self.connects_to(mesh, workload, service)
+        if self._stale:
+            self.update_all(mesh)
+            self._stale = False
+            self.mistakes.mended(_ALL)
+
+    def fail(self, error: Exception) -> None:
+        """It could not be brought up to date, in we don't know what."""
+        self._stale = True
+        self.mistakes.note(_ALL, error)
+
     def update_endpoints(self, mesh: Mesh, service: ServiceName) -> None:
         """Only who serves a service has changed."""
         self._reaching.update_endpoints(mesh, service)
 
     def connects_to(self, mesh: Mesh, workload: Workload, service: ServiceName) -> None:
         """The workload has asked for the service's address: what carries TCP must be there before it connects."""
-        for destination in tcp_destinations(mesh, workload, service):
+        part = f"the TCP ports of {service} in {route_config(workload)}"
+        try:
+            found = tcp_destinations(mesh, workload, service)
+            self.mistakes.mended(part)
+        except Exception as error:
+            self.mistakes.note(part, error)
+            self._connecting[workload.id, service] = None
+            return
+        for destination in found:
             self._reaching.demand(mesh, Demand(route_config(workload), destination))
 
     def takes(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
@@ -205,8 +243,8 @@ class View:
 
     def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
         """What it holds of declared resources, of all or of these, by resource."""
-        refused = {demand: rejected.message for demand, rejected in self._reaching.rejected.items()}
-        return self._reaching.holdings.in_force(refused, sources)
+        rejected = {demand: rejected.message for demand, rejected in self._reaching.rejected.items()}
+        return self._reaching.holdings.in_force({**rejected, **self._reaching.failing}, sources)
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
@@ -218,11 +256,6 @@ class View:
         news = News(demands.gained, demands.lost, reaching.learned)
         demands.gained, demands.lost, reaching.learned = [], [], []
         return news
-
-    def mistakes(self) -> list[Exception]:
-        """Our own, since it was last asked: what could not be made, so that the proxy keeps what it has of it."""
-        found, self._reaching.mistakes = self._reaching.mistakes, []
-        return found
 
     def holds(self, service: ServiceName) -> Iterable[str]:
         """The names of the load assignments of `service` that it should hold."""
