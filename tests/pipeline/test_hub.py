@@ -323,3 +323,17 @@ def test_a_new_envoy_of_a_proxy_is_ready_when_it_holds_what_the_old_one_holds() 
     assert not new.learned
     hub.disconnect(old.view)
     assert new.view in hub.holders(B)
+
+
+def test_what_a_proxy_says_before_it_is_registered_is_bounded() -> None:
+    """Names that it asks for and drops again leave nothing behind; the others are answered when it is registered."""
+    hub = hub_of(instance("b1", B))
+    view = hub.connect("a1")
+    for n in range(100):
+        names = tuple(f"outbound.a1/x{n}-{m}" for m in range(100))
+        hub.receive(view, Request(VHDS, subscribe=names))
+        hub.receive(view, Request(VHDS, unsubscribe=names))
+    hub.receive(view, Request(VHDS, subscribe=("outbound.a1/service-b",)))
+    hub.apply(Snapshot(2, {"a1": instance("a1", A, None)}))
+    assert (view.destinations, view.strangers) == (1, 0)
+    assert [demand.destination.service for demand in view.reached] == [B]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from declared_mesh import instance, mesh, resources
+from envoy_like import EnvoyLike
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import Answer
 from tulle.model.names import Destination, ServiceName, service_of
@@ -13,12 +14,14 @@ from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture
+from tulle.pipeline.covered import Covered
 from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.picture import Encoder, reach
 from tulle.resolve import rules
 from tulle.resolve.backends import basis
 from tulle.resolve.callers import caller_of
+from tulle.resolve.hosts import covers
 from tulle.resolve.index import Mesh
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.outbound import route_config, virtual_host
@@ -68,12 +71,35 @@ def test_a_destination_that_can_not_be_made_takes_nothing_else_along() -> None:
     assert not hub.receive(view, Request(VHDS)).faults
 
 
-def test_a_demand_of_too_many_spellings_leaves_nothing_behind() -> None:
+def test_of_too_many_spellings_only_those_beyond_the_limit_are_refused() -> None:
     demands = Demands()
     demand = Demand("outbound.page", Destination(ServiceName("default", "nobody"), 80))
-    assert not demands.add(demand, map(str, range(17)), known=False, now=0.0)
-    assert (len(demands), demands.strangers, list(demands.services)) == (0, 0, [])
-    assert demands.stale(10_000.0) == []
+    assert demands.add(demand, map(str, range(17)), known=False, now=0.0) == ("16",)
+    assert demands.add(demand, ["3", "17"], known=False, now=0.0) == ("17",)
+    assert demands.names(demand) == tuple(map(str, range(16)))
+
+
+def test_a_sidecar_that_spells_a_service_in_too_many_ways_is_served_by_the_others() -> None:
+    hub = Hub()
+    hub.apply(Snapshot(1, {p.id: p for p in (CALLER, instance("reviews"))}))
+    envoy = EnvoyLike(hub, CALLER.id).settle()
+    spellings = ["".join(c.upper() if bits >> n & 1 else c for n, c in enumerate("reviews")) for bits in range(20)]
+    envoy.ask(*spellings)
+    envoy.settle()
+    assert envoy.view.strangers == 4
+    assert {demand.destination.service.name for demand in envoy.view.reached} == {"reviews"}
+
+
+def test_what_a_wildcard_covers_is_found_as_hosts_say() -> None:
+    names = ["a.b.c", "b.c", "x.a.b.c", "*.b.c", "*.c", "c", "*", "*.a.b.c"]
+    index = Covered()
+    for name in names:
+        index.add(ServiceName("", name))
+    for pattern in ("*", "*.c", "*.b.c", "*.a.b.c", "*.z"):
+        assert {s.name for s in index.beneath(pattern)} == {name for name in names if covers(pattern, name)}, pattern
+    for name in names:
+        index.discard(ServiceName("", name))
+    assert not index.beneath("*")
 
 
 def test_a_scope_of_one_host_lets_the_rule_of_its_wildcard_through() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from golden import declared_in
 from tulle.ir.routes import BackendRef
@@ -140,3 +141,19 @@ def test_declared_hosts_are_asked_for_and_beyond_200_every_name() -> None:
     every = re.compile(mesh_hosts(routes.namespaces, routes.hosts))
     assert every.fullmatch("example.org:443")
     assert not every.fullmatch("192.0.2.1:443")
+
+
+def test_names_of_namespaces_are_asked_for_and_beyond_500_those_of_any() -> None:
+    """What is listed goes to every sidecar, and Envoy's RE2 takes no expression of any length."""
+    spaces = tuple(f"{'long-' * 11}{n}" for n in range(5000))
+    few, many = replace(mesh_of(), namespaces=spaces[:500]), replace(mesh_of(), namespaces=spaces)
+    for mesh, others in ((few, False), (many, True)):
+        routes = outbound.outbound_routes(mesh, PROXY, A)
+        expression = mesh_hosts(routes.namespaces, routes.hosts)
+        assert len(expression) < 500 * 64
+        asked = re.compile(expression)
+        for name in ("a", f"b.{spaces[7]}", f"b.{spaces[7]}.svc:80", "b.other.svc.cluster.local"):
+            assert asked.fullmatch(name), name
+        for name in ("www.example.org", "192.0.2.1", "b.other.svc.example.org"):
+            assert not asked.fullmatch(name), name
+        assert bool(asked.fullmatch("b.other:8080")) is others

@@ -11,7 +11,8 @@ from tulle.api import doors
 from tulle.control_plane.mesh import LiveMesh
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, Workload
-from tulle.pipeline.view import View, tcp_destinations
+from tulle.pipeline.connecting import tcp_destinations
+from tulle.pipeline.view import View
 from tulle.registry import errors
 from tulle.registry.registry import Registry
 from tulle.resolve import rules

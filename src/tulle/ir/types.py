@@ -161,8 +161,8 @@ class Outbound(Struct, frozen=True):
 class OutboundRoutes(Struct, frozen=True):
     """Which of its HTTP calls are a matter of the mesh: names in `namespaces` and `hosts` (both sorted) are asked for.
 
-    hosts: those that are declared, `*.` before one for all beneath it; None for every name that there is. addresses: declared
-    ones, which are asked for as well (sorted).
+    namespaces: None for any. hosts: those that are declared, `*.` before one for all beneath it; None for every name that
+    there is. addresses: declared ones, which are asked for as well (sorted).
     The others pass through where the workload uses its sidecar as a proxy, unless passes is false; from one that connects
     to the addresses of services they are a mistake. port: as Outbound's; a call to it would come back for ever. proxy: the
     sidecar's id, with which it answers the canary.
@@ -170,7 +170,7 @@ class OutboundRoutes(Struct, frozen=True):
 
     route_config: str
     port: int
-    namespaces: tuple[str, ...]
+    namespaces: tuple[str, ...] | None
     capture: Capture
     proxy: str
     hosts: tuple[str, ...] | None = ()

@@ -73,9 +73,8 @@ class Asking:
                     self._eviction.refused(name)
                     self._forget(name)
             self._eviction.asked(demand)
-            if not self._reaching.demand(mesh, demand, written, now):
-                for name in written:
-                    self._refuse(name)
+            for name in self._reaching.demand(mesh, demand, written, now):
+                self._refuse(name)
 
     def hold(self, mesh: Mesh, event: Held, now: float) -> None:
         """A reconnected proxy holds what an earlier stream brought: it keeps it, and keeps being told of changes."""

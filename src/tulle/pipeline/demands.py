@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName
-from tulle.resolve.hosts import covers
+from tulle.pipeline.covered import Covered
 
 MOST_SERVICES = 1000
 MOST_STRANGERS = 1000
@@ -39,6 +39,7 @@ class Demands:
         self._names: dict[Demand, tuple[str, ...]] = {}
         self._uses: dict[Demand, frozenset[ServiceName]] = {}
         self._by_service: dict[ServiceName, dict[Demand, None]] = {}
+        self._covered = Covered()
         self._strangers: dict[Demand, float | None] = {}  # since when, the oldest first; None: to be seen
         self.gained: list[ServiceName] = []
         self.lost: list[ServiceName] = []
@@ -67,29 +68,28 @@ class Demands:
 
     def beneath(self, wildcard: str) -> Sequence[Demand]:
         """The demands that depend on a host which the wildcard covers."""
-        return [d for d, uses in self._uses.items() if any(covers(wildcard, service.host) for service in uses)]
+        found = (demand for service in self._covered.beneath(wildcard) for demand in self._by_service[service])
+        return tuple(dict.fromkeys(found))
 
     def names(self, demand: Demand) -> tuple[str, ...]:
         """By which it was asked for; none for a remembered callee."""
         return self._names[demand]
 
-    def add(self, demand: Demand, names: Iterable[str], known: bool, now: float | None = None) -> bool:
-        """Note a demand, or more names of it. False: that is more than the budget, and nothing is noted.
+    def add(self, demand: Demand, names: Iterable[str], known: bool, now: float | None = None) -> Sequence[str]:
+        """Note a demand, or more names of it. Those that are beyond the budget: of a new demand none is noted, if it is itself.
 
         known: it is no stranger. now: in seconds, on any clock that only goes forward.
         """
         before = self._names.get(demand)
         spellings = tuple(dict.fromkeys((*(before or ()), *names)))
-        if len(spellings) > _MOST_SPELLINGS:
-            return False
         if before is None:
             strangers = len(self._strangers)
             if (len(self._names) - strangers >= MOST_SERVICES) if known else (strangers >= MOST_STRANGERS):
-                return False
+                return spellings
             self.relate(demand, frozenset({demand.destination.service}))
             self.settle(demand, known, now)
-        self._names[demand] = spellings
-        return True
+        self._names[demand] = spellings[:_MOST_SPELLINGS]
+        return spellings[_MOST_SPELLINGS:]
 
     def relate(self, demand: Demand, uses: frozenset[ServiceName]) -> None:
         """The services on which it depends now."""
@@ -98,6 +98,7 @@ class Demands:
         for service in uses - before:
             if service not in self._by_service:
                 self._by_service[service] = {}
+                self._covered.add(service)
                 self.gained.append(service)
             self._by_service[service][demand] = None
         for service in before - uses:
@@ -105,6 +106,7 @@ class Demands:
             del demands[demand]
             if not demands:
                 del self._by_service[service]
+                self._covered.discard(service)
                 self.lost.append(service)
 
     def settle(self, demand: Demand, known: bool, now: float | None = None) -> None:

@@ -18,10 +18,10 @@ from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import Snapshot
 from tulle.pipeline import taking
 from tulle.pipeline.allowance import Allowance
+from tulle.pipeline.covered import Covered
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.taking import Taken
 from tulle.pipeline.view import View
-from tulle.resolve.hosts import covers
 from tulle.resolve.index import Mesh
 from tulle.resolve.services import is_lasting
 from tulle.xds.requests import Request
@@ -68,6 +68,7 @@ class Hub:
         self.views: dict[str, list[View]] = defaultdict(list)
         self._allowances: dict[str, Allowance] = {}
         self._encoder = Encoder()
+        self._covered = Covered()
         self._kept_out: Mapping[taking.Key, taking.KeptOut] = {}
         self._interested: dict[ServiceName, dict[View, None]] = defaultdict(dict)
 
@@ -184,6 +185,7 @@ class Hub:
         for service in news.gained:
             if service in held:
                 self._interested[service][view] = None
+                self._covered.add(service)
         for service in news.lost:
             if service not in held:
                 self._leave(view, service)
@@ -205,6 +207,7 @@ class Hub:
         holders.pop(view, None)
         if not holders:
             del self._interested[service]
+            self._covered.discard(service)
             self._encoder.forget(service)
 
     def _all(self) -> list[View]:
@@ -217,7 +220,7 @@ class Hub:
 
     def _beneath(self, wildcard: str) -> list[View]:
         """The views that hold something that the wildcard covers."""
-        holders = (self._interested[s] for s in self._interested if covers(wildcard, s.host))
+        holders = (self._interested[service] for service in self._covered.beneath(wildcard))
         return list(dict.fromkeys(view for views in holders for view in views))
 
     def _in(self, namespaces: Collection[str]) -> list[View]:

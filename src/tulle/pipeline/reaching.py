@@ -5,7 +5,7 @@ Who asked, and when, is asking.py's. A first answer that the proxy rejects is re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Proxy, Workload
@@ -42,16 +42,18 @@ class Reaching:
         self._session = session
         self._encoder = encoder
 
-    def demand(self, mesh: Mesh, demand: Demand, written: Iterable[str] = (), now: float | None = None) -> bool:
-        """It is asked for, by these names. False: that is more than the budget, and nothing comes of it. now: as Hub's."""
+    def demand(
+        self, mesh: Mesh, demand: Demand, written: Iterable[str] = (), now: float | None = None
+    ) -> Sequence[str]:
+        """It is asked for, by these names. Those that are beyond the budget, of which nothing comes. now: as Hub's."""
         try:
             known = is_lasting(mesh, demand.destination)
         except Exception:  # which will come again below, and be noted
             known = False
-        if not self.demands.add(demand, written, known, now):
-            return False
-        self._reach(mesh, demand)
-        return True
+        beyond = self.demands.add(demand, written, known, now)
+        if demand in self.demands:
+            self._reach(mesh, demand)
+        return beyond
 
     def update(self, mesh: Mesh, demands: Iterable[Demand]) -> None:
         """What these depend on has changed."""

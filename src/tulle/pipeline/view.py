@@ -14,6 +14,7 @@ from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Capture, Proxy, Workload
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.asking import Asking
+from tulle.pipeline.connecting import Connecting
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
 from tulle.pipeline.holdings import HoldsOf
@@ -23,11 +24,11 @@ from tulle.pipeline.reaching import Reaching
 from tulle.pipeline.standing import Standing
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
-from tulle.resolve.outbound import route_config, tcp_ports
+from tulle.resolve.outbound import route_config
 from tulle.resolve.services import find
 from tulle.translate import names
 from tulle.xds.requests import Accepted, Asked, Event, Held, Rejected, Request
-from tulle.xds.resources import EDS, LDS, RDS, Key
+from tulle.xds.resources import CDS, EDS, RDS, VHDS, Key
 from tulle.xds.session import Session
 
 _ALL = "what is new for it"
@@ -60,11 +61,9 @@ class View:
         self._reaching = Reaching(self.session, encoder, self.mistakes)
         self._eviction = Eviction()
         self._asking = Asking(self.session, self._reaching, self._eviction, self.allowance, self.mistakes)
-        self._connecting: dict[
-            tuple[str, ServiceName], None
-        ] = {}  # by workload: of which services nothing could be told
+        self._connecting = Connecting(self.session, self._reaching, self.mistakes)
         self._stale = False
-        self._early: list[tuple[Asked | Held, float]] = []
+        self._early: float | None = None  # when it last said something while it was not registered
         self._idle: frozenset[str] = frozenset()
 
     @property
@@ -113,9 +112,7 @@ class View:
             if proxy.capture is not Capture.NONE:
                 # Such an Envoy has no door, and would never ask for what is behind it.
                 self._remember(mesh, proxy)
-            early, self._early = self._early, []
-            for event, now in early:
-                self.receive(mesh, [event], now)
+            self._catch_up(mesh)
         elif _ways(before) != _ways(proxy):
             self._reaching.anew(mesh)
         else:
@@ -143,7 +140,7 @@ class View:
                 self._accept(event)
             elif isinstance(event, Asked | Held):
                 if self.proxy is None:
-                    self._early.append((event, now))
+                    self._early = now
                 elif isinstance(event, Asked):
                     self._asking.ask(mesh, event, now)
                 else:
@@ -187,11 +184,7 @@ class View:
         self.refresh_doors(mesh)
         self._asking.retry(mesh)
         self._reaching.retry(mesh)
-        connecting, self._connecting = self._connecting, {}
-        for id, service in connecting:
-            for workload in self.proxy.workloads if self.proxy else ():
-                if workload.id == id:
-                    self.connects_to(mesh, workload, service)
+        self._connecting.retry(mesh)
         if self._stale:
             self.update_all(mesh)
             self._stale = False
@@ -208,29 +201,15 @@ class View:
 
     def connects_to(self, mesh: Mesh, workload: Workload, service: ServiceName) -> None:
         """The workload has asked for the service's address: what carries TCP must be there before it connects."""
-        part = f"the TCP ports of {service} in {route_config(workload)}"
-        try:
-            found = tcp_destinations(mesh, workload, service)
-            self.mistakes.mended(part)
-        except Exception as error:
-            self.mistakes.note(part, error)
-            self._connecting[workload.id, service] = None
-            return
-        for destination in found:
-            self._reaching.demand(mesh, Demand(route_config(workload), destination))
+        self._connecting.connects_to(mesh, workload, service)
 
     def takes(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
         """Whether the proxy is ready for the workload's connections to the service's TCP ports."""
-        config = route_config(workload)
-        return all(
-            self.session.holds(LDS, name) and self.session.acknowledged(LDS, name)
-            for name in (names.tcp_listener(config, d) for d in tcp_destinations(mesh, workload, service))
-        )
+        return self._connecting.takes(mesh, workload, service)
 
     def refuses(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
         """Whether the proxy has rejected what carries some of these connections, and so will not be ready for them."""
-        demands = (Demand(route_config(workload), d) for d in tcp_destinations(mesh, workload, service))
-        return any(self._reaching.refuses(demand) for demand in demands)
+        return self._connecting.refuses(mesh, workload, service)
 
     def made_of(self, sources: Container[str]) -> set[Key]:
         """What it should hold that is made of some of these declared resources."""
@@ -272,6 +251,17 @@ class View:
                 if find(mesh, callee.service) is not None:
                     self._reaching.demand(mesh, Demand(route_config(workload), callee))
 
+    def _catch_up(self, mesh: Mesh) -> None:
+        """With what it said before it was registered, as far as that still holds; the session knows it."""
+        now, self._early = self._early, None
+        if now is None:
+            return
+        for type_url in (RDS, VHDS, CDS):
+            if held := self.session.held(type_url):
+                self._hold(mesh, Held(type_url, held), now)
+        if names := sorted(self.session.names(VHDS)):
+            self._asking.ask(mesh, Asked(VHDS, tuple(names)), now)
+
     def _hold(self, mesh: Mesh, event: Held, now: float) -> None:
         if event.type_url == RDS:
             self._standing.hold(event)
@@ -285,11 +275,6 @@ class View:
             for demand in demands:
                 self._reaching.drop(demand)
             self._asking.forget(refused)
-
-
-def tcp_destinations(mesh: Mesh, workload: Workload, service: ServiceName) -> list[Destination]:
-    """The service's ports that have listeners of their own: what carries TCP, and HTTP where a number says TCP."""
-    return [Destination(service, port.number) for port in tcp_ports(mesh, workload, service)]
 
 
 def _ways(proxy: Proxy) -> object:

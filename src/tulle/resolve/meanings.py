@@ -8,11 +8,18 @@ from tulle.resolve.index import Mesh
 
 # Of a sidecar's routes: with more declared hosts than these it asks for every name.
 MOST_HOSTS = 200
+# Likewise of namespaces: with more than these it asks for every name that has the form of one in a namespace.
+MOST_NAMESPACES = 500
 
 
 def asked_hosts(mesh: Mesh) -> tuple[str, ...] | None:
     """The declared hosts for which sidecars ask by name; None if they ask for all that there is."""
     return mesh.hosts if len(mesh.hosts) <= MOST_HOSTS else None
+
+
+def asked_namespaces(mesh: Mesh, own: str) -> tuple[str, ...] | None:
+    """The namespaces for whose names sidecars of namespace `own` ask, sorted; None if that is any."""
+    return tuple(sorted({*mesh.namespaces, own})) if len(mesh.namespaces) <= MOST_NAMESPACES else None
 
 
 def asked_addresses(mesh: Mesh) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from tulle.resolve.detection import OUTBOUND, detection_time
 from tulle.resolve.http_routes import http_routes
 from tulle.resolve.inbound import paths
 from tulle.resolve.index import Mesh
-from tulle.resolve.meanings import asked_addresses, asked_hosts
+from tulle.resolve.meanings import asked_addresses, asked_hosts, asked_namespaces
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.nearest import nearest
 from tulle.resolve.retries import retries
@@ -50,11 +50,10 @@ def outbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Outbound:
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
     """Which of the workload's calls are a matter of the mesh."""
-    namespaces = sorted({*mesh.namespaces, workload.service.namespace})
     return OutboundRoutes(
         route_config(workload),
         proxy.outbound_port,
-        tuple(namespaces),
+        asked_namespaces(mesh, workload.service.namespace),
         proxy.capture,
         proxy.id,
         asked_hosts(mesh),

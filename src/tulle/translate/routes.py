@@ -89,16 +89,19 @@ def virtual_host(host: VirtualHost) -> Any:
     return message("envoy.config.route.v3.VirtualHost")(name=name, domains=host.domains, **parts)
 
 
-def mesh_hosts(namespaces: Sequence[str], hosts: Sequence[str] | None = (), addresses: Sequence[str] = ()) -> str:
+def mesh_hosts(
+    namespaces: Sequence[str] | None, hosts: Sequence[str] | None = (), addresses: Sequence[str] = ()
+) -> str:
     """A regular expression (RE2, whole match) of the authorities that a mesh name, or a declared host, can have.
 
-    hosts: None for every name; an address is none.
+    namespaces: None for any. hosts: None for every name; an address is none. RE2 takes some 10,000 long names; what is listed
+    goes to every sidecar with each change, so whoever calls bounds it.
     """
     more = "".join(f"|{address}" for address in addresses).replace(".", r"\.")
     if hosts is None or "*" in hosts:
         return rf"(?i)(([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*\.?{more})(:[0-9]{{1,5}})?"
     label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    spaces = "|".join(namespaces)
+    spaces = label if namespaces is None else "|".join(namespaces)
     name = rf"{label}(\.({spaces})(\.svc)?|\.{label}\.svc\.cluster\.local)?"
     if hosts:
         name = rf"{name}|({'|'.join(map(_host, hosts))})\.?"

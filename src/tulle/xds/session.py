@@ -96,6 +96,10 @@ class Session:
         asked = self._state.subscription(type_url).names
         return len(asked) - len(asked.intersection(without))
 
+    def names(self, type_url: str) -> frozenset[str]:
+        """What the client asks for by name."""
+        return frozenset(self._state.subscription(type_url).names)
+
     def progress(self, type_url: str, name: str) -> Progress:
         """How far a wanted resource has come."""
         subscription = self._state.subscription(type_url)
