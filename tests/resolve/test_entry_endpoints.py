@@ -64,6 +64,20 @@ def test_hosts_beneath_a_wildcard_are_looked_up_as_they_are_called(resolution: s
     assert (backend.discovery, backend.transport) == (Discovery.DYNAMIC, Transport.PLAIN)
 
 
+@pytest.mark.parametrize("protocol", ["TLS", "HTTPS", ""])
+@pytest.mark.parametrize(("host", "names"), [("*.wiki.example", [("*.wiki.example",), ()]), ("*", [()])])
+def test_connections_are_looked_up_by_a_name_beneath_the_wildcard_or_closed(
+    protocol: str, host: str, names: list[tuple[str, ...]]
+) -> None:
+    port = {"number": 9443, "name": "p", "protocol": protocol}
+    mesh = mesh_of(entry(hosts=[host], ports=[port], resolution="DYNAMIC_DNS"))
+    caller = instance("a", ServiceName("default", "a")).workloads[0]
+    found = outbound.virtual_host(mesh, caller, Destination(service_of("de.wiki.example"), 9443), Capture.SECCOMP)
+    assert [chain.sni for chain in found.chains] == names
+    assert [chain.lookup for chain in found.chains] == [9443, *[0] * (len(names) - 1)]
+    assert not any(chain.backends for chain in found.chains[1:])
+
+
 def test_without_resolution_the_declared_addresses_come_before_dns() -> None:
     mesh = mesh_of(entry(addresses=["10.1.2.3", "10.9.0.0/16"]))
     backend, endpoints = reached(mesh)

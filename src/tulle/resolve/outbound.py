@@ -232,7 +232,15 @@ def _chains(
     itself = (Weighted(BackendRef(Destination(offered.service.name, port))),)
     found = tcp_route(rule, caller, port, addresses, names)
     chains = (*by_name, TcpChain(itself if found is None else found))
-    return tuple(_as_tcp_chain(mesh, caller, chain) for chain in chains)
+    return tuple(one for chain in chains for one in _within_wildcard(_as_tcp_chain(mesh, caller, chain)))
+
+
+def _within_wildcard(chain: TcpChain) -> tuple[TcpChain, ...]:
+    """Where the host is looked up that a connection asks for, that is one beneath the wildcard; all others are closed."""
+    backend = chain.backends[0].backend if chain.lookup else None
+    if backend is None or chain.sni or backend.destination.service.host == "*":
+        return (chain,)
+    return (replace(chain, sni=(backend.destination.service.host,)), TcpChain())
 
 
 def _as_tcp_chain(mesh: Mesh, caller: Caller, chain: TcpChain) -> TcpChain:

@@ -150,6 +150,15 @@ def test_what_a_wildcard_can_not_be_looked_up_by_is_unsupported(judge: Any, port
     assert (list(verdict.unsupported), verdict.errors) == ([f"spec.ports[0].{field}"], {})
 
 
+@pytest.mark.parametrize("resolution", ["NONE", "DYNAMIC_DNS"])
+@pytest.mark.parametrize("protocol", ["TLS", "HTTPS", "HTTP"])
+def test_a_wildcard_is_looked_up_by_the_name_that_is_asked_for(judge: Any, resolution: str, protocol: str) -> None:
+    """With NONE and port 443 it is Istio's sample for egress."""
+    text = f"{{hosts: ['*.wikipedia.org'], resolution: {resolution}, ports: [{{number: 443, name: p, protocol: {protocol}}}]}}"
+    verdict = judge(service_entry.check, ServiceEntry, text)
+    assert (verdict.unsupported, verdict.errors, verdict.warnings) == ({}, {}, {})
+
+
 def test_udp_is_valid_and_unsupported(judge: Any) -> None:
     verdict = judge(
         service_entry.check, ServiceEntry, "{hosts: [a.com], ports: [{number: 53, name: dns, protocol: UDP}]}"

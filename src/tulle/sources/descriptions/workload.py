@@ -18,7 +18,7 @@ FIELDS: Mapping[type[Any], Mapping[str, str]] = {
         "addresses": "The addresses by which it is called: IP addresses or CIDR ranges.",
         "ports": "Its ports.",
         "location": "MESH_EXTERNAL (default): no mutual TLS. MESH_INTERNAL: part of the mesh.",
-        "resolution": "How its instances are found: NONE the address called, STATIC the endpoints, DNS their names.",
+        "resolution": "How its instances are found: NONE the address or host called, STATIC the endpoints, DNS their names.",
         "endpoints": "Its instances.",
         "workloadSelector": "Its instances are the workloads with these labels.",
         "exportTo": "The namespaces whose callers see this: `.` its own, `*` all, or names. Default: all.",

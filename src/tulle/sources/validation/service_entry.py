@@ -92,9 +92,10 @@ def _check_port_use(spec: ServiceEntry, port: ServicePort, at: At) -> None:
             at.field("targetPort").unsupported(
                 "a wildcard's hosts are looked up with the port that is called: leave it out"
             )
-        if port.protocol.lower() in TCP_PROTOCOLS:
+        if port.protocol.lower() in TCP_PROTOCOLS - TLS_PROTOCOLS:
             at.field("protocol").unsupported(
-                "such a connection does not say which of a wildcard's hosts is meant: name the hosts, or use STATIC or DNS"
+                "such a connection does not say which of a wildcard's hosts is meant: use TLS, name the hosts, "
+                "or use STATIC or DNS"
             )
     if port.target_port:
         check_port(port.target_port, at.field("targetPort"))
