@@ -140,12 +140,14 @@ class AgentReports:
             needs_none = not tcp_destinations(mesh, workload, service)
         except Exception:
             return False
-        return needs_none or (bool(views) and all(view.takes(mesh, workload, service) for view in views))
+        return needs_none or (bool(views) and all(view.connecting.takes(mesh, workload, service) for view in views))
 
     def _refuses(self, proxy: str, workload: Workload, service: ServiceName) -> bool:
         """Or its ports can't be told, which the views have noted."""
         try:
-            return any(view.refuses(self._hub.mesh, workload, service) for view in self._hub.views.get(proxy, ()))
+            return any(
+                view.connecting.refuses(self._hub.mesh, workload, service) for view in self._hub.views.get(proxy, ())
+            )
         except Exception:
             return True
 

@@ -126,7 +126,7 @@ class Hub:
         views = self.views.get(proxy_id, ())
         for view in views:
             for workload in view.proxy.workloads if view.proxy else ():
-                _bring([view], partial(View.connects_to, mesh=self.mesh, workload=workload, service=service))
+                view.connecting.connects_to(self.mesh, workload, service)
         learned = tuple(news for view in views for news in self._note(view))
         return Touched(tuple(views), learned, self._faults(views))
 

@@ -11,13 +11,14 @@ from collections.abc import Collection, Container, Iterable
 from msgspec import Struct
 
 from tulle.model.names import Destination, ServiceName
-from tulle.model.workload import Capture, Proxy, Workload
+from tulle.model.workload import Capture, Proxy
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.asking import Asking
 from tulle.pipeline.connecting import Connecting
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
 from tulle.pipeline.holdings import HoldsOf
+from tulle.pipeline.letting_go import LettingGo
 from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.reaching import Reaching
@@ -59,12 +60,12 @@ class View:
         self.mistakes = Mistakes()
         self._standing = Standing(self.session, self.mistakes)
         self._reaching = Reaching(self.session, encoder, self.mistakes)
-        self._eviction = Eviction()
-        self._asking = Asking(self.session, self._reaching, self._eviction, self.allowance, self.mistakes)
-        self._connecting = Connecting(self.session, self._reaching, self.mistakes)
+        eviction = Eviction()
+        self._asking = Asking(self.session, self._reaching, eviction, self.allowance, self.mistakes)
+        self._letting_go = LettingGo(self.session, self._standing, self._reaching, self._asking, eviction)
+        self.connecting = Connecting(self.session, self._reaching, self.mistakes)
         self._stale = False
         self._early: float | None = None  # when it last said something while it was not registered
-        self._idle: frozenset[str] = frozenset()
 
     @property
     def proxy(self) -> Proxy | None:
@@ -137,7 +138,7 @@ class View:
             if isinstance(event, Rejected):
                 self._reaching.reject(mesh, event)
             elif isinstance(event, Accepted):
-                self._accept(event)
+                self._letting_go.accept(event)
             elif isinstance(event, Asked | Held):
                 if self.proxy is None:
                     self._early = now
@@ -148,23 +149,11 @@ class View:
 
     def idles(self, clusters: Iterable[str]) -> None:
         """These clusters of the proxy have had no call for long; the next `evict` thinks of it."""
-        self._idle = frozenset(clusters)
+        self._letting_go.idles(clusters)
 
     def evict(self, now: float) -> bool:
-        """Begin to take away strangers that are too many or too old, and idle services if there are many. False: nothing to do.
-
-        It goes on when the proxy acknowledges; see eviction.py.
-        """
-        if self.proxy is None or not self._eviction.may_begin(now):
-            return False
-        demands = [*self._reaching.demands.stale(now), *self._reaching.idle(self._idle)]
-        self._idle = frozenset()
-        routes = self._standing.route_configs
-        if not (demands or self._asking.refused) or not all(self.session.holds(RDS, name) for name in routes):
-            return False
-        self._eviction.begin(demands, self._asking.refused, routes, now)
-        self._standing.turn()
-        return True
+        """Have it let go of what nobody needs. False: nothing to do. now: as Hub's."""
+        return self.proxy is not None and self._letting_go.begin(now)
 
     def update(self, mesh: Mesh, service: ServiceName) -> None:
         """What a service offers has changed, or the rules for it, or that it is there at all."""
@@ -184,7 +173,7 @@ class View:
         self.refresh_doors(mesh)
         self._asking.retry(mesh)
         self._reaching.retry(mesh)
-        self._connecting.retry(mesh)
+        self.connecting.retry(mesh)
         if self._stale:
             self.update_all(mesh)
             self._stale = False
@@ -198,18 +187,6 @@ class View:
     def update_endpoints(self, mesh: Mesh, service: ServiceName) -> None:
         """Only who serves a service has changed."""
         self._reaching.update_endpoints(mesh, service)
-
-    def connects_to(self, mesh: Mesh, workload: Workload, service: ServiceName) -> None:
-        """The workload has asked for the service's address: what carries TCP must be there before it connects."""
-        self._connecting.connects_to(mesh, workload, service)
-
-    def takes(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
-        """Whether the proxy is ready for the workload's connections to the service's TCP ports."""
-        return self._connecting.takes(mesh, workload, service)
-
-    def refuses(self, mesh: Mesh, workload: Workload, service: ServiceName) -> bool:
-        """Whether the proxy has rejected what carries some of these connections, and so will not be ready for them."""
-        return self._connecting.refuses(mesh, workload, service)
 
     def made_of(self, sources: Container[str]) -> set[Key]:
         """What it should hold that is made of some of these declared resources."""
@@ -266,15 +243,6 @@ class View:
         if event.type_url == RDS:
             self._standing.hold(event)
         self._asking.hold(mesh, event, now)
-
-    def _accept(self, event: Accepted) -> None:
-        if event.type_url != RDS or not self.session.acknowledged(RDS, event.name):
-            return
-        if self._eviction.acknowledged(event.name):
-            demands, refused = self._eviction.end()
-            for demand in demands:
-                self._reaching.drop(demand)
-            self._asking.forget(refused)
 
 
 def _ways(proxy: Proxy) -> object:
