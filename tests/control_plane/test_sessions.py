@@ -230,3 +230,29 @@ async def test_a_proxy_is_ready_when_what_it_registered_last_has_reached_its_env
 
 def known(service: ServiceName) -> KnownService:
     return KnownService(service, (), (), "127.64.0.1")
+
+
+async def test_what_carries_the_connections_and_cannot_be_made_is_told_at_once(
+    reports: AgentReports, mesh: LiveMesh, connect: Connect
+) -> None:
+    """By our own mistake: here an instance's weight that no document and no option lets through."""
+    await with_db(mesh, Capture.SECCOMP)
+    heavy = replace(DB1, workloads=(replace(DB1.workloads[0], weight=2**40),))
+    await follow(mesh, Snapshot(2, {"db1": heavy}))
+    envoy = connect("a1").settle()
+    async with asyncio.timeout(5):
+        with pytest.raises(Unreachable, match="db"):
+            await reports.resolve("a1", "db")
+        await follow(mesh, Snapshot(3, {"db1": DB1}))
+        asking = asyncio.create_task(reports.resolve("a1", "db"), name="resolve")
+        assert await is_held_up(asking)
+        envoy.settle()
+        assert await asking == "127.64.0.9"
+
+
+async def test_a_name_that_cannot_be_looked_up_ends_no_session(reports: AgentReports, mesh: LiveMesh) -> None:
+    ports = (EntryPort(80, 80, "http"),)  # type: ignore[arg-type]  # the fault
+    entry = Resource(Ref("ServiceEntry", "default", "api"), ServiceEntry(("api.example.com",), ports=ports))
+    await follow(mesh, Snapshot(1, {"a1": proxy("a1", A)}, resources={entry.ref: entry}))
+    with pytest.raises(Unreachable, match=r"api\.example\.com"):
+        await reports.resolve("a1", "api.example.com")

@@ -86,7 +86,9 @@ class AgentReports:
                 lambda: self._takes(proxy, workload, service) or self._refuses(proxy, workload, service),
             )
             if self._refuses(proxy, workload, service):
-                raise doors.Unreachable(f"the sidecar rejected the configuration of {service}")
+                raise doors.Unreachable(
+                    f"the sidecar rejected the configuration of {service}, or it can't be made: see `tulle proxies`"
+                )
         return vip
 
     def _called(self, workload: Workload, name: str) -> Offer | None:

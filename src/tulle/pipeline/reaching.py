@@ -104,10 +104,10 @@ class Reaching:
                 self._reach(mesh, demand)
 
     def refuses(self, demand: Demand) -> bool:
-        """Whether the proxy has rejected what a demand needs, or the listener for it, and has nothing older of it."""
+        """Whether the proxy has rejected what a demand needs, or has no listener for it, as that is rejected or can't be made."""
         listener = names.tcp_listener(demand.route_config, demand.destination)
-        rejects = self._session.progress(LDS, listener) == "rejected" and not self._session.holds(LDS, listener)
-        return demand in self.rejected or rejects
+        fails = demand in self.failing or self._session.progress(LDS, listener) == "rejected"
+        return demand in self.rejected or (fails and not self._session.holds(LDS, listener))
 
     def drop(self, demand: Demand) -> None:
         """Nobody needs it any more."""
