@@ -23,7 +23,7 @@ from tulle.config import Settings
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.running import running
 from tulle.model.names import ServiceName
-from tulle.pipeline import view as views
+from tulle.pipeline import reaching
 from tulle.pipeline.demands import STRANGER_SECONDS
 from tulle.xds.resources import VHDS
 
@@ -87,7 +87,7 @@ async def evicted(live: LiveMesh, time: Time, caller: Caller) -> None:
 async def test_no_call_fails_while_its_service_is_taken_away_again_and_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "KEPT_SERVICES", 0)
+    monkeypatch.setattr(reaching, "KEPT_SERVICES", 0)
     time = Time()
     async with running(Settings(data=mesh.data), steady=time) as live:
         for service in ("service-b", "service-c"):
@@ -146,7 +146,7 @@ async def test_envoy_holds_no_more_strangers_after_many_rounds_than_after_one(me
 async def test_a_call_that_is_under_way_outlives_its_service_s_eviction(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "KEPT_SERVICES", 0)
+    monkeypatch.setattr(reaching, "KEPT_SERVICES", 0)
     time = Time()
     async with running(Settings(data=mesh.data), steady=time) as live:
         await asyncio.to_thread(mesh.serve, "service-b", "b")
