@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tulle.model.protocols import NAMES
 from tulle.model.well_known import HTTP_PORTS, TCP_PORTS
-from tulle.resolve import outbound
+from tulle.resolve import detection
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "protocols.md").read_text()
 
@@ -24,4 +24,4 @@ def test_every_protocol_that_can_be_said_is_told_with_what_comes_of_it() -> None
 
 
 def test_the_first_bytes_are_waited_for_as_long_as_is_told() -> None:
-    assert f"for {outbound._DETECT // 1_000_000} ms" in TEXT
+    assert f"for {detection.OUTBOUND // 1_000_000} ms" in TEXT

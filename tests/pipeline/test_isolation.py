@@ -161,3 +161,10 @@ def test_a_name_that_cannot_be_looked_up_is_answered_and_looked_up_again(hub: Hu
     declare(hub, api, revision=3)
     assert service_of("api.example.com") in {demand.destination.service for demand in envoy.settle().view.reached}
     assert not envoy.view.mistakes
+
+
+def test_keys_and_revocations_are_taken_in_beside_what_cannot_be(hub: Hub) -> None:
+    revoked = ("ab" * 32,)
+    bad = entry("bad", hosts=(None,))
+    hub.apply(Snapshot(9, resources={bad.ref: bad}, key_sets={"https://issuer/keys": "{}"}, revoked=revoked))
+    assert (hub.mesh.key_sets, hub.mesh.revoked) == ({"https://issuer/keys": "{}"}, revoked)

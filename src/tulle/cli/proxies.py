@@ -9,7 +9,7 @@ import click
 from tulle.api.views import MistakeView, ProxyView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
-from tulle.cli.printing import ago, print_json, print_table, printable, reason_in, yes
+from tulle.cli.printing import ago, print_json, print_table, printable, yes
 
 
 @click.command("proxies")

@@ -164,7 +164,16 @@ class Hub:
             bring(self._in(changed.scopes), partial(View.update_all, mesh=self.mesh))
         if changed.names or changed.wildcards or self.mesh.declared.root_namespace in changed.policed:
             bring(self._all(), partial(View.refresh_doors, mesh=self.mesh))
-        if changed.services or changed.wildcards or changed.scopes or changed.everything or changed.names:
+        elif changed.policed:
+            bring(self._in(changed.policed), partial(View.refresh_doors, mesh=self.mesh))
+        if (
+            changed.policed
+            or changed.services
+            or changed.wildcards
+            or changed.scopes
+            or changed.everything
+            or changed.names
+        ):
             bring((view for view in self._all() if view.mistakes), partial(View.retry, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))
         own = (Fault("", mistake.part, self.mesh.revision, mistake.error) for mistake in taken.mistakes)

@@ -5,10 +5,12 @@ A change of the epoch means nothing but that Envoy asks for its names anew, see 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tulle.ir.types import OutboundRoutes
 from tulle.model.workload import Proxy
 from tulle.pipeline.mistakes import Mistakes
-from tulle.pipeline.picture import DOORS, Door, standing
+from tulle.pipeline.picture import DOORS, Door, made_of, standing
 from tulle.resolve.index import Mesh
 from tulle.xds.requests import Held
 from tulle.xds.resources import RDS, Key, Resource
@@ -36,7 +38,19 @@ class Standing:
 
     @property
     def route_configs(self) -> list[str]:
-        return [name for kind, name in self.keys if kind == RDS]
+        """Of the ways out, whose virtual hosts are asked for."""
+        return [
+            resource.name
+            for door, made in self._doors.values()
+            for resource in made
+            if isinstance(door, OutboundRoutes) and resource.type_url == RDS
+        ]
+
+    @property
+    def sources(self) -> Iterator[tuple[str, tuple[Key, ...]]]:
+        """The declared resources of which they are made, and what of each."""
+        for door, made in self._doors.values():
+            yield from made_of(door, made)
 
     def refresh(self, mesh: Mesh, proxy: Proxy | None) -> None:
         """They depend on the proxy itself and on the mesh's names."""
@@ -76,7 +90,7 @@ class Standing:
     def hold(self, event: Held) -> None:
         """Its route configuration may be of the other epoch, which is as good: a change would be an eviction of nothing."""
         for door, _ in self._doors.values():
-            for resource in standing(door, 1 - self._epoch):
+            for resource in standing(door, 1 - self._epoch) if isinstance(door, OutboundRoutes) else ():
                 if resource.type_url == RDS and event.versions.get(resource.name) == resource.version:
                     self.turn()
                     return

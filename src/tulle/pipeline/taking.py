@@ -20,7 +20,13 @@ from tulle.resolve.index import Changed, Mesh
 
 # Of those that were kept out before: each costs a try with every snapshot.
 _MOST_TRIED_AGAIN = 10
-_KINDS = {"proxies": "proxy", "services": "service", "callees": "what is called by", "resources": ""}
+_KINDS = {
+    "proxies": "proxy",
+    "services": "service",
+    "callees": "what is called by",
+    "resources": "",
+    "key_sets": "key set",
+}
 
 Key = tuple[str, Any]  # of a fact: the field of Snapshot, and the key there
 
@@ -45,7 +51,7 @@ def take(mesh: Mesh, snapshot: Snapshot, kept_out: Mapping[Key, KeptOut] | None 
     """kept_out: what could not be taken in before; the snapshot may replace some of it."""
     facts = {(kind, key): fact for kind in _KINDS for key, fact in getattr(snapshot, kind).items()}
     waiting = {key: kept for key, kept in (kept_out or {}).items() if key not in facts}
-    attempt = _Attempt(mesh, snapshot.revision)
+    attempt = _Attempt(mesh, Snapshot(snapshot.revision, revoked=snapshot.revoked))
     attempt.apply(list(facts.items()))
     again = dict(islice(waiting.items(), _MOST_TRIED_AGAIN))
     if again:
@@ -71,17 +77,17 @@ def words(key: Key) -> str:
 
 
 class _Attempt:
-    """As much of a snapshot as can be taken in."""
+    """As much of a snapshot as can be taken in. whole: what of it can't be divided."""
 
-    def __init__(self, mesh: Mesh, revision: int) -> None:
+    def __init__(self, mesh: Mesh, whole: Snapshot) -> None:
         self.mesh = mesh
         self.changed = Changed()
         self.failed: dict[Key, tuple[object, Exception]] = {}
-        self._revision = revision
+        self._whole = whole
 
     def apply(self, facts: list[tuple[Key, object]]) -> None:
         try:
-            after, changed = index.apply(self.mesh, _snapshot(self._revision, facts))
+            after, changed = index.apply(self.mesh, _with(self._whole, facts))
         except Exception as error:
             if len(facts) > 1:
                 self.apply(facts[: len(facts) // 2])
@@ -95,11 +101,11 @@ class _Attempt:
             self.mesh, self.changed = after, _both(self.changed, changed)
 
 
-def _snapshot(revision: int, facts: Iterable[tuple[Key, object]]) -> Snapshot:
+def _with(whole: Snapshot, facts: Iterable[tuple[Key, object]]) -> Snapshot:
     found: dict[str, dict[Any, Any]] = {kind: {} for kind in _KINDS}
     for (kind, key), fact in facts:
         found[kind][key] = fact
-    return replace(Snapshot(revision), **found)
+    return replace(whole, **found)
 
 
 def _both(one: Changed, other: Changed) -> Changed:
@@ -111,5 +117,6 @@ def _both(one: Changed, other: Changed) -> Changed:
         names=one.names or other.names,
         wildcards=one.wildcards | other.wildcards,
         scopes=one.scopes | other.scopes,
+        policed=one.policed | other.policed,
         everything=one.everything or other.everything,
     )

@@ -190,7 +190,8 @@ class View:
 
     def made_of(self, sources: Container[str]) -> set[Key]:
         """What it should hold that is made of some of these declared resources."""
-        return self._reaching.holdings.made_of(sources)
+        of_doors = {key for source, keys in self._standing.sources if source in sources for key in keys}
+        return self._reaching.holdings.made_of(sources) | of_doors
 
     @property
     def doors_under_way(self) -> set[Key]:
@@ -200,7 +201,8 @@ class View:
     def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
         """What it holds of declared resources, of all or of these, by resource."""
         rejected = {demand: rejected.message for demand, rejected in self._reaching.rejected.items()}
-        return self._reaching.holdings.in_force({**rejected, **self._reaching.failing}, sources)
+        refused = {**rejected, **self._reaching.failing}
+        return self._reaching.holdings.in_force(refused, sources, self._standing.sources)
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
