@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from tulle.model.resources.resource import Ref
+from tulle.resolve.analysis.authorization_policies import of_authorization_policy
 from tulle.resolve.analysis.destination_rules import of_destination_rule
 from tulle.resolve.analysis.findings import Finding, Findings
 from tulle.resolve.analysis.known import Known
+from tulle.resolve.analysis.peer_authentications import of_peer_authentication
+from tulle.resolve.analysis.request_authentications import of_request_authentication
 from tulle.resolve.analysis.service_entries import of_service_entry
 from tulle.resolve.analysis.sidecars import of_sidecar
 from tulle.resolve.analysis.virtual_services import of_virtual_service
@@ -25,6 +28,9 @@ _OF_KIND: Mapping[str, Callable[[Findings, Known], None]] = {
     "WorkloadEntry": of_workload_entry,
     "WorkloadGroup": of_workload_group,
     "Sidecar": of_sidecar,
+    "PeerAuthentication": of_peer_authentication,
+    "RequestAuthentication": of_request_authentication,
+    "AuthorizationPolicy": of_authorization_policy,
 }
 
 

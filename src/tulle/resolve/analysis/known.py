@@ -6,13 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from tulle.model.names import ServiceName, service_of
 from tulle.model.resources.destination_rule import DestinationRule
+from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.workload import Workload
+from tulle.resolve.analysis.identities import Identities
+from tulle.resolve.analysis.peers import Peers
+from tulle.resolve.analysis.policed import Policed
 from tulle.resolve.analysis.winners import losers, of_service_entry, of_virtual_service
 from tulle.resolve.callers import Caller
+from tulle.resolve.declared import Declared
 from tulle.resolve.entries import known_ports
 from tulle.resolve.hosts import full, wildcards
 from tulle.resolve.index import Mesh, Service
@@ -33,6 +40,7 @@ class Known:
         self._offered: dict[tuple[str, str], bool] = {}
         self._subsets: dict[str, frozenset[str]] = {}
         self._losers: dict[tuple[str, str], Mapping[Ref, Resource]] = {}
+        self._policed: dict[tuple[str, frozenset[tuple[str, str]]], Policed] = {}
 
     @cached_property
     def namespaces(self) -> frozenset[str]:
@@ -105,6 +113,39 @@ class Known:
                 claims = [of_service_entry(r, config.default_service_export_to) for r in entries]
             self._losers[kind, host] = losers(claims) if len(claims) > 1 else {}
         return self._losers[kind, host]
+
+    def policed(self, labels: Mapping[str, str], namespace: str) -> Policed:
+        """For whom a policy of a namespace with this selector is."""
+        key = (namespace, frozenset(labels.items()))
+        if key not in self._policed:
+            root = namespace == self.declared.root_namespace
+            spaces = sorted(self._sidecars) if root else [namespace] if namespace in self._sidecars else []
+            self._policed[key] = self.these(tuple(one for s in spaces for one in self._sidecars[s].having(labels)))
+        return self._policed[key]
+
+    def these(self, workloads: tuple[Workload, ...]) -> Policed:
+        return Policed(workloads, self._issuers)
+
+    @cached_property
+    def _issuers(self) -> Declared:
+        """RequestAuthentications alone, so that they are found quickly among many policies."""
+        found = {
+            space: tuple(one for one in policies if isinstance(one.spec, RequestAuthentication))
+            for space, policies in self.declared.policies.items()
+        }
+        return replace(self.declared, policies={space: there for space, there in found.items() if there})
+
+    @cached_property
+    def identities(self) -> Identities:
+        return Identities(self.mesh)
+
+    @cached_property
+    def peers(self) -> Peers:
+        return Peers(self.declared, self._sidecars)
+
+    @cached_property
+    def _sidecars(self) -> Mapping[str, Labelled[Workload]]:
+        return {space: Labelled((one.tags, one) for one in there) for space, there in self.workloads.items()}
 
     @cached_property
     def _labelled(self) -> Mapping[str, Labelled[None]]:
