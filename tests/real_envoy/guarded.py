@@ -5,6 +5,7 @@ Everything in front of the program is as in a mesh: the listener, mutual TLS, th
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
@@ -23,17 +24,20 @@ from msgspec.structs import replace
 from certificates import Authority, write_identity_of
 from one_envoy import Server
 from policy_mesh import bootstrap
-from routes_by_file import listening, tell
+from routes_by_file import MANAGER, listening, tell
 from tulle.envoy_api import binary
+from tulle.envoy_api.messages import from_dict, message, pack, unpack
 from tulle.ir.access import Access
 from tulle.ir.types import Inbound, InboundPort, Paths
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol
 from tulle.translate import names
+from tulle.translate.access.tokens import METADATA, PAYLOAD
 from tulle.translate.clusters import program_clusters
 
 SERVICE = ServiceName("default", "guarded")
+CLAIMS = "x-test-claims"
 CALLER = "cluster.local/ns/default/sa/caller"
 _SECONDS = 20.0
 
@@ -98,7 +102,7 @@ class Guarded:
     def update(self, inbound: Inbound) -> None:
         self._inbound = inbound
         before = self._updates()
-        changed = tell(self.folder, [inbound])
+        changed = tell(self.folder, inbound)
         end = time.monotonic() + _SECONDS
         while any(self._updates()[name] == before[name] for name in changed):
             assert time.monotonic() < end
@@ -156,7 +160,9 @@ def guarded(
     *,
     paths: Paths = Paths.BASE,
     trusted: tuple[str, ...] = (WORKLOAD_PREFIX,),
+    live: bool = False,
 ) -> Iterator[Guarded]:
+    """live: rules are to be changed under way."""
     authority = Authority(folder, "mesh")
     write_identity_of(folder, authority, f"{WORKLOAD_PREFIX}default/sa/guarded")
     with ExitStack() as stack:
@@ -183,8 +189,8 @@ def guarded(
             paths,
         )
         clusters = [cluster for port in inbound.ports for cluster in program_clusters(inbound.workload, port)]
-        tell(folder, [inbound])
-        config = bootstrap(clusters, [_dashed(listening(folder, inbound))])
+        tell(folder, inbound)
+        config = bootstrap(clusters, [_for_tests(listening(inbound, folder if live else None))])
         (folder / "bootstrap.json").write_text(json.dumps(config))
         with (folder / "envoy.log").open("wb") as log:
             arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
@@ -194,12 +200,40 @@ def guarded(
         yield Guarded(folder, authority, _port(folder, process), inbound, numbers)
 
 
-def _dashed(listener: Any) -> Any:
-    """Python's `ssl` sends no names with underscores."""
+def _for_tests(listener: Any) -> Any:
+    """Python's `ssl` sends no names with underscores. A header stands for a token that was good, with these claims."""
+    claims = message("envoy.extensions.filters.http.header_to_metadata.v3.Config")(
+        request_rules=[
+            {
+                "header": CLAIMS,
+                "on_header_present": {
+                    "metadata_namespace": METADATA,
+                    "key": PAYLOAD,
+                    "type": "PROTOBUF_VALUE",
+                    "encode": "BASE64",
+                },
+            }
+        ]
+    )
     for chain in listener.filter_chains:
         dashed = [name.replace("_", "-") for name in chain.filter_chain_match.server_names]
         chain.filter_chain_match.server_names[:] = dashed
+        for filter_ in chain.filters:
+            if filter_.name == MANAGER:
+                manager = unpack(filter_.typed_config)
+                first = type(manager.http_filters[0])(name="claims", typed_config=pack(claims))
+                filters = [first, *manager.http_filters]
+                del manager.http_filters[:]
+                manager.http_filters.extend(filters)
+                filter_.typed_config.CopyFrom(pack(manager))
     return listener
+
+
+def claims(**values: Any) -> dict[str, str]:
+    """The header of a request whose token has these claims."""
+    value = from_dict("google.protobuf.Struct", values)
+    text = message("google.protobuf.Value")(struct_value=value).SerializeToString()
+    return {CLAIMS: base64.b64encode(text).decode()}
 
 
 def admin(folder: Path, path: str) -> httpx.Response:

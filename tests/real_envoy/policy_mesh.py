@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from certificates import IDENTITY, write_identity
-from routes_by_file import listening, tell
+from routes_by_file import listening
 from tulle.aio.unix import short_path
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, to_dict
@@ -30,6 +30,7 @@ from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol
 from tulle.translate.backend_clusters import backend_cluster
+from tulle.translate.bootstrap import RUNTIME
 from tulle.translate.clusters import program_clusters
 from tulle.translate.endpoints import load_assignment
 from tulle.translate.http_manager import http_manager, router
@@ -130,8 +131,7 @@ class Mesh:
         inbound = list(sidecars)
         for sidecar in inbound:
             clusters += [cluster for port in sidecar.ports for cluster in program_clusters(sidecar.workload, port)]
-        listeners = [door(backend) for backend in backends] + [listening(self.folder, one) for one in inbound]
-        tell(self.folder, inbound)
+        listeners = [door(backend) for backend in backends] + [listening(sidecar) for sidecar in inbound]
         await self._stack.enter_async_context(envoy(self.folder, bootstrap(clusters, listeners)))
         self.ports = await self._found(len(listeners))
 
@@ -244,6 +244,7 @@ def bootstrap(clusters: Sequence[Any], listeners: Sequence[Any]) -> dict[str, An
             node={"id": "test", "cluster": "test"},
             admin={"address": {"pipe": {"path": "admin.sock"}}},
             static_resources={"clusters": clusters, "listeners": listeners},
+            layered_runtime={"layers": [{"name": "static", "static_layer": RUNTIME}]},
         )
     )
 

@@ -42,15 +42,20 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
         ],
         stats_config={"stats_matcher": {"inclusion_list": {"patterns": _KEPT_STATS}}},
         deferred_stat_options={"enable_deferred_creation_stats": True},
-        layered_runtime={"layers": [{"name": "static", "static_layer": _RUNTIME}]},
+        layered_runtime={"layers": [{"name": "static", "static_layer": RUNTIME}]},
     )
 
 
 # Envoy's own pause grows to 30 s; a control plane that is back must not wait that long for its sidecars.
 _COME_BACK = {"retry_back_off": {"base_interval": {"nanos": 200_000_000}, "max_interval": {"seconds": 1}}}
 
-# Envoy takes expressions of up to 100 instructions; ours are made of the mesh's namespaces, and nobody else writes any.
-_RUNTIME = {"re2.max_program_size.error_level": 1_000_000, "re2.max_program_size.warn_level": 1_000_000}
+RUNTIME = {
+    # Envoy takes expressions of up to 100 instructions; ours are made of the mesh's namespaces and of its policies.
+    "re2.max_program_size.error_level": 1_000_000,
+    "re2.max_program_size.warn_level": 1_000_000,
+    # Envoy's default is content with one line of a header that fits, and so lets a caller add another to one that is allowed.
+    "envoy.reloadable_features.rbac_match_headers_individually": False,
+}
 
 # A stat costs memory for every cluster, so only those are kept that something reads.
 _KEPT_STATS = [

@@ -20,7 +20,7 @@ OTHER = "cluster.local/ns/default/sa/other"
 
 @pytest.fixture(scope="module")
 def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(tmp_path_factory.mktemp("envoy"), {"changed": Access(), "revoked": Access()}) as made:
+    with guarded(tmp_path_factory.mktemp("envoy"), {"changed": Access(), "revoked": Access()}, live=True) as made:
         yield made
 
 

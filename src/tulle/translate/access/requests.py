@@ -9,6 +9,7 @@ everywhere.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tulle.ir.access import Attribute, Test, Value
@@ -33,15 +34,16 @@ def request(attribute: Attribute, value: Value) -> dict[str, Any]:
             return {"requested_server_name": string_match(value)}
 
 
-def header(name: str, value: Value, anywhere: bool) -> dict[str, Any]:
-    """A principal. anywhere: fits if one of the header's values does, not only if all of it does."""
-    if value.test is Test.PRESENT:
+def header(name: str, values: Sequence[Value], anywhere: bool) -> dict[str, Any]:
+    """A principal for one of several values. anywhere: fits if any part of the header does, not only if all of it does.
+
+    A header that comes several times is one, its values joined with commas (bootstrap.RUNTIME).
+    """
+    if any(value.test is Test.PRESENT for value in values):
         return {"header": {"name": name, "present_match": True}}
-    if not anywhere:
-        return {"header": {"name": name, "string_match": string_match(value)}}
-    # Envoy joins the values of a header that comes several times with commas.
-    one_of_them = rf"(?:.*,\s*)?{pattern(value)}(?:\s*,.*)?"
-    return {"header": {"name": name, "string_match": regex(one_of_them)}}
+    wanted = "|".join(map(pattern, values))
+    whole = rf"(?:.*,\s*)?(?:{wanted})(?:\s*,.*)?" if anywhere else wanted
+    return {"header": {"name": name, "string_match": regex(whole)}}
 
 
 def _host(value: Value) -> dict[str, Any]:

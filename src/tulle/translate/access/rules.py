@@ -64,17 +64,17 @@ class _Words:
         if condition.but_not:
             yield {f"not_{self._word}": self._one_of(condition, condition.but_not, unwanted=True)}
 
-    def _one_of(self, condition: Condition, values: Iterable[Value], *, unwanted: bool) -> dict[str, Any]:
+    def _one_of(self, condition: Condition, values: tuple[Value, ...], *, unwanted: bool) -> dict[str, Any]:
         # What leads to a refusal may be anywhere in what the caller wrote; what leads to a permission must be all of it.
         anywhere = unwanted == (self._action is Action.ALLOW)
-        return self._set("or", [self._value(condition, value, anywhere) for value in values])
+        if condition.attribute is Attribute.HEADER:
+            return header(condition.key[0], values, anywhere)
+        return self._set("or", [self._value(condition, value) for value in values])
 
-    def _value(self, condition: Condition, value: Value, anywhere: bool) -> dict[str, Any]:
+    def _value(self, condition: Condition, value: Value) -> dict[str, Any]:
         attribute = condition.attribute
         if attribute is Attribute.PORT:
             return {"any": True} if value.text in self._access.ports else {f"not_{self._word}": {"any": True}}
-        if attribute is Attribute.HEADER:
-            return header(condition.key[0], value, anywhere)
         if attribute in _TOKEN:
             return token(attribute, condition.key, value)
         return request(attribute, value) if attribute in _REQUEST else caller(attribute, value)
