@@ -88,6 +88,7 @@ class Guarded:
     def connected(self, port: str, caller: str = CALLER) -> Iterator[ssl.SSLSocket]:
         destination = Destination(SERVICE, self._numbers[port])
         with socket.create_connection(("127.0.0.1", self.port), _SECONDS) as plain:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the request is sent right after the handshake
             context = self._context(caller)
             with context.wrap_socket(plain, server_hostname=names.sni(destination).replace("_", "-")) as connection:
                 yield connection

@@ -19,11 +19,11 @@ from tulle.translate.access.strings import pattern, regex, string_match
 _ONE, _ANY = "{*}", "{**}"
 
 
-def request(attribute: Attribute, value: Value) -> dict[str, Any]:
-    """A permission for one value."""
+def request(attribute: Attribute, value: Value, anywhere: bool = False) -> dict[str, Any]:
+    """A permission for one value. anywhere: as for headers, of a host."""
     match attribute:
         case Attribute.HOST:
-            return {"header": {"name": ":authority", **_host(value)}}
+            return {"header": {"name": ":authority", **_host(value, anywhere)}}
         case Attribute.METHOD:
             return {"header": {"name": ":method", "string_match": string_match(value)}}
         case Attribute.PATH:
@@ -46,11 +46,16 @@ def header(name: str, values: Sequence[Value], anywhere: bool) -> dict[str, Any]
     return {"header": {"name": name, "string_match": regex(whole)}}
 
 
-def _host(value: Value) -> dict[str, Any]:
+def _host(value: Value, anywhere: bool) -> dict[str, Any]:
+    """anywhere: also behind `user@`, with dots or something that is no port after it, or as one of several hosts."""
     if value.test is Test.PRESENT:
         return {"present_match": True}
+    open_ended = value.test is Test.PREFIX
     has_port = ":" in value.text.rpartition("]")[2]
-    port = "" if has_port or value.test is Test.PREFIX else "(?::[0-9]*)?"
+    if anywhere:
+        port = "" if has_port or open_ended else r"\.*(?::[^,]*)?"
+        return {"string_match": regex(rf"(?i)(?:.*[,@]\s*)?{pattern(value)}{port}(?:\s*,.*)?")}
+    port = "" if has_port or open_ended else "(?::[0-9]*)?"
     return {"string_match": regex(f"(?i){pattern(value)}{port}")}
 
 

@@ -69,15 +69,15 @@ class _Words:
         anywhere = unwanted == (self._action is Action.ALLOW)
         if condition.attribute is Attribute.HEADER:
             return header(condition.key[0], values, anywhere)
-        return self._set("or", [self._value(condition, value) for value in values])
+        return self._set("or", [self._value(condition, value, anywhere) for value in values])
 
-    def _value(self, condition: Condition, value: Value) -> dict[str, Any]:
+    def _value(self, condition: Condition, value: Value, anywhere: bool) -> dict[str, Any]:
         attribute = condition.attribute
         if attribute is Attribute.PORT:
             return {"any": True} if value.text in self._access.ports else {f"not_{self._word}": {"any": True}}
         if attribute in _TOKEN:
             return token(attribute, condition.key, value)
-        return request(attribute, value) if attribute in _REQUEST else caller(attribute, value)
+        return request(attribute, value, anywhere) if attribute in _REQUEST else caller(attribute, value)
 
     def _set(self, how: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
         return parts[0] if len(parts) == 1 else {f"{how}_{self._word}s": {f"{self._word}s": parts}}
