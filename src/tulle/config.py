@@ -17,8 +17,19 @@ LogFormat = Literal["text", "json"]
 API_SOCKET = "api.sock"
 SECRET = "secret"  # noqa: S105  (the name of the file, not what is in it)
 AUTHORITY = "ca"
+AUDIT_LOG = "audit.log"
 
 MIN_CERT_TTL = 5.0
+
+
+@dataclass(frozen=True)
+class CaFiles:
+    """A certificate authority that is brought along, in PEM files; chain: None if nothing is between `cert` and `root`."""
+
+    cert: Path
+    key: Path
+    root: Path
+    chain: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class Settings:
     xds_port: None for the one used last, or a free one at the first start.
     cert_ttl: how long an issued certificate lives, at least MIN_CERT_TTL.
     lease: how long an agent may be silent before its instances are taken out.
+    ca: the certificate authority that is brought along; None for the one that there is, or a new one at the first start.
     """
 
     data: Path
@@ -35,6 +47,7 @@ class Settings:
     log_format: LogFormat = "text"
     cert_ttl: float = 3600.0
     lease: float = 4.0
+    ca: CaFiles | None = None
 
 
 def data_folder(option: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:

@@ -197,6 +197,9 @@ class FakeControlPlane:
             "bundle": self._root,
             "not_before": now,
             "not_after": now + self.lifetime,
+            "crl": "",
+            "trust": "trust 1",
+            "root": "root 1",
             "bootstrap": {
                 "node": {"id": proxy, "cluster": request["service"]},
                 "admin": {"address": {"pipe": {"path": "admin.sock"}}},

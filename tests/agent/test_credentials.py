@@ -20,6 +20,7 @@ CONFIG = AgentConfig("service-b", "/state", ("true",), "account", namespace="sho
 
 def enrolment(**fields: object) -> Enrolment:
     known = {"identity": "I", "proxy": "P", "bundle": "B", "not_before": 0.0, "not_after": 1000.0, "bootstrap": {}}
+    known |= {"crl": "", "trust": "T", "root": "R"}
     return Enrolment(**{**known, **fields})  # type: ignore[arg-type]
 
 

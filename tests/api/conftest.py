@@ -33,6 +33,7 @@ from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, St
 from tulle.control_plane.force import InForceReports
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
+from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
@@ -163,6 +164,7 @@ class Agent:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.trusts: list[Any] = []
 
     async def open(self, proxy: str) -> None:
         head = f"POST /v1/agents/{proxy} HTTP/1.1\r\nHost: tulle\r\nAuthorization: Bearer {SECRET}\r\n"
@@ -181,10 +183,26 @@ class Agent:
         self.send(msgspec.json.encode(line) + b"\n")
 
     async def hear(self) -> Any:
-        """The next line; None when the answer has ended."""
+        """The next line; None when the answer has ended. What it is to trust is kept in `trusts`."""
+        while True:
+            size = int(await asyncio.wait_for(self._reader.readuntil(b"\r\n"), 10), 16)
+            chunk = await self._reader.readexactly(size + 2)
+            line = json.loads(chunk) if size else None
+            if not line or not ("trust" in line or "renew" in line):
+                return line
+            self.trusts.append(line)
+
+    async def hear_trust(self) -> Any:
+        """The next line about trust; others may be lost."""
+        while not self.trusts:
+            await self._hear_any()
+        return self.trusts.pop(0)
+
+    async def _hear_any(self) -> None:
         size = int(await asyncio.wait_for(self._reader.readuntil(b"\r\n"), 10), 16)
-        chunk = await self._reader.readexactly(size + 2)
-        return json.loads(chunk) if size else None
+        line = json.loads(await self._reader.readexactly(size + 2))
+        if "trust" in line or "renew" in line:
+            self.trusts.append(line)
 
     def vanish(self) -> None:
         self._writer.close()
@@ -271,7 +289,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         declared, mesh = Declared(store, time.time), LiveMesh(Timeline(time.time))
         following = asyncio.create_task(mesh.follow(declared.snapshots(), asyncio.Event()), name="follow")
         jwts = JwtAuthority.open(tmp_path, time.time)
-        doors = Doors(SmallMesh(), agents, enrolment, Attestation(SECRET), declared, InForceReports(mesh), jwts)
+        trusts = TrustKeeper(authority, mesh, time.monotonic)
+        force, attestation = InForceReports(mesh), Attestation(SECRET)
+        doors = Doors(SmallMesh(), agents, enrolment, attestation, declared, force, jwts, trusts)
         api = Api(build_app(doors), agents, folder / "api.sock", mesh)
         await api.start()
         yield api

@@ -284,7 +284,7 @@ async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Prox
         (b"\n", "a line is no report"),
         (b"healthy\n", "a line is no report"),
         (b'{"health": "fine"}\n', "Invalid enum value 'fine'"),
-        (b"{}\n", 'a line must have "health", "proxy", "resolve", "idle" or "bye"'),
+        (b"{}\n", 'a line must have "health", "proxy", "resolve", "idle", "holds" or "bye"'),
         (b"x" * 70_000, "a line is longer than 65536 bytes"),
     ],
 )

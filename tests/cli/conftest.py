@@ -34,6 +34,7 @@ from tulle.api.views import (
 from tulle.control_plane.force import InForceReports
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
+from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
 from tulle.identity.enrolment import Enrolment
@@ -193,7 +194,9 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
         declared = Declared(store, time.time)
         following = asyncio.create_task(command.live.follow(declared.snapshots(), asyncio.Event()), name="follow")
         jwts = JwtAuthority.open(tmp_path, time.time)
-        doors = Doors(Mesh(), command.agents, enrolment, attestation, declared, InForceReports(command.live), jwts)
+        trusts = TrustKeeper(authority, command.live, time.monotonic)
+        force = InForceReports(command.live)
+        doors = Doors(Mesh(), command.agents, enrolment, attestation, declared, force, jwts, trusts)
         task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)
         yield command

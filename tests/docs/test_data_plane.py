@@ -135,7 +135,7 @@ def test_bounds_and_clocks_are_those_of_the_code() -> None:
     told = {row[0]: row[1] for row in rows(section("Clocks and bounds"))}
     settings = Settings(Path("/"))
     grace = (Registry.__init__.__defaults__ or ())[-1]
-    enrolment = Enrolment("", "", "", 0, 100, {})
+    enrolment = Enrolment("", "", "", 0, 100, {}, "", "", "")
     early, late = (credentials.renewal_time(enrolment, chance) for chance in (1, 0))
     assert told == {
         "an agent reports every": f"{session._BEAT_SECONDS:g} s",

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +44,8 @@ def verify(authority: Authority, pem: str, at: float) -> None:
     """Verifies as a peer would: path validation of RFC 5280 with the Web PKI's rules on top."""
     roots = Store(x509.load_pem_x509_certificates(authority.bundle_pem.encode()))
     builder = PolicyBuilder().store(roots).time(datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
-    builder.build_client_verifier().verify(x509.load_pem_x509_certificate(pem.encode()), [])
+    leaf, *above = x509.load_pem_x509_certificates(pem.encode())
+    builder.build_client_verifier().verify(leaf, above)
 
 
 def test_a_signed_certificate_proves_exactly_the_id_and_verifies_for_its_whole_lifetime() -> None:
@@ -52,16 +53,16 @@ def test_a_signed_certificate_proves_exactly_the_id_and_verifies_for_its_whole_l
 
     assert (issued.not_before, issued.not_after) == (int(NOW), int(NOW) + 3600)
     assert proved_id(issued.chain_pem.encode()) == WEB
-    for moment in (NOW - 59, NOW, NOW + 3599):
+    for moment in (NOW - 299, NOW, NOW + 3599):
         verify(AUTHORITY, issued.chain_pem, moment)
-    for moment in (NOW - 61, NOW + 3601):
+    for moment in (NOW - 301, NOW + 3601):
         with pytest.raises(VerificationError):
             verify(AUTHORITY, issued.chain_pem, moment)
 
 
 def test_a_certificate_has_the_shape_that_the_svid_standard_asks_for() -> None:
-    certificate = x509.load_pem_x509_certificate(AUTHORITY.issue(csr(), WEB, ttl=60).chain_pem.encode())
-    root = x509.load_pem_x509_certificate(AUTHORITY.bundle_pem.encode())
+    chain = x509.load_pem_x509_certificates(AUTHORITY.issue(csr(), WEB, ttl=60).chain_pem.encode())
+    certificate, issuer = chain
     get = certificate.extensions.get_extension_for_class
 
     names = get(x509.SubjectAlternativeName)
@@ -73,8 +74,9 @@ def test_a_certificate_has_the_shape_that_the_svid_standard_asks_for() -> None:
     assert not usage.value.key_cert_sign and not usage.value.crl_sign and not usage.value.key_encipherment
     assert set(get(x509.ExtendedKeyUsage).value) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     assert get(x509.AuthorityKeyIdentifier).value.key_identifier == (
-        root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     )
+    assert certificate.issuer == issuer.subject
     assert isinstance(certificate.signature_hash_algorithm, hashes.SHA256)
     assert certificate.public_key() == KEY.public_key()
     another = x509.load_pem_x509_certificate(AUTHORITY.issue(csr(), WEB, ttl=60).chain_pem.encode())
@@ -198,10 +200,81 @@ def test_an_endless_request_is_refused_without_being_parsed() -> None:
         AUTHORITY.issue(csr() + "\n" * 20_000, WEB, ttl=60)
 
 
-def test_no_certificate_outlives_its_root() -> None:
-    root = x509.load_pem_x509_certificate(AUTHORITY.bundle_pem.encode())
+def test_no_certificate_outlives_what_it_leads_through() -> None:
     issued = AUTHORITY.issue(csr(), WEB, ttl=timedelta(days=36_500).total_seconds())
-    assert issued.not_after == int(root.not_valid_after_utc.timestamp())
+    above = x509.load_pem_x509_certificates(issued.chain_pem.encode())[1]
+    assert issued.not_after == int(above.not_valid_after_utc.timestamp()) == int(NOW) + 7 * 24 * 3600
+    assert above.not_valid_after_utc < AUTHORITY.known.anchors[0].root.not_valid_after_utc
+
+
+def test_what_signs_leaves_may_sign_nothing_else_and_shows_the_trust_domain() -> None:
+    intermediate = x509.load_pem_x509_certificates(AUTHORITY.issue(csr(), WEB, ttl=60).chain_pem.encode())[1]
+    root = x509.load_pem_x509_certificate(AUTHORITY.bundle_pem.encode())
+    for certificate, length in ((root, 1), (intermediate, 0)):
+        get = certificate.extensions.get_extension_for_class
+        constraints, usage = get(x509.BasicConstraints), get(x509.KeyUsage)
+        assert constraints.critical and constraints.value == x509.BasicConstraints(ca=True, path_length=length)
+        assert usage.critical and usage.value.key_cert_sign and usage.value.crl_sign
+        assert not usage.value.digital_signature and not usage.value.key_encipherment
+        assert list(get(x509.SubjectAlternativeName).value) == [uri("spiffe://cluster.local")]
+    assert intermediate.issuer == root.subject != intermediate.subject
+
+
+NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+
+
+@given(NAMES, NAMES, st.integers(1, 10**7), st.sampled_from([NOW, NOW + 3600.5, NOW + 10**6]))
+def test_every_certificate_is_a_leaf_with_exactly_one_id_that_a_verifier_takes_for_its_whole_life(
+    namespace: str, account: str, ttl: int, now: float
+) -> None:
+    authority = Authority(AUTHORITY.known.anchors[0], lambda: now)
+    spiffe_id = workload_id(namespace, account)
+    issued = authority.issue(csr(KEY, uri(spiffe_id)), spiffe_id, ttl)
+    leaf, above = x509.load_pem_x509_certificates(issued.chain_pem.encode())
+    get = leaf.extensions.get_extension_for_class
+    assert [name.value for name in get(x509.SubjectAlternativeName).value] == [spiffe_id]
+    assert not get(x509.BasicConstraints).value.ca
+    assert not get(x509.KeyUsage).value.key_cert_sign and not get(x509.KeyUsage).value.crl_sign
+    assert {one.oid for one in leaf.extensions} == {
+        *(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE),
+        *(ExtensionOID.EXTENDED_KEY_USAGE, ExtensionOID.SUBJECT_KEY_IDENTIFIER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER),
+    }
+    assert 0 < leaf.serial_number < 2**159
+    assert leaf.not_valid_before_utc == datetime.fromtimestamp(int(now), UTC) - timedelta(minutes=5)
+    assert leaf.not_valid_after_utc <= above.not_valid_after_utc
+    assert issued.not_after == min(int(now) + ttl, int(above.not_valid_after_utc.timestamp()))
+    assert (issued.serial, issued.digest) == (f"{leaf.serial_number:x}", leaf.fingerprint(hashes.SHA256()).hex())
+    assert proved_id(issued.chain_pem.encode()) == spiffe_id
+    for moment in (now - 299, issued.not_after - 1):
+        verify(authority, issued.chain_pem, moment)
+
+
+@settings(max_examples=300, deadline=1000)
+@given(st.data())
+def test_whatever_comes_as_a_request_is_refused_or_signed_in_a_moment(data: st.DataObject) -> None:
+    """Cut, doubled, with foreign parts, lengths and PEM armour that are none."""
+    request = bytearray(REQUEST)
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(request)))
+        match data.draw(st.sampled_from(["cut", "double", "insert", "length"])):
+            case "cut":
+                del request[at : at + data.draw(st.integers(1, 60))]
+            case "double":
+                request[at:at] = request[at : at + 200]
+            case "insert":
+                request[at:at] = data.draw(st.binary(max_size=40))
+            case _:
+                request[at : at + 2] = data.draw(
+                    st.sampled_from([b"\x30\x80", b"\x30\x84\xff\xff\xff\xff", b"\x02\x82"])
+                )
+    pem = ssl.DER_cert_to_PEM_cert(bytes(request)).replace("CERTIFICATE", "CERTIFICATE REQUEST")
+    armour = data.draw(st.sampled_from(["", "\0", "-----BEGIN CERTIFICATE REQUEST-----\n", "Proc-Type: 4,ENCRYPTED\n"]))
+    at = data.draw(st.integers(0, len(pem)))
+    try:
+        issued = AUTHORITY.issue(pem[:at] + armour + pem[at:], WEB, ttl=60)
+    except CsrRefused:
+        return
+    assert proved_id(issued.chain_pem.encode()) == WEB
 
 
 def leaf_with(*names: x509.GeneralName, ca: bool = False) -> bytes:

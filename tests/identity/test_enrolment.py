@@ -44,7 +44,9 @@ def test_an_agent_gets_its_workloads_identity_its_proxys_and_a_bootstrap() -> No
     assert proved_id(answer.proxy.encode()) == "spiffe://cluster.local/proxy/web-3fa2c1"
     root = x509.load_pem_x509_certificate(answer.bundle.encode())
     for pem in (answer.identity, answer.proxy):
-        x509.load_pem_x509_certificate(pem.encode()).verify_directly_issued_by(root)
+        leaf, intermediate = x509.load_pem_x509_certificates(pem.encode())
+        leaf.verify_directly_issued_by(intermediate)
+        intermediate.verify_directly_issued_by(root)
     assert (answer.not_before, answer.not_after) == (int(NOW), int(NOW) + 600)
     assert answer.bootstrap == {"node": {"id": "web-3fa2c1"}}
 

@@ -33,7 +33,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """The control plane's answer to an enrolment: certificates as PEM, times in Unix seconds."""
+    """The control plane's answer to an enrolment: certificates as PEM, times in Unix seconds.
+
+    crl: lists of revoked certificates, "" if there are none. trust: the version of bundle and crl. root: the id of the root that
+    the certificates lead to.
+    """
 
     identity: str
     proxy: str
@@ -41,6 +45,9 @@ class Enrolment:
     not_before: float
     not_after: float
     bootstrap: dict[str, Any]
+    crl: str
+    trust: str
+    root: str
 
 
 class ControlPlane:

@@ -1,7 +1,8 @@
-"""The agent's certificates: asked for, put where Envoy reads them, renewed in time.
+"""The agent's certificates: asked for, put where Envoy reads them, renewed in time or when the control plane asks for it.
 
 Envoy watches the folder `sds`: a file that is moved in is read again without a restart. The trusted roots go first,
-so that nobody proves itself with what others can't check yet.
+so that nobody proves itself with what others can't check yet. What the control plane is told is what Envoy has taken up, by the
+versions that it names itself.
 """
 
 from __future__ import annotations
@@ -10,19 +11,26 @@ import asyncio
 import json
 import os
 import time
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tulle.agent.api import ControlPlane, Enrolment, Refused
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
+from tulle.agent.envoy import Envoy
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
 from tulle.agent.key_making import KeyMaker, Keys, begin, finish
+from tulle.agent.trusts import Trust, Trusts
 from tulle.config import data_folder
+
+BUNDLE, IDENTITY, PROXY = "bundle", "identity", "proxy"  # as the secrets are named
 
 _RETRY_SECONDS = 0.25
 _RENEWAL_BACK_OFF = (1.0, 30.0)
+_TAKEN_UP_SECONDS = 0.1
 _LOOK_SECONDS = 15.0  # at the wall clock, which also runs while the machine sleeps
 _ENVOY_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105  a type's name
 # Where systems keep the roots that they trust: Debian, Fedora, openSUSE, and others.
@@ -71,13 +79,43 @@ class Credentials:
                 told = text
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def keep_fresh(self, folder: Folder, enrolment: Enrolment) -> None:
-        """Renews for ever, at about half of each lifetime, with new keys."""
+    async def keep_fresh(self, folder: Folder, enrolment: Enrolment, trusts: Trusts, envoy: Envoy) -> None:
+        """For ever: renews with new keys, at about half of each lifetime or when asked, and writes what is to be trusted."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_trust(folder, trust_of(enrolment), trusts, envoy), name="trust")
+            taking: asyncio.Task[None] | None = None
+            while True:
+                if taking:
+                    taking.cancel()
+                taking = group.create_task(_taken_up(envoy, trusts, enrolment), name="certificates taken up")
+                await _due(enrolment, trusts)
+                enrolment = await self._renewed(folder, enrolment)
+
+    async def _keep_trust(self, folder: Folder, written: Trust, trusts: Trusts, envoy: Envoy) -> None:
         while True:
-            due = renewal_time(enrolment, int.from_bytes(os.urandom(2), "big") / 65536)
-            while (left := due - time.time()) > 0:  # noqa: ASYNC110  time goes by without an event
-                await asyncio.sleep(min(left, _LOOK_SECONDS))
-            enrolment = await self._renewed(folder, enrolment)
+            await _has(envoy, {BUNDLE: written.version})
+            trusts.hold(trust=written.version)
+            while trusts.wanted is None or trusts.wanted == written:
+                trusts.came.clear()
+                await trusts.came.wait()
+            written = await self._write_trust(folder, trusts)
+
+    async def _write_trust(self, folder: Folder, trusts: Trusts) -> Trust:
+        """What is wanted by then: a disk that is full may have room later."""
+        pause, failed = _RENEWAL_BACK_OFF[0], False
+        while True:
+            wanted = trusts.wanted
+            assert wanted
+            try:
+                write_trust(folder, wanted)
+            except (OSError, AgentError) as error:
+                if not failed:
+                    self._console.warning(f"can't write what the mesh trusts now: {_text(error)}; trying on")
+                failed = True
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _RENEWAL_BACK_OFF[1])
+            else:
+                return wanted
 
     async def _renewed(self, folder: Folder, old: Enrolment) -> Enrolment:
         pause, failed = _RENEWAL_BACK_OFF[0], False
@@ -85,7 +123,7 @@ class Credentials:
             try:
                 keys = await finish(begin(self._config, self._proxy))
                 enrolment = await self._control_plane.enrol(self._request(keys))
-                write_secrets(folder, keys, enrolment)
+                write_pairs(folder, keys, enrolment)
             except (OSError, Refused, AgentError) as error:
                 if not failed:
                     until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(old.not_after))
@@ -116,22 +154,73 @@ def renewal_time(enrolment: Enrolment, chance: float) -> float:
     return enrolment.not_before + (enrolment.not_after - enrolment.not_before) * (0.5 - 0.1 * chance)
 
 
+async def _due(enrolment: Enrolment, trusts: Trusts) -> None:
+    """Waits until it is time to renew, or the control plane has asked for it."""
+    due = renewal_time(enrolment, _chance())
+    while (left := due - time.time()) > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(left, _LOOK_SECONDS)):  # the wall clock goes on without an event
+                await trusts.asked.wait()
+                trusts.asked.clear()
+                due = min(due, time.time() + trusts.within * _chance())
+
+
+async def _taken_up(envoy: Envoy, trusts: Trusts, enrolment: Enrolment) -> None:
+    await _has(envoy, dict.fromkeys((IDENTITY, PROXY), _version(enrolment)))
+    trusts.hold(root=enrolment.root)
+
+
+async def _has(envoy: Envoy, versions: dict[str, str]) -> None:
+    """Waits until Envoy has read files of these versions; what is not in its configuration it has no need of."""
+    while True:
+        await envoy.live.wait()
+        has = await envoy.secrets()
+        if has is not None and all(has.get(name, version) == version for name, version in versions.items()):
+            return
+        await asyncio.sleep(_TAKEN_UP_SECONDS)
+
+
+def _chance() -> float:
+    return int.from_bytes(os.urandom(2), "big") / 65536
+
+
+def trust_of(enrolment: Enrolment) -> Trust:
+    return Trust(enrolment.bundle, enrolment.crl, enrolment.trust)
+
+
 def write_secrets(folder: Folder, keys: Keys, enrolment: Enrolment) -> None:
-    """Puts the secrets where Envoy's bootstrap looks for them."""
-    folder.replace(
-        "sds/bundle.json", _secret("bundle", {"validation_context": {"trusted_ca": _inline(enrolment.bundle)}})
-    )
-    for name, chain in (("proxy", enrolment.proxy), ("identity", enrolment.identity)):
-        pair = {"certificate_chain": _inline(chain), "private_key": _inline(keys[name]["key"])}
-        folder.replace(f"sds/{name}.json", _secret(name, {"tls_certificate": pair}))
+    """Puts all secrets where Envoy's bootstrap looks for them."""
+    write_trust(folder, trust_of(enrolment))
+    write_pairs(folder, keys, enrolment)
     # For TLS outside the mesh. If the machine has none, Envoy says that it misses the first, and believes nobody.
     roots = next((path for path in _SYSTEM_ROOTS if Path(path).is_file()), _SYSTEM_ROOTS[0])
     folder.replace("sds/roots.json", _secret("roots", {"validation_context": {"trusted_ca": {"filename": roots}}}))
 
 
-def _secret(name: str, content: dict[str, Any]) -> str:
+def write_trust(folder: Folder, trust: Trust) -> None:
+    """Whom Envoy is to believe. With a CRL it refuses who has no list of its issuer: of leaves, as roots are in none."""
+    context: dict[str, Any] = {"trusted_ca": _inline(trust.bundle)}
+    if trust.crl:
+        context |= {"crl": _inline(trust.crl), "only_verify_leaf_cert_crl": True}
+    folder.replace(f"sds/{BUNDLE}.json", _secret(BUNDLE, {"validation_context": context}, trust.version))
+
+
+def write_pairs(folder: Folder, keys: Keys, enrolment: Enrolment) -> None:
+    """What proves who the proxy and the workload are."""
+    for name, chain in ((PROXY, enrolment.proxy), (IDENTITY, enrolment.identity)):
+        pair = {"certificate_chain": _inline(chain), "private_key": _inline(keys[name]["key"])}
+        folder.replace(f"sds/{name}.json", _secret(name, {"tls_certificate": pair}, _version(enrolment)))
+
+
+def _version(enrolment: Enrolment) -> str:
+    """Another one for each pair of certificates: no two have the same signature."""
+    return f"{zlib.crc32(enrolment.identity.encode()):08x}"
+
+
+def _secret(name: str, content: dict[str, Any], version: str = "") -> str:
     """What Envoy wants to find in a file that `path_config_source` names: a DiscoveryResponse."""
-    return json.dumps({"resources": [{"@type": _ENVOY_SECRET, "name": name, **content}]})
+    resource = {"@type": _ENVOY_SECRET, "name": name, **content}
+    return json.dumps({"version_info": version, "resources": [resource]})
 
 
 def _inline(text: str) -> dict[str, str]:

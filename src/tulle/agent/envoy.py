@@ -6,7 +6,7 @@ There is always one current Envoy; one that it has taken over from may answer it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tulle.agent import epoch
@@ -100,6 +100,10 @@ class Envoy:
         current = self._current
         stats = await current.outbound_calls() if current else None
         return self._idleness.look(current.pid, stats, asyncio.get_running_loop().time()) if current and stats else []
+
+    async def secrets(self) -> Mapping[str, str] | None:
+        """The version of each secret that the current one uses; None if it does not tell."""
+        return await self._current.secrets() if self._current else None
 
     def watched_by(self, watcher: Callable[[int], None]) -> None:
         """From now on `watcher` is told the process id of each Envoy, those that run already at once."""

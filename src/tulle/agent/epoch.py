@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -117,6 +118,15 @@ class Epoch:
     async def outbound_calls(self) -> Mapping[str, int] | None:
         """What it counts of the program's own calls, as `idle` reads it; None if Envoy does not tell."""
         return await self._stats(idle.FILTER)
+
+    async def secrets(self) -> Mapping[str, str] | None:
+        """By name, the version of each secret that it uses; None if Envoy does not tell."""
+        answer = await self._ask(f"/config_dump?resource=dynamic_active_secrets&mask={quote('name,version_info')}")
+        try:
+            found = json.loads(answer or b"")["configs"]
+            return {secret["name"]: secret.get("version_info", "") for secret in found}
+        except (ValueError, KeyError, TypeError):
+            return None
 
     async def handed_over(self) -> bool | None:
         """Whether a successor has told it to take no new connections; None if Envoy does not tell."""

@@ -23,6 +23,7 @@ from tulle.agent.health import Health
 from tulle.agent.idle import LOOK_SECONDS
 from tulle.agent.offer import Offer, description
 from tulle.agent.ports import Ports
+from tulle.agent.trusts import Trusts
 
 _BEAT_SECONDS = 1.0
 _ADDRESS_SECONDS = 6.0  # a little more than the control plane waits for the sidecar
@@ -63,6 +64,8 @@ class Session:
         self._over = asyncio.Event()
         self.is_connected = False
         self.outside = Outside()  # as the control plane said last
+        self.trusts = Trusts(health.touch)
+        self._held: dict[str, str] = {}  # what the control plane was told of that
         self._has_heard_of_hosts = False  # in this session
         self.idle_clusters: Callable[[], Awaitable[list[str]]] | None = None
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
@@ -139,7 +142,7 @@ class Session:
 
     async def _run_once(self) -> None:
         async with self._control_plane.session(self.proxy) as connection:
-            self._unconfirmed, self._has_heard_of_hosts = 0, False
+            self._unconfirmed, self._has_heard_of_hosts, self._held = 0, False, {}
             await self._register(connection)
             await accepted(connection)
             self._connection = connection
@@ -179,6 +182,9 @@ class Session:
             if health != self._told:
                 self._told, self._propagated = health, ""
             await _send(connection, {"health": health})
+            if self.trusts.holds != self._held:
+                self._held = self.trusts.holds
+                await _send(connection, {"holds": self._held})
             await self._health.change(_BEAT_SECONDS)
         await _send(connection, {"bye": True})
         await connection.send_chunk(b"")
@@ -205,6 +211,7 @@ class Session:
     async def _hear(self, message: dict[str, Any]) -> None:
         if "error" in message:
             raise Refused(500, str(message["error"]))
+        self.trusts.hear(message)
         if "weight" in message:
             self._weight = int(message["weight"])
             self._health.touch()

@@ -92,7 +92,8 @@ async def supervise(
                 hear=serving.hear,
                 environment=environment(folder) if config.workload_api else {},
             )
-            life = _Life(sidecar, serving).run(ways, credentials.keep_fresh(folder, enrolment))
+            renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
+            life = _Life(sidecar, serving).run(ways, renewal)
             if not config.workload_api:
                 return await life
             async with workload_api(folder, proxy, control_plane, console):

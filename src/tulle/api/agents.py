@@ -3,11 +3,14 @@
 Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said again when it has changed; then
 `{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
 an address; `{"idle": ["<cluster>", ...]}` for what it has not called for long;
+`{"holds": {"trust": "<version>", "root": "<id>"}}` for what its Envoy has taken up of these;
 `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
 no service is meant) or `{"resolved": "<host>", "problem": "..."}` (its sidecar takes no connections to it),
 `{"hosts": [...], "passes": ...}` before it is ready and after each change, unless that is none and true (which names beside
 the mesh's own are declared, null for any; whether others may be looked up), `{"error": "..."}` and the end.
+`{"trust": {"bundle": PEM, "crl": PEM, "version": ...}}` is said once it is registered and after each change, `{"renew": true,
+"within": SECONDS}` when its certificates are to be renewed (ca.py).
 A restart of its Envoy is asked for and answered in between (restarts.py). `{"weight": N}` has the agent register again with
 that weight.
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
@@ -28,10 +31,12 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from tulle.aio.changes import Changes
-from tulle.api.doors import Agents, NotRegistered, Outside, RegistrationRefused, Unreachable
+from tulle.api.ca import tell_trust
+from tulle.api.doors import Agents, NotRegistered, Outside, RegistrationRefused, Trusts, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems
 from tulle.api.restarts import RestartFailed, Restarts
+from tulle.identity.trust import Holding
 from tulle.model.workload import Health, Proxy
 from tulle.store.errors import StoreError
 
@@ -53,6 +58,7 @@ class _Report(Struct):
     proxy: Proxy | None = None
     resolve: str | None = None
     idle: list[str] | None = None
+    holds: Holding | None = None
     restarted: int = 0
     error: str = ""
 
@@ -83,8 +89,9 @@ class AgentSessions:
     nothing then.
     """
 
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, trusts: Trusts) -> None:
         self._agents = agents
+        self._trusts = trusts
         self._newest: dict[str, _Answer] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -135,7 +142,7 @@ class AgentSessions:
             return _End(str(error))
         end = _End()
         try:
-            end = await _Session(self._agents, proxy, answer, turn).run(lines)
+            end = await _Session(self._agents, self._trusts, proxy, answer, turn).run(lines)
         finally:
             answer.restarts.end()
             async with turn:
@@ -181,8 +188,9 @@ class _Session:
     turn: held while a report is acted on.
     """
 
-    def __init__(self, agents: Agents, proxy: Proxy, answer: _Answer, turn: asyncio.Lock) -> None:
+    def __init__(self, agents: Agents, trusts: Trusts, proxy: Proxy, answer: _Answer, turn: asyncio.Lock) -> None:
         self._agents = agents
+        self._trusts = trusts
         self._proxy = proxy
         self._answer = answer
         self._turn = turn
@@ -194,8 +202,10 @@ class _Session:
     async def run(self, lines: AsyncGenerator[bytes]) -> _End:
         async with asyncio.TaskGroup() as self._tasks:
             await self._registered()
+            news = tell_trust(self._trusts, self._proxy.id, self._answer.say)
+            trusting = self._tasks.create_task(news, name=f"{self._proxy.id}: trust")
             end = await self._follow(lines, _Propagation(self._tasks, self._agents, self._proxy, self._answer))
-            for task in (self._ready, *self._resolving):
+            for task in (self._ready, trusting, *self._resolving):
                 task.cancel()
         return end
 
@@ -246,12 +256,15 @@ class _Session:
         if report.idle is not None:
             self._agents.idles(self._proxy.id, report.idle)
             return None
+        if report.holds is not None:
+            self._trusts.holds(self._proxy.id, report.holds)
+            return None
         if report.proxy is not None:
             await self._register(report.proxy)
             propagation.await_for(self._health)
             return None
         if report.health is None:
-            return _End('a line must have "health", "proxy", "resolve", "idle" or "bye"', abandoned=True)
+            return _End('a line must have "health", "proxy", "resolve", "idle", "holds" or "bye"', abandoned=True)
         self._last = line
         if report.health is self._health:
             await self._agents.keep_alive(self._proxy.id)

@@ -9,6 +9,7 @@ POST   /v1/proxies/{id}/weight?weight=N   its program gets another share of the 
 /v1/resources...                         api.resources
 POST   /v1/jwt-svids, GET /v1/jwt-keys    api.jwt_svids
 POST   /v1/analysis                      api.analysis
+/v1/ca...                                api.ca
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.analysis import Analysis
 from tulle.api.bodies import body_of
+from tulle.api.ca import CertificateAuthority
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.registration import MOST_WEIGHT
@@ -67,6 +69,7 @@ def build_app(doors: Doors) -> Starlette:
         *Resources(doors.declared, doors.force).routes,
         *Analysis(doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
+        *CertificateAuthority(doors.trusts).routes,
     ]
     return Starlette(
         routes=routes,
@@ -89,7 +92,7 @@ class _Api:
         self._mesh = doors.mesh
         self._agents = doors.agents
         self._enrolment = doors.enrolment
-        self.sessions = AgentSessions(doors.agents)
+        self.sessions = AgentSessions(doors.agents, doors.trusts)
 
     async def enrol(self, request: Request) -> Response:
         try:

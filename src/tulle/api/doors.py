@@ -8,10 +8,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tulle.api.views import ConfigView, ProxyView, ServiceView, StatusView
+from tulle.api.views import CaView, ConfigView, ProxyView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
+from tulle.identity.brought import Brought
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
+from tulle.identity.trust import Holding, Trust
 from tulle.model import workload
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Ref
@@ -112,6 +114,35 @@ class Agents(Protocol):
         """Forgets a service that has no live instance. Raises UnknownService, ServiceInUse."""
 
 
+class WantedTrust(Struct, frozen=True):
+    """What a proxy should hold. renew: the root for which it should renew its certificates soon, within so many seconds; "" if
+    they are good, or if it has not said yet what it holds."""
+
+    trust: Trust
+    renew: str = ""
+    within: float = 0.0
+
+
+class Trusts(Protocol):
+    """What proxies are to trust, and the authority behind it."""
+
+    def wanted(self, proxy: str) -> WantedTrust: ...
+
+    async def wanted_after(self, proxy: str, before: WantedTrust) -> WantedTrust:
+        """The same, once it differs from `before` in more than the time."""
+
+    def holds(self, proxy: str, holding: Holding) -> None:
+        """A proxy's Envoy has taken this up."""
+
+    def ca(self) -> CaView: ...
+
+    async def rotate(self, brought: Brought | None) -> None:
+        """Begins to go over to another authority, a new one if None. Raises RotationRefused, OSError."""
+
+    async def finish(self, *, force: bool) -> None:
+        """Ends that; force: also when proxies would be cut off. Raises RotationRefused, OSError."""
+
+
 Generation = tuple[float, int]  # when a resource was created, and its generation: later is newer
 
 
@@ -163,3 +194,4 @@ class Doors:
     declared: Declared
     force: Force
     jwt_authority: JwtAuthority
+    trusts: Trusts

@@ -261,3 +261,51 @@ class ChangeView(Struct, frozen=True):
     event: Literal["listed", "written", "deleted"]
     resources: list[DeclaredView] = []
     gone: list[OutcomeView] = []
+
+
+CaPhase = Literal["steady", "distributing", "renewing", "ready"]
+
+
+class CaRootView(Struct, frozen=True):
+    """A root that is trusted. begins, ends: of its certificate. signs: new certificates lead to it. stays: after a rotation."""
+
+    id: str
+    subject: str
+    begins: float
+    ends: float
+    signs: bool
+    stays: bool
+
+
+class CaIssuerView(Struct, frozen=True):
+    """An authority whose certificates may be shown now; root: to which it leads."""
+
+    id: str
+    root: str
+    ends: float
+    state: Literal["signs", "upcoming", "retired"]
+
+
+class CaProxyView(Struct, frozen=True):
+    """trusts: whether it has taken up all that is to be trusted. root: that its certificates lead to; "" if not known."""
+
+    id: str
+    trusts: bool
+    root: str
+
+
+class CaView(Struct, frozen=True):
+    """The certificate authority, and how far a rotation of its root is.
+
+    phase: steady: one root; distributing: both are to be trusted by all; renewing: the new one signs; ready: to be finished.
+    trusting, renewed: how many of the proxies trust all of it, and have certificates of the newest root. revokes: whether
+    handshakes of revoked certificates can be refused, as all issuers may sign lists of them.
+    """
+
+    phase: CaPhase
+    roots: list[CaRootView]
+    issuers: list[CaIssuerView]
+    proxies: list[CaProxyView]
+    trusting: int
+    renewed: int
+    revokes: bool

@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from tulle.cli import options
+from tulle.cli import ca_files, options
 from tulle.cli.durations import seconds
 from tulle.config import MIN_CERT_TTL, LogFormat, Settings
 
@@ -31,8 +31,9 @@ from tulle.config import MIN_CERT_TTL, LogFormat, Settings
     show_default=True,
     help="How long a certificate lives; agents renew theirs before half of it has passed.",
 )
+@ca_files.ca_files
 @options.log_format
-def command(data: Path, xds_port: int | None, cert_ttl: float, log_format: str) -> None:
+def command(data: Path, xds_port: int | None, cert_ttl: float, log_format: str, **ca: Path | None) -> None:
     """Start the control plane.
 
     It runs until Ctrl-C or SIGTERM, and keeps what it must remember in the state folder. Stopping it stops no program
@@ -42,10 +43,17 @@ def command(data: Path, xds_port: int | None, cert_ttl: float, log_format: str) 
     Examples:
       tulle up
       tulle up --data ./mesh --log-format json
+      tulle up --ca-dir ./cacerts
     """
     from tulle.control_plane import main
 
-    settings = Settings(data=data, xds_port=xds_port, log_format=cast(LogFormat, log_format), cert_ttl=cert_ttl)
+    settings = Settings(
+        data=data,
+        xds_port=xds_port,
+        log_format=cast(LogFormat, log_format),
+        cert_ttl=cert_ttl,
+        ca=ca_files.given(**ca),
+    )
     sys.exit(main(settings))
 
 

@@ -1,4 +1,5 @@
-"""The control plane's own certificate, by which Envoys know it: another one as soon as half of its lifetime has passed.
+"""The control plane's own certificate, by which Envoys know it: another one as soon as half of its lifetime has passed, or
+another authority signs. Whom it trusts follows the mesh's roots.
 
 Nothing waits for that moment, as timers stand still while the machine sleeps: the clock is looked at when a connection
 comes. Connections that are open keep what they began with.
@@ -24,11 +25,15 @@ class OwnCertificate:
     def identity(self) -> ServerIdentity:
         """For a connection that begins now; may be called by any thread."""
         with self._lock:
-            if not self._issued <= self._clock() < self._half:
+            if not self._issued <= self._clock() < self._half or self._signed_by != self._signs():
                 self._issue()
             return self._current
 
+    def _signs(self) -> tuple[str, str]:
+        return self._authority.known.active.id, self._authority.bundle_pem
+
     def _issue(self) -> None:
+        self._signed_by = self._signs()
         issued = self._authority.server_certificate(self._ttl)
         chain = issued.certificate
         self._issued, self._half = chain.not_before, (chain.not_before + chain.not_after) / 2

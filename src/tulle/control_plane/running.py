@@ -18,7 +18,7 @@ from typing import Any
 from tulle.api import server as api_server
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
-from tulle.config import API_SOCKET, AUTHORITY, SECRET, Settings
+from tulle.config import API_SOCKET, AUDIT_LOG, AUTHORITY, SECRET, Settings
 from tulle.control_plane import logs, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
@@ -28,10 +28,13 @@ from tulle.control_plane.inspection import Inspection
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.control_plane.timeline import Timeline
+from tulle.control_plane.trust import TrustKeeper
 from tulle.envoy_api import binary
 from tulle.envoy_api.descriptors import DescriptorsMissing
 from tulle.identity.attestation import Attestation
+from tulle.identity.audit import opened
 from tulle.identity.authority import Authority
+from tulle.identity.brought import read_brought
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.private import StateUnusable
@@ -92,7 +95,9 @@ async def running(
     envoy = binary.find()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.data))
-        authority = Authority.open(settings.data / AUTHORITY, clock)
+        audit = stack.enter_context(opened(settings.data / AUDIT_LOG))
+        brought = read_brought(settings.ca) if settings.ca else None
+        authority = Authority.open(settings.data / AUTHORITY, clock, brought, audit, settings.cert_ttl)
         attestation = Attestation(open_secret(settings.data / SECRET))
         registry = Registry(store, settings.lease)
         declared = Declared(store, clock)
@@ -105,6 +110,8 @@ async def running(
         tasks("evict what is idle", mesh.tidy())
         await known.wait()
 
+        trusts = TrustKeeper(authority, mesh, steady)
+        tasks("keep the trust", trusts.keep())
         own = OwnCertificate(authority, settings.cert_ttl, clock)
         remembered = settings.data / "xds-port"
         xds_port = port.choose(remembered, settings.xds_port)
@@ -119,6 +126,7 @@ async def running(
             declared=declared,
             force=InForceReports(mesh),
             jwt_authority=JwtAuthority.open(settings.data / AUTHORITY, clock),
+            trusts=trusts,
         )
         listening = asyncio.Event()
         tasks("serve the API", api_server.serve(build_app(doors), settings.data / API_SOCKET, listening))

@@ -29,7 +29,9 @@ class EnrolRequest(Struct, frozen=True):
 
 
 class EnrolAnswer(Struct, frozen=True):
-    """identity, proxy: certificate chains in PEM. bundle: the trusted roots in PEM.
+    """identity, proxy: certificate chains in PEM, which lead to the root of the id `root`.
+
+    bundle: the trusted roots in PEM; crl, trust: a Trust's lists and version.
 
     not_before: when both were issued, from which their lifetime counts. not_after: when the first of them ends. Both
     are Unix time in whole seconds.
@@ -41,6 +43,9 @@ class EnrolAnswer(Struct, frozen=True):
     not_before: int
     not_after: int
     bootstrap: Mapping[str, Any]
+    crl: str = ""
+    trust: str = ""
+    root: str = ""
 
 
 class EnrolRefused(Exception):
@@ -67,15 +72,19 @@ class Enrolment:
             raise EnrolRefused("; ".join(filter(None, problems)))
         workload = workload_id(request.namespace, request.service_account)
         try:
-            identity = self._authority.issue(request.csr, workload, self._ttl)
-            proxy = self._authority.issue(request.proxy_csr, proxy_id(request.proxy), self._ttl)
+            identity = self._authority.issue(request.csr, workload, self._ttl, request.proxy)
+            proxy = self._authority.issue(request.proxy_csr, proxy_id(request.proxy), self._ttl, request.proxy)
         except CsrRefused as error:
             raise EnrolRefused(str(error)) from error
+        trust = self._authority.trust
         return EnrolAnswer(
             identity=identity.chain_pem,
             proxy=proxy.chain_pem,
-            bundle=self._authority.bundle_pem,
+            bundle=trust.bundle_pem,
             not_before=identity.not_before,
             not_after=min(identity.not_after, proxy.not_after),
             bootstrap=self._bootstrap(request.proxy),
+            crl=trust.crl_pem,
+            trust=trust.version,
+            root=identity.root,
         )

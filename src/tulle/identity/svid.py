@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tulle.identity.ca import Ca
 from tulle.model.spiffe import TRUST_DOMAIN
 
-# Machines whose clocks are a little behind must accept a certificate that was issued just now.
-BACK_DATED = timedelta(seconds=60)
+# Machines whose clocks are a few minutes behind must accept a certificate that was issued just now.
+BACK_DATED = timedelta(minutes=5)
 
 _DOMAIN_PREFIX = f"spiffe://{TRUST_DOMAIN}/"
 _EXTENDED_KEY_USAGE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -31,15 +32,13 @@ def sign_leaf(
     spiffe_id: str,
     not_before: datetime,
     not_after: datetime,
-    issuer: x509.Certificate,
-    issuer_key: ec.EllipticCurvePrivateKey,
+    issuer: Ca,
 ) -> x509.Certificate:
     """The certificate by which the holder of `key` proves `spiffe_id`, as TLS client and as server."""
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
+        .issuer_name(issuer.certificate.subject)
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
@@ -49,8 +48,8 @@ def sign_leaf(
         .add_extension(key_usage(digital_signature=True), critical=True)
         .add_extension(_EXTENDED_KEY_USAGE, critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(issuer_key, hashes.SHA256())
+        .add_extension(issuer.key_identifier, critical=False)
+        .sign(issuer.key, hashes.SHA256())
     )
 
 
@@ -73,7 +72,7 @@ def proved_id(pem: bytes) -> str:
     return ids[0]
 
 
-def key_usage(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+def key_usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
     """A key usage with nothing but what is named."""
     return x509.KeyUsage(
         digital_signature=digital_signature,
@@ -82,7 +81,7 @@ def key_usage(*, digital_signature: bool = False, key_cert_sign: bool = False) -
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
-        crl_sign=False,
+        crl_sign=crl_sign,
         encipher_only=False,
         decipher_only=False,
     )
