@@ -20,6 +20,22 @@ AUTHORITY = "ca"
 AUDIT_LOG = "audit.log"
 
 MIN_CERT_TTL = 5.0
+DEFAULT_AGENT_PORT = 7443
+
+
+@dataclass(frozen=True)
+class JwtIssuer:
+    """Whose JWTs let agents on other machines enrol.
+
+    keys: where the issuer's JWK set is, a URL or a file; "": where its discovery document says. ca: a file with the roots that
+    an https issuer may be of; "": the system's. mapping: subject -> namespace, service, service account.
+    """
+
+    issuer: str
+    audience: str
+    keys: str = ""
+    ca: str = ""
+    mapping: tuple[tuple[str, tuple[str, str, str]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,8 @@ class Settings:
     cert_ttl: how long an issued certificate lives, at least MIN_CERT_TTL.
     lease: how long an agent may be silent before its instances are taken out.
     ca: the certificate authority that is brought along; None for the one that there is, or a new one at the first start.
+    listen: address and port of the API's door for agents on other machines; the xDS door is then on that address as well.
+    jwt: an issuer whose tokens these may enrol by.
     """
 
     data: Path
@@ -48,6 +66,8 @@ class Settings:
     cert_ttl: float = 3600.0
     lease: float = 4.0
     ca: CaFiles | None = None
+    listen: tuple[str, int] | None = None
+    jwt: JwtIssuer | None = None
 
 
 def data_folder(option: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tulle.agent.api import Enrolment
 from tulle.agent.config import AgentConfig
-from tulle.agent.credentials import renewal_time, write_secrets
+from tulle.agent.credentials import renewal_after, write_secrets
 from tulle.agent.folder import agent_folder
 from tulle.agent.key_making import begin, finish
+from tulle.identity.possession import Proof, digest_of_key, proved_key
 
 CONFIG = AgentConfig("service-b", "/state", ("true",), "account", namespace="shop")
 
@@ -30,7 +31,7 @@ async def test_a_child_makes_fresh_keys_and_requests_that_name_workload_and_prox
         "identity": "spiffe://cluster.local/ns/shop/sa/account",
         "proxy": "spiffe://cluster.local/proxy/service-b-000001",
     }
-    assert keys.keys() == wanted.keys()
+    assert keys.keys() == {*wanted, "proof"}
     public = set()
     for name, spiffe_id in wanted.items():
         request = x509.load_pem_x509_csr(keys[name]["csr"].encode())
@@ -43,6 +44,17 @@ async def test_a_child_makes_fresh_keys_and_requests_that_name_workload_and_prox
         assert [name.value for name in names] == [spiffe_id]
         public |= {keys[name]["key"], others[name]["key"]}
     assert len(public) == 4
+
+
+async def test_a_renewals_proof_is_signed_by_the_key_so_far_and_the_first_ones_by_the_new_key() -> None:
+    first = await finish(begin(CONFIG, "service-b-000001"))
+    second = await finish(begin(CONFIG, "service-b-000001", first["proxy"]["key"]))
+    for keys in (first, second):
+        proof = Proof(**keys["proof"])
+        shown = proved_key(proof, "service-b-000001", keys["identity"]["csr"], keys["proxy"]["csr"])
+        signer = load_pem_private_key(first["proxy"]["key"].encode(), None)
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        assert shown == digest_of_key(signer.public_key())
 
 
 def test_the_secrets_are_written_as_envoy_reads_them(tmp_path: Path) -> None:
@@ -68,5 +80,5 @@ def test_the_secrets_are_written_as_envoy_reads_them(tmp_path: Path) -> None:
 
 def test_certificates_are_renewed_before_half_of_their_lifetime() -> None:
     one = enrolment(not_before=1000.0, not_after=2000.0)
-    assert renewal_time(one, 0.0) == 1500.0
-    assert renewal_time(one, 1.0) == 1400.0
+    assert renewal_after(one, 0.0) == 500.0
+    assert renewal_after(one, 1.0) == 400.0

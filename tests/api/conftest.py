@@ -36,9 +36,11 @@ from tulle.control_plane.timeline import Timeline
 from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
+from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.root import new_root
+from tulle.identity.tokens import JoinTokens
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.sources.stored import Declared
@@ -281,7 +283,6 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     authority = Authority(new_root(datetime.now(UTC)), time.time)
-    enrolment = Enrolment(authority, 600, lambda proxy: {"node": {"id": proxy}})
     agents = RecordedAgents()
     folder = tmp_path / ("deeper than a Unix socket's name can be" * 4)
     folder.mkdir()
@@ -291,7 +292,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         jwts = JwtAuthority.open(tmp_path, time.time)
         trusts = TrustKeeper(authority, mesh, time.monotonic)
         force, attestation = InForceReports(mesh), Attestation(SECRET)
-        doors = Doors(SmallMesh(), agents, enrolment, attestation, declared, force, jwts, trusts)
+        records, tokens = EnrolledRecords(store, time.time), JoinTokens(store, time.time)
+        enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records)
+        doors = Doors(SmallMesh(), agents, enrolment, attestation, declared, force, jwts, trusts, tokens)
         api = Api(build_app(doors), agents, folder / "api.sock", mesh)
         await api.start()
         yield api

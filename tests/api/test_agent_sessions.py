@@ -273,9 +273,9 @@ async def test_a_proxy_can_register_as_itself_only(api: Any, web: Proxy) -> None
 async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Proxy) -> None:
     workload = msgspec.structs.replace(web.workloads[0], version="one two", labels=(("a b", "c"),))
     async with api.agent("web-3fa2c1") as agent:
-        agent.say(proxy=msgspec.structs.replace(web, address="10.0.0.1", workloads=(workload,)))
+        agent.say(proxy=msgspec.structs.replace(web, workloads=(workload,)))
         error = (await agent.hear())["error"]
-    assert all(part in error for part in ("10.0.0.1", "version 'one two'", "label 'a b'"))
+    assert all(part in error for part in ("version 'one two'", "label 'a b'"))
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,12 @@ from tulle.control_plane.timeline import Timeline
 from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
 from tulle.identity.authority import Authority
+from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.root import new_root
 from tulle.identity.secret import open_secret
+from tulle.identity.tokens import JoinTokens
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Protocol
 from tulle.sources.stored import Declared
@@ -187,7 +189,6 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
     command = Tulle(tmp_path / "data")
     command.data.mkdir()
     authority = Authority(new_root(datetime.now(UTC)), time.time)
-    enrolment = Enrolment(authority, 600, lambda proxy: {})
     attestation = Attestation(open_secret(command.data / "secret"))
     async with open_store(command.data) as store:
         listening = asyncio.Event()
@@ -196,7 +197,11 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
         jwts = JwtAuthority.open(tmp_path, time.time)
         trusts = TrustKeeper(authority, command.live, time.monotonic)
         force = InForceReports(command.live)
-        doors = Doors(Mesh(), command.agents, enrolment, attestation, declared, force, jwts, trusts)
+        enrolment = Enrolment(authority, 600, lambda *_: {}, store, EnrolledRecords(store, time.time))
+        tokens, at = JoinTokens(store, time.time), ("10.0.0.1:7443",)
+        doors = Doors(
+            Mesh(), command.agents, enrolment, attestation, declared, force, jwts, trusts, tokens, listening=at
+        )
         task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)
         yield command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from envoy_like import EnvoyLike
 from tulle.api.doors import Unreachable
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
+from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.model.names import Destination, ServiceName
 from tulle.model.resources.common import LabelSelector
 from tulle.model.resources.resource import Ref, Resource
@@ -44,7 +46,7 @@ A_CALLS_B = {A: (Destination(B, 80),), C: (Destination(A, 80),)}
 @pytest.fixture
 async def reports(tmp_path: Path, mesh: LiveMesh) -> AsyncIterator[AgentReports]:
     async with open_store(tmp_path) as store:
-        yield AgentReports(Registry(store), mesh)
+        yield AgentReports(Registry(store), mesh, EnrolledRecords(store, time.time))
 
 
 async def is_held_up(propagation: asyncio.Task[Any]) -> bool:

@@ -136,7 +136,7 @@ def test_bounds_and_clocks_are_those_of_the_code() -> None:
     settings = Settings(Path("/"))
     grace = (Registry.__init__.__defaults__ or ())[-1]
     enrolment = Enrolment("", "", "", 0, 100, {}, "", "", "")
-    early, late = (credentials.renewal_time(enrolment, chance) for chance in (1, 0))
+    early, late = (credentials.renewal_after(enrolment, chance) for chance in (1, 0))
     assert told == {
         "an agent reports every": f"{session._BEAT_SECONDS:g} s",
         "an agent that is silent is taken out after": f"{settings.lease:g} s",

@@ -10,6 +10,7 @@ import traceback
 from tulle.agent import config, key_making
 from tulle.agent.console import Console
 from tulle.agent.exits import AGENT_FAILED, AgentError, of_signal
+from tulle.agent.joining import taken
 from tulle.agent.limits import raise_open_files
 from tulle.agent.service_manager import service_manager
 
@@ -22,6 +23,7 @@ def main() -> int:
     manager = service_manager(os.environ)
     console.status = manager.status
     open_files = raise_open_files()
+    join = taken(settings.join)
     maker = key_making.begin(settings, proxy)
     try:
         # Imported only now: that takes as long as half of the keys, and begins together with them.
@@ -31,7 +33,7 @@ def main() -> int:
         from tulle.agent.supervisor import supervise
 
         become_subreaper()
-        return asyncio.run(supervise(settings, proxy, maker, console, manager, open_files))
+        return asyncio.run(supervise(settings, proxy, maker, console, manager, open_files, join))
     except KeyboardInterrupt:  # before signals are handled
         return of_signal(signal.SIGINT)
     except Exception as error:

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tulle.agent import http1
+from tulle.agent.exits import AgentError
+from tulle.config import data_folder
 
 _ANSWER_SECONDS = 10.0
+_PASSING = (408, 429)  # Request Timeout, Too Many Requests
 
 
 class Refused(Exception):
@@ -28,7 +31,7 @@ class Refused(Exception):
     @property
     def is_final(self) -> bool:
         """Whether asking again is of no use."""
-        return 400 <= self.status < 500
+        return 400 <= self.status < 500 and self.status not in _PASSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,9 @@ class ControlPlane:
     def __init__(self, data: Path) -> None:
         self._data = data
 
-    async def enrol(self, request: dict[str, str]) -> Enrolment:
+    async def enrol(self, request: dict[str, Any]) -> Enrolment:
         """Has the request's two CSRs signed. Raises Refused."""
-        answer = await self._answer("POST", "/v1/enrol", request)
-        try:
-            return Enrolment(**{field: answer[field] for field in Enrolment.__slots__})
-        except (KeyError, TypeError) as error:
-            raise _senseless(error) from error
+        return enrolment_in(await self._answer("POST", "/v1/enrol", request))
 
     async def jwt_svid(self, proxy: str, audience: list[str]) -> str:
         """A JWT-SVID of the proxy's workload. Raises Refused."""
@@ -72,19 +71,9 @@ class ControlPlane:
         """The JSON Web Key Set by which these are checked. Raises Refused."""
         return str((await self._answer("GET", "/v1/jwt-keys", None)).get("keys"))
 
-    async def _answer(self, method: str, path: str, content: Any) -> dict[str, Any]:
+    async def _answer(self, method: str, path: str, content: Any) -> Any:
         async with asyncio.timeout(_ANSWER_SECONDS), http1.over_unix(self._data / "api.sock") as connection:
-            headers = self._headers("application/json")
-            await connection.request(method, path, headers, b"" if content is None else json.dumps(content).encode())
-            status = await connection.response()
-            body = await connection.body()
-        if status != 200:
-            raise Refused(status, _error(status, body))
-        try:
-            answer: dict[str, Any] = json.loads(body)
-        except ValueError as error:
-            raise _senseless(error) from error
-        return answer
+            return await asked(connection, method, path, self._headers("application/json"), content)
 
     @asynccontextmanager
     async def session(self, proxy: str) -> AsyncIterator[http1.Connection]:
@@ -92,6 +81,36 @@ class ControlPlane:
         async with http1.over_unix(self._data / "api.sock") as connection:
             await connection.request("POST", f"/v1/agents/{proxy}", self._headers("application/x-ndjson"), body=None)
             yield connection
+
+    def enrolled(self, key: str, given: Enrolment) -> None:
+        """The proxy has this private key, PEM, and these certificates now; on this machine nobody asks for them."""
+
+    def trust(self, bundle: str) -> None:
+        """From now on the control plane may be of these roots, PEM, as it has said itself; on this machine nobody asks."""
+
+    def trouble(self, error: OSError) -> str:
+        """What keeps an enrolment waiting, for the user. Raises AgentError if waiting is of no use."""
+        if isinstance(error, PermissionError):
+            raise AgentError(
+                f"the control plane of {self._data} belongs to another user: {error.strerror}; "
+                "run `tulle run` as the user who runs `tulle up`, or give another state folder with --data"
+            ) from error
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            start = "tulle up" if self._data == data_folder() else f"tulle up --data {self._data}"
+            return (
+                f"no control plane is running for {self._data}; start one in another terminal with\n"
+                f"    {start}\nwaiting for it"
+            )
+        return f"the control plane does not answer ({error_text(error)}); trying on"
+
+    def refusal(self, refused: Refused) -> str:
+        """Why an enrolment is refused for good, for the user."""
+        if refused.status == 401:
+            return (
+                f"the control plane does not accept the secret in {self._data}/secret: {refused}; "
+                "it may be an older control plane's: restart `tulle up`, with the same --data as here"
+            )
+        return f"the control plane refuses this instance: {refused}"
 
     def _headers(self, content_type: str) -> dict[str, str]:
         try:
@@ -101,8 +120,33 @@ class ControlPlane:
         return {"Authorization": f"Bearer {secret}", "Content-Type": content_type}
 
 
-def _senseless(error: Exception) -> Refused:
-    return Refused(500, f"the control plane's answer makes no sense ({error!r}); is it of another version?")
+def enrolment_in(answer: Any) -> Enrolment:
+    """Raises Refused."""
+    try:
+        return Enrolment(**{field: answer[field] for field in Enrolment.__slots__})
+    except (KeyError, TypeError) as error:
+        raise Refused(
+            500, f"the control plane's answer makes no sense ({error!r}); is it of another version?"
+        ) from error
+
+
+async def asked(
+    connection: http1.Connection, method: str, path: str, headers: dict[str, str], content: Any = None
+) -> Any:
+    """Sends JSON, or nothing; the JSON of the answer. Raises Refused."""
+    await connection.request(method, path, headers, b"" if content is None else json.dumps(content).encode())
+    status = await connection.response()
+    body = await connection.body()
+    if status != 200:
+        raise Refused(status, _error(status, body))
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise Refused(500, "the control plane's answer is no JSON; is it of another version?") from error
+
+
+def error_text(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 async def accepted(connection: http1.Connection) -> None:

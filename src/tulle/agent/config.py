@@ -41,6 +41,9 @@ class AgentConfig:
     log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of
     `capture.choose`. weight: its share of the calls at first. locality: `region/zone/subzone`, as much as is known.
     workload_api: whether the program finds a SPIFFE Workload API.
+    address: where other sidecars reach this one; "": on loopback or, when it joins, where it reaches the control plane from.
+    join: the descriptor of a pipe with a join token, by which it joins a control plane on another machine; jwt_file: a file with
+    the JWT by which it does so, where the token has no secret.
     """
 
     service: str
@@ -62,6 +65,9 @@ class AgentConfig:
     weight: int = 1
     locality: str = ""
     workload_api: bool = False
+    address: str = ""
+    join: int | None = None
+    jwt_file: str | None = None
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tulle.agent.api import ControlPlane, Enrolment, Refused
+from tulle.agent.api import ControlPlane, Enrolment, Refused, error_text
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
 from tulle.agent.envoy import Envoy
@@ -24,14 +24,13 @@ from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
 from tulle.agent.key_making import KeyMaker, Keys, begin, finish
 from tulle.agent.trusts import Trust, Trusts
-from tulle.config import data_folder
 
 BUNDLE, IDENTITY, PROXY = "bundle", "identity", "proxy"  # as the secrets are named
 
 _RETRY_SECONDS = 0.25
 _RENEWAL_BACK_OFF = (1.0, 30.0)
 _TAKEN_UP_SECONDS = 0.1
-_LOOK_SECONDS = 15.0  # at the wall clock, which also runs while the machine sleeps
+_LOOK_SECONDS = 15.0  # at the clock, as timers stand still while the machine sleeps
 _ENVOY_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105  a type's name
 # Where systems keep the roots that they trust: Debian, Fedora, openSUSE, and others.
 _SYSTEM_ROOTS = (
@@ -50,6 +49,8 @@ class Credentials:
         self._proxy = proxy
         self._control_plane = control_plane
         self._console = console
+        self._key = ""  # of the proxy, PEM
+        self._since = 0.0  # when its certificate came
 
     async def first(self, maker: KeyMaker) -> tuple[Keys, Enrolment]:
         """Waits for the control plane as long as it takes. Raises AgentError if it says no."""
@@ -57,23 +58,15 @@ class Credentials:
         told = ""
         while True:
             try:
-                return keys, await self._control_plane.enrol(self._request(keys))
-            except PermissionError as error:
-                raise AgentError(
-                    f"the control plane of {self._config.data} belongs to another user: {error.strerror}; "
-                    "run `tulle run` as the user who runs `tulle up`, or give another state folder with --data"
-                ) from error
+                enrolment = await self._control_plane.enrol(self._request(keys))
+                self._took(keys, enrolment)
+                return keys, enrolment
             except Refused as refused:
                 if refused.is_final:
-                    raise AgentError(_refusal(refused, self._config.data)) from refused
+                    raise AgentError(self._control_plane.refusal(refused)) from refused
                 text = f"the control plane can't enrol this instance: {refused}; trying on"
-            except (FileNotFoundError, ConnectionRefusedError):
-                text = (
-                    f"no control plane is running for {self._config.data}; start one in another terminal with\n"
-                    f"    {_tulle_up(self._config.data)}\nwaiting for it"
-                )
             except OSError as error:
-                text = f"the control plane does not answer ({_text(error)}); trying on"
+                text = self._control_plane.trouble(error)
             if text != told:
                 self._console.warning(text)
                 told = text
@@ -88,7 +81,7 @@ class Credentials:
                 if taking:
                     taking.cancel()
                 taking = group.create_task(_taken_up(envoy, trusts, enrolment), name="certificates taken up")
-                await _due(enrolment, trusts)
+                await self._due(enrolment, trusts)
                 enrolment = await self._renewed(folder, enrolment)
 
     async def _keep_trust(self, folder: Folder, written: Trust, trusts: Trusts, envoy: Envoy) -> None:
@@ -110,25 +103,27 @@ class Credentials:
                 write_trust(folder, wanted)
             except (OSError, AgentError) as error:
                 if not failed:
-                    self._console.warning(f"can't write what the mesh trusts now: {_text(error)}; trying on")
+                    self._console.warning(f"can't write what the mesh trusts now: {error_text(error)}; trying on")
                 failed = True
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RENEWAL_BACK_OFF[1])
             else:
+                self._control_plane.trust(wanted.bundle)
                 return wanted
 
     async def _renewed(self, folder: Folder, old: Enrolment) -> Enrolment:
         pause, failed = _RENEWAL_BACK_OFF[0], False
         while True:
             try:
-                keys = await finish(begin(self._config, self._proxy))
+                keys = await finish(begin(self._config, self._proxy, self._key))
                 enrolment = await self._control_plane.enrol(self._request(keys))
+                self._took(keys, enrolment)
                 write_pairs(folder, keys, enrolment)
             except (OSError, Refused, AgentError) as error:
                 if not failed:
                     until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(old.not_after))
                     self._console.warning(
-                        f"can't renew the certificates, good until {until}: {_text(error)}; trying on"
+                        f"can't renew the certificates, good until {until}: {error_text(error)}; trying on"
                     )
                 failed = True
                 await asyncio.sleep(pause)
@@ -138,7 +133,21 @@ class Credentials:
                     self._console.info("the certificates are renewed")
                 return enrolment
 
-    def _request(self, keys: Keys) -> dict[str, str]:
+    async def _due(self, enrolment: Enrolment, trusts: Trusts) -> None:
+        """Waits until it is time to renew, or the control plane has asked for it."""
+        due = self._since + renewal_after(enrolment, _chance())
+        while (left := due - _passed()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK_SECONDS)):  # time goes by without an event
+                    await trusts.asked.wait()
+                    trusts.asked.clear()
+                    due = min(due, _passed() + trusts.within * _chance())
+
+    def _took(self, keys: Keys, enrolment: Enrolment) -> None:
+        self._key, self._since = keys["proxy"]["key"], _passed()
+        self._control_plane.enrolled(self._key, enrolment)
+
+    def _request(self, keys: Keys) -> dict[str, Any]:
         return {
             "proxy": self._proxy,
             "namespace": self._config.namespace,
@@ -146,23 +155,21 @@ class Credentials:
             "service_account": self._config.service_account,
             "csr": keys["identity"]["csr"],
             "proxy_csr": keys["proxy"]["csr"],
+            "proof": keys["proof"],
         }
 
 
-def renewal_time(enrolment: Enrolment, chance: float) -> float:
-    """When to renew, in Unix seconds: between 40 and 50 % of the lifetime, by `chance` (0 to 1)."""
-    return enrolment.not_before + (enrolment.not_after - enrolment.not_before) * (0.5 - 0.1 * chance)
+def renewal_after(enrolment: Enrolment, chance: float) -> float:
+    """When to renew, in seconds after it came: between 40 and 50 % of the lifetime, by `chance` (0 to 1).
+
+    Nothing is made of the moments themselves, which are by the control plane's clock.
+    """
+    return (enrolment.not_after - enrolment.not_before) * (0.5 - 0.1 * chance)
 
 
-async def _due(enrolment: Enrolment, trusts: Trusts) -> None:
-    """Waits until it is time to renew, or the control plane has asked for it."""
-    due = renewal_time(enrolment, _chance())
-    while (left := due - time.time()) > 0:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(left, _LOOK_SECONDS)):  # the wall clock goes on without an event
-                await trusts.asked.wait()
-                trusts.asked.clear()
-                due = min(due, time.time() + trusts.within * _chance())
+def _passed() -> float:
+    """Seconds on a clock that nobody sets, and that also runs while the machine sleeps (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 async def _taken_up(envoy: Envoy, trusts: Trusts, enrolment: Enrolment) -> None:
@@ -225,20 +232,3 @@ def _secret(name: str, content: dict[str, Any], version: str = "") -> str:
 
 def _inline(text: str) -> dict[str, str]:
     return {"inline_string": text}
-
-
-def _tulle_up(data: str) -> str:
-    return "tulle up" if data == str(data_folder()) else f"tulle up --data {data}"
-
-
-def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _refusal(refused: Refused, data: str) -> str:
-    if refused.status == 401:
-        return (
-            f"the control plane does not accept the secret in {data}/secret: {refused}; "
-            "it may be an older control plane's: restart `tulle up`, with the same --data as here"
-        )
-    return f"the control plane refuses this instance: {refused}"

@@ -57,6 +57,7 @@ def agent_folder(data: Path, proxy: str) -> Iterator[Folder]:
     proxies = data / "proxies"
     path = proxies / proxy
     with writable(proxies):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)  # where no control plane is, nobody else has made it
         proxies.mkdir(mode=0o700, exist_ok=True)
         _remove_stale(proxies)
         path.mkdir(mode=0o700)

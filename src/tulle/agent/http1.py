@@ -12,8 +12,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from socket import SO_PEERCRED, SOL_SOCKET
+from typing import TYPE_CHECKING, Any
 
 from tulle.aio.unix import short_path
+
+if TYPE_CHECKING:
+    import ssl
 
 _LIMIT = 1 << 20  # bytes in a head, a line or a chunk
 
@@ -48,6 +52,15 @@ async def over_tcp(address: str, port: int) -> AsyncIterator[Connection]:
         yield connection
 
 
+@asynccontextmanager
+async def over_tls(host: str, port: int, context: ssl.SSLContext, seconds: float) -> AsyncIterator[Connection]:
+    """A TLS connection, closed after the block. seconds: for its beginning."""
+    async with asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection(host, port, limit=_LIMIT, ssl=context)
+    async with _closing(Connection(reader, writer)) as connection:
+        yield connection
+
+
 class Connection:
     """A request and its response, in that order; both may also flow at once."""
 
@@ -61,6 +74,16 @@ class Connection:
         """The process that listens at the other end of a Unix socket (unix(7), SO_PEERCRED)."""
         credentials = self._writer.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
         return int.from_bytes(credentials[:4], sys.byteorder)
+
+    @property
+    def ip(self) -> str:
+        """The IP address of the other end of a TCP connection."""
+        return str(self._writer.get_extra_info("peername")[0])
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """The verified certificate of the other end of a TLS connection, as `ssl` decodes it."""
+        return dict(self._writer.get_extra_info("peercert") or {})
 
     async def request(
         self,

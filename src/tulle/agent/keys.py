@@ -2,26 +2,47 @@
 
 `cryptography` would cost the agent 15 MB for as long as it lives. Run as `python -m tulle.agent.keys NAMESPACE
 ACCOUNT PROXY`; the answer is JSON on stdout, which must be a pipe: {"identity": {"key": PEM, "csr": PEM}, "proxy":
-{...}}. A request holds the SPIFFE id as its only subject alternative name (X509-SVID, section 2), and no subject.
+{...}, "proof": {"key": base64, "signature": base64}}. A request holds the SPIFFE id as its only subject alternative name
+(X509-SVID, section 2), and no subject. What is on stdin is the proxy's key so far, PEM, which signs the proof; where there is
+nothing, the new one does.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
+from tulle.model.possession import statement
 from tulle.model.spiffe import proxy_id, workload_id
 
 
 def main(namespace: str, service_account: str, proxy: str) -> None:
-    """Prints both pairs."""
+    """Prints both pairs, and the proof."""
     ids = {"identity": workload_id(namespace, service_account), "proxy": proxy_id(proxy)}
-    json.dump({name: _pair(spiffe_id) for name, spiffe_id in ids.items()}, sys.stdout)
+    made = {name: _pair(spiffe_id) for name, spiffe_id in ids.items()}
+    current = sys.stdin.read() or made["proxy"]["key"]
+    proof = _proof(current, statement(proxy, made["identity"]["csr"], made["proxy"]["csr"]))
+    json.dump({**made, "proof": proof}, sys.stdout)
+
+
+def _proof(key_pem: str, text: bytes) -> dict[str, str]:
+    key = load_pem_private_key(key_pem.encode(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    signature = key.sign(text, ec.ECDSA(SHA256()))
+    return {"key": base64.b64encode(public).decode(), "signature": base64.b64encode(signature).decode()}
 
 
 def _pair(spiffe_id: str) -> dict[str, str]:

@@ -61,7 +61,7 @@ def description(
     }
     return {
         "id": proxy,
-        "address": LOOPBACK,
+        "address": config.address or LOOPBACK,
         "inbound_port": ports.inbound,
         "outbound_port": ports.outbound,
         "workloads": [workload],

@@ -66,11 +66,13 @@ class Ports:
 
 
 @contextmanager
-def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
+def reserve(ports: Sequence[Port], address: str = LOOPBACK) -> Iterator[Ports]:
     """Holds all ports of an agent within the block, but those that the user has named and that are taken.
 
+    address: on which the inbound port is to be.
     Raises AgentError if one can't be used by anybody.
     """
+    _check_own(address)
     targets = [port.target for port in ports if port.target is not None]
     chosen = len(targets) < len(ports)
     with ExitStack() as stack, ExitStack() as programs:
@@ -81,7 +83,7 @@ def reserve(ports: Sequence[Port]) -> Iterator[Ports]:
                 taken[target] = f"port {target} is taken{f' by {by}' if by else ''}"
             else:
                 programs.enter_context(held)
-        first, dns_sockets = _block(stack, programs if chosen else stack)
+        first, dns_sockets = _block(stack, programs if chosen else stack, address)
         program = first + 2 if chosen else targets[0]
         names = tuple(dict.fromkeys((program, *targets)))
         yield Ports(first, first + 1, program, first + 3, programs, names, dns_sockets, taken)
@@ -93,20 +95,33 @@ def ephemeral_range() -> range:
     return range(low, high + 1)
 
 
-def _block(stack: ExitStack, programs: ExitStack) -> tuple[int, tuple[socket.socket, ...]]:
+def _block(stack: ExitStack, programs: ExitStack, address: str) -> tuple[int, tuple[socket.socket, ...]]:
     """Holds a free block of ports; its first, and the resolver's sockets."""
     candidates = _range()
     for _ in range(_TRIES):
         first = candidates[int.from_bytes(os.urandom(4), "big") % len(candidates)]
         with suppress(OSError), ExitStack() as held:
-            for port in (first, first + 1):
-                held.enter_context(_bound(LOOPBACK, port)).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            for host, port in ((LOOPBACK, first), (address, first + 1)):
+                held.enter_context(_bound(host, port)).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if address != LOOPBACK:  # what is led to the inbound port here must not come to somebody else
+                held.enter_context(_bound(LOOPBACK, first + 1))
             dns_sockets = tuple(held.enter_context(each) for each in _for_dns(first + 3))
             # Any address, for the program may want any. This socket never listens.
             programs.enter_context(_bound("0.0.0.0", first + 2))  # noqa: S104
             stack.push(held.pop_all())
             return first, dns_sockets
     raise AgentError(f"no free ports between {candidates[0]} and {candidates[-1]}")
+
+
+def _check_own(address: str) -> None:
+    """Raises AgentError if the address is none of this machine's."""
+    try:
+        _bound(address, 0).close()
+    except OSError as error:
+        raise AgentError(
+            f"other sidecars can't reach this one at {address}: {error.strerror}; give an address of this machine with "
+            "--address"
+        ) from error
 
 
 def _range() -> range:

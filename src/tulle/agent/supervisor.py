@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,22 +43,39 @@ from tulle.agent.way import Way, Ways, check_ports, failure, proved
 from tulle.agent.workload import Sidecar, Workload
 from tulle.agent.workload_api import environment, workload_api
 from tulle.envoy_api import binary
+from tulle.model.addresses import LOOPBACK
+from tulle.model.join_token import JoinToken
 
 _READY_SECONDS = 10.0
 _BYE_SECONDS = 1.0
 
 
 async def supervise(
-    config: AgentConfig, proxy: str, maker: KeyMaker, console: Console, manager: ServiceManager, open_files: int
+    config: AgentConfig,
+    proxy: str,
+    maker: KeyMaker,
+    console: Console,
+    manager: ServiceManager,
+    open_files: int,
+    join: JoinToken | None = None,
 ) -> int:
     """Runs the workload to its end; the exit code. Raises AgentError, perhaps within exception groups.
 
-    maker: makes the keys already. open_files: how many the program may have open, as its user could.
+    maker: makes the keys already. open_files: how many the program may have open, as its user could. join: how to join a control
+    plane on another machine.
     """
     file = locate(config.command[0])
     control_plane = ControlPlane(Path(config.data))
+    if join:
+        from tulle.agent.remote import (
+            RemoteControlPlane,
+            own_address,
+        )  # needs TLS, which an agent beside has no use for
+
+        control_plane = RemoteControlPlane(Path(config.data), join, config.jwt_file)
+        config = replace(config, address=config.address or own_address(join))
     credentials = Credentials(config, proxy, control_plane, console)
-    with handled_signals() as signals, reserve(config.service_ports) as ports:
+    with handled_signals() as signals, reserve(config.service_ports, config.address or LOOPBACK) as ports:
         check_ports(ports, config.capture)
         admission = await unless(_admission(config, credentials, maker), signals.stop())
         if admission is None:

@@ -34,7 +34,7 @@ from tulle.aio.changes import Changes
 from tulle.api.ca import tell_trust
 from tulle.api.doors import Agents, NotRegistered, Outside, RegistrationRefused, Trusts, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
-from tulle.api.registration import proxy_problems
+from tulle.api.registration import proxy_problems, unreachable
 from tulle.api.restarts import RestartFailed, Restarts
 from tulle.identity.trust import Holding
 from tulle.model.workload import Health, Proxy
@@ -100,11 +100,12 @@ class AgentSessions:
         await answer.start()
         async with aclosing(lines_of(receive)) as lines:
             try:
-                proxy = await _registered_proxy(scope["path_params"]["proxy"], lines)
+                peer = str(scope["state"].get("peer", ""))
+                proxy = await _registered_proxy(scope["path_params"]["proxy"], lines, peer)
             except _BadLine as error:
                 end = _End(str(error))
             else:
-                end = await self._serve(proxy, lines, answer, scope["state"]["closing"])
+                end = await self._serve(proxy, lines, answer, scope["state"]["closing"], peer)
         await answer.end(end.error)
 
     async def restart(self, proxy: str, seconds: float) -> None:
@@ -128,7 +129,9 @@ class AgentSessions:
         if answer.weight != weight:
             raise WeighingFailed(f"the session of {proxy} has ended; try again")
 
-    async def _serve(self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event) -> _End:
+    async def _serve(
+        self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event, peer: str
+    ) -> _End:
         # What sessions of one proxy do is done in turn: a slow write of an older one never follows a newer registration.
         turn = self._turns.setdefault(proxy.id, asyncio.Lock())
         try:
@@ -142,7 +145,7 @@ class AgentSessions:
             return _End(str(error))
         end = _End()
         try:
-            end = await _Session(self._agents, self._trusts, proxy, answer, turn).run(lines)
+            end = await _Session(self._agents, self._trusts, proxy, answer, turn, peer).run(lines)
         finally:
             answer.restarts.end()
             async with turn:
@@ -159,8 +162,8 @@ class AgentSessions:
             _log.warning("the agent of %s is gone, and its instances go only with its lease: %s", proxy, error)
 
 
-async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes]) -> Proxy:
-    """What the first line says. Raises _BadLine."""
+async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes], peer: str) -> Proxy:
+    """What the first line says. peer: the address of its machine, "" for this one. Raises _BadLine."""
     try:
         async with asyncio.timeout(_FIRST_LINE_WITHIN):
             proxy = _registration.decode(await anext(lines, b"")).proxy
@@ -170,16 +173,18 @@ async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes]) -> Prox
         raise _BadLine(f"the registration is longer than {MAX_LINE} bytes") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _BadLine(f"the first line must be a registration: {error}") from error
-    _check(proxy, proxy_id)
+    _check(proxy, proxy_id, peer)
     return proxy
 
 
-def _check(proxy: Proxy, proxy_id: str) -> None:
+def _check(proxy: Proxy, proxy_id: str, peer: str) -> None:
     """Raises _BadLine."""
     if proxy.id != proxy_id:
         raise _BadLine(f"the proxy {proxy.id!r} can't register as {proxy_id!r}")
     if problems := list(proxy_problems(proxy)):
         raise _BadLine("; ".join(problems))
+    if peer and (problem := unreachable(proxy, peer)):
+        raise _BadLine(problem)
 
 
 class _Session:
@@ -188,12 +193,15 @@ class _Session:
     turn: held while a report is acted on.
     """
 
-    def __init__(self, agents: Agents, trusts: Trusts, proxy: Proxy, answer: _Answer, turn: asyncio.Lock) -> None:
+    def __init__(
+        self, agents: Agents, trusts: Trusts, proxy: Proxy, answer: _Answer, turn: asyncio.Lock, peer: str
+    ) -> None:
         self._agents = agents
         self._trusts = trusts
         self._proxy = proxy
         self._answer = answer
         self._turn = turn
+        self._peer = peer
         self._health = proxy.workloads[0].health
         self._last: bytes | None = None
         self._resolving: set[asyncio.Task[None]] = set()
@@ -277,7 +285,7 @@ class _Session:
 
     async def _register(self, proxy: Proxy) -> None:
         """The same proxy, with other ports or another way of capture."""
-        _check(proxy, self._proxy.id)
+        _check(proxy, self._proxy.id, self._peer)
         await self._agents.register(proxy)
         self._proxy, self._health, self._last = proxy, proxy.workloads[0].health, None
         self._ready.cancel()

@@ -1,6 +1,7 @@
-"""The API's paths. Everything under /v1 asks for the secret; every answer, errors too, is JSON.
+"""The API's paths. Who may ask for which is callers.py's matter; every answer, errors too, is JSON.
 
-POST   /v1/enrol                         identity.enrolment
+POST   /v1/enrol, GET /v1/trust          api.enrolment
+/v1/tokens...                            api.tokens
 POST   /v1/agents/{proxy}                api.agents
 GET    /v1/status, /v1/version, /v1/services, /v1/proxies, /v1/proxies/{id}, /v1/proxies/{id}/config    api.views
 DELETE /v1/services/{namespace}/{name}   forgets a service that has no live instance
@@ -27,35 +28,32 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.analysis import Analysis
-from tulle.api.bodies import body_of
 from tulle.api.ca import CertificateAuthority
+from tulle.api.callers import Known
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.enrolment import Enrolling
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
+from tulle.api.tokens import Tokens
 from tulle.api.views import RestartView, WeightView
-from tulle.identity.attestation import Attestation
-from tulle.identity.enrolment import EnrolRefused, EnrolRequest
+from tulle.identity.attempts import FailedAttempts
+from tulle.identity.fingerprints import fingerprints
 from tulle.model.names import ServiceName, label_problem
 from tulle.store.errors import StoreError
 
 MAX_WAIT = 3600.0
 
 _log = logging.getLogger(__name__)
-_WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
-
-_enrol_request = msgspec.json.Decoder(EnrolRequest)
 
 
 def build_app(doors: Doors) -> Starlette:
     api = _Api(doors)
     routes = [
-        Route("/v1/enrol", api.enrol, methods=["POST"]),
         Route("/v1/agents/{proxy}", api.sessions, methods=["POST"]),
         Route("/v1/status", api.status),
         Route("/v1/version", api.version),
@@ -66,6 +64,8 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}/config", api.config),
         Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
         Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
+        *Enrolling(doors.enrolment, doors.attestors, FailedAttempts(time.monotonic)).routes,
+        *Tokens(doors.tokens, doors.listening, lambda: fingerprints(doors.enrolment.bundle_pem)).routes,
         *Resources(doors.declared, doors.force).routes,
         *Analysis(doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
@@ -73,7 +73,7 @@ def build_app(doors: Doors) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_Attested, attestation=doors.attestation)],
+        middleware=[Middleware(Known, attestation=doors.attestation)],
         exception_handlers={
             HTTPException: _refusal,
             StoreError: _unavailable,
@@ -91,17 +91,7 @@ class _Api:
     def __init__(self, doors: Doors) -> None:
         self._mesh = doors.mesh
         self._agents = doors.agents
-        self._enrolment = doors.enrolment
         self.sessions = AgentSessions(doors.agents, doors.trusts)
-
-    async def enrol(self, request: Request) -> Response:
-        try:
-            asked = _enrol_request.decode(await body_of(request))
-            return answer(self._enrolment.enrol(asked))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise HTTPException(400, f"this is no enrolment request: {error}") from error
-        except EnrolRefused as error:
-            raise HTTPException(400, str(error)) from error
 
     async def status(self, request: Request) -> Response:
         return answer(self._mesh.status())
@@ -180,22 +170,6 @@ def _found(view: object, request: Request) -> object:
     if view is None:
         raise HTTPException(404, f"there is no proxy {request.path_params['name']}; `tulle proxies` lists them")
     return view
-
-
-class _Attested:
-    """Lets a request through only with the secret, and otherwise says nothing about what there is."""
-
-    def __init__(self, app: ASGIApp, attestation: Attestation) -> None:
-        self._app = app
-        self._attestation = attestation
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if self._attestation.accepts(headers.get(b"authorization", b"")):
-            return await self._app(scope, receive, send)
-        response = answer({"error": _WRONG_SECRET}, 401)
-        response.headers["connection"] = "close"
-        return await response(scope, receive, send)
 
 
 async def _refusal(request: Request, error: Any) -> Response:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgspec import Struct
 
 from tulle.api.views import CaView, ConfigView, ProxyView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
+from tulle.identity.attestors import Attestor
 from tulle.identity.brought import Brought
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
+from tulle.identity.tokens import JoinTokens
 from tulle.identity.trust import Holding, Trust
 from tulle.model import workload
 from tulle.model.names import ServiceName
@@ -187,6 +189,11 @@ class Force(Protocol):
 
 @dataclass(frozen=True)
 class Doors:
+    """attestors: by the scheme of the Authorization header, for agents on other machines.
+
+    listening: `host:port`, where those reach this control plane; empty if they can't, or if it is not known where.
+    """
+
     mesh: Mesh
     agents: Agents
     enrolment: Enrolment
@@ -195,3 +202,6 @@ class Doors:
     force: Force
     jwt_authority: JwtAuthority
     trusts: Trusts
+    tokens: JoinTokens
+    attestors: Mapping[str, Attestor] = field(default_factory=dict)
+    listening: tuple[str, ...] = ()

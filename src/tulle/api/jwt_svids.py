@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from tulle.api.bodies import body_of
 from tulle.api.doors import Mesh
+from tulle.identity.caller import Caller
 from tulle.identity.jwt_authority import AudienceRefused, JwtAuthority
 
 
@@ -40,6 +41,9 @@ class JwtSvids:
             asked = _request.decode(await body_of(request))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HTTPException(400, f"this is no request for a JWT-SVID: {error}") from error
+        caller: Caller = request.state.caller
+        if caller.proxy and caller.proxy != asked.proxy:
+            raise HTTPException(403, f"{caller.name} is not the proxy {asked.proxy}")
         identity = self._mesh.identity(asked.proxy)
         if identity is None:
             raise HTTPException(404, f"there is no proxy {asked.proxy}")

@@ -26,8 +26,6 @@ _WORD_RULE = "use at most 63 letters, digits, dots, hyphens and underscores, wit
 
 def proxy_problems(proxy: Proxy) -> Iterator[str]:
     """All that keeps a proxy out, in the user's words."""
-    if _is_elsewhere(proxy.address):
-        yield f"address {proxy.address} is not on loopback: agents on other machines are not supported yet"
     for workload in proxy.workloads:
         yield from workload_problems(workload)
 
@@ -50,8 +48,20 @@ def workload_problems(workload: Workload) -> Iterator[str]:
             yield f"label {key} is given {times} times"
 
 
-def _is_elsewhere(address: str) -> bool:
+def unreachable(proxy: Proxy, peer: str) -> str:
+    """Why other machines can't reach a proxy whose agent is on one of them; "" if they can. peer: that machine's address.
+
+    "Loopback" would be the caller's own machine: there sidecars would knock at doors that are none of this proxy's.
+    """
+    if not any(workload.ports for workload in proxy.workloads):
+        return ""
+    if _is_loopback(proxy.address) and not _is_loopback(peer):
+        return f"address {proxy.address} is each machine's own: say where others reach this instance with --address IP"
+    return ""
+
+
+def _is_loopback(address: str) -> bool:
     try:
-        return not ip_address(address).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False  # that it is no address at all, the registry says

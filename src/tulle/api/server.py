@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from tulle.aio.unix import short_path
-from tulle.identity.attestation import peer_is_trusted
+from tulle.identity.attestation import peer_is_trusted, user_of
 
 _log = logging.getLogger(__name__)
 _MAX_HEAD = 64 * 1024
@@ -33,16 +33,7 @@ _FAREWELL_WITHIN = 2.0
 
 async def serve(app: ASGIApp, path: Path, listening: asyncio.Event) -> None:
     """Serves until it is cancelled, and sets `listening` once callers can connect."""
-    config = uvicorn.Config(
-        app,
-        http=LocalProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        h11_max_incomplete_event_size=_MAX_HEAD,
-    )
+    config = configured(app, LocalProtocol, _MAX_HEAD)
     state = ServerState()
     closing = asyncio.Event()
     make = partial(LocalProtocol, config=config, server_state=state, app_state={"closing": closing})
@@ -53,10 +44,25 @@ async def serve(app: ASGIApp, path: Path, listening: asyncio.Event) -> None:
             await server.serve_forever()
         finally:
             closing.set()
-            await _close_all(state)
+            await close_all(state)
 
 
-async def _close_all(state: ServerState) -> None:
+def configured(app: ASGIApp, protocol: type[H11Protocol], most_head: int) -> uvicorn.Config:
+    """What uvicorn's protocol wants to know. most_head: bytes in the head of a request."""
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=most_head,
+    )
+
+
+async def close_all(state: ServerState) -> None:
+    """Ends all connections, and waits a little for what is under way on them."""
     for connection in list(state.connections):
         connection.transport.close()
     if state.tasks:
@@ -80,15 +86,8 @@ def _bound(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-class LocalProtocol(H11Protocol):
-    """HTTP/1.1 with callers of our own user only, and with refusals in JSON."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if not peer_is_trusted(transport.get_extra_info("socket")):
-            _log.warning("refused a connection from another user")
-            transport.abort()
-            return
-        super().connection_made(transport)
+class JsonProtocol(H11Protocol):
+    """HTTP/1.1 with refusals in JSON."""
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
@@ -103,3 +102,15 @@ class LocalProtocol(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+class LocalProtocol(JsonProtocol):
+    """With callers of our own user only."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if not peer_is_trusted(transport.get_extra_info("socket")):
+            _log.warning("refused a connection from another user")
+            transport.abort()
+            return
+        self.app_state = {**self.app_state, "uid": user_of(transport.get_extra_info("socket"))}
+        super().connection_made(transport)

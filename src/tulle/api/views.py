@@ -309,3 +309,24 @@ class CaView(Struct, frozen=True):
     trusting: int
     renewed: int
     revokes: bool
+
+
+class TokenView(Struct, frozen=True):
+    """A join token, without its secret, which nobody keeps. uses: how many agents may enrol by it; used: how many have."""
+
+    id: str
+    namespace: str
+    service: str
+    service_account: str
+    created: float
+    expires: float
+    uses: int
+    used: int
+
+
+class MadeTokenView(Struct, frozen=True):
+    """token: the whole text for `tulle run --join`; told only now. about: None for one without a secret, which has no id."""
+
+    id: str
+    token: str
+    about: TokenView | None = None

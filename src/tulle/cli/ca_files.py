@@ -15,6 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
 _CHAIN = "cert-chain.pem"
+# As a command gets them.
+NAMES = ("ca_cert", "ca_key", "ca_root", "ca_chain", "ca_dir")
 
 
 def ca_files(command: F) -> F:

@@ -30,6 +30,7 @@ COMMANDS = {
     "proxies": "List the sidecars, and whether they are in sync.",
     "proxy": "Show one sidecar and its configuration, or restart its Envoy.",
     "ca": "Show the certificate authority, or rotate its root.",
+    "token": "Make, list or revoke join tokens.",
     "forget": "Forget a service that has no live instance.",
     "version": "Show the versions of tulle and of its Envoy.",
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,21 +14,24 @@ import click
 
 from tulle.agent.capture.choose import AUTO, MODES
 from tulle.agent.config import AgentConfig, Port
+from tulle.agent.joining import handed
 from tulle.agent.restarts import NO, POLICIES
 from tulle.api.registration import MOST_WEIGHT, workload_problems
 from tulle.cli import options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
 from tulle.cli.ports import parse_port, with_default_port
+from tulle.model.join_token import MAX_SIZE, NoJoinToken, decode
 from tulle.model.names import ServiceName, is_label
 from tulle.model.workload import Proxy, ServicePort, Workload
-from tulle.registry.admission import problems_of
+from tulle.registry.admission import address_problems, problems_of
 
 T = TypeVar("T")
 
 # An instance's name is its service's with a hyphen and six digits, and must be a DNS label as well.
 _MAX_NAME = 63 - 7
 _PATH = re.compile(r"/[!-~]*")
+_JOIN_VARIABLE = "TULLE_JOIN"
 
 
 class _BeforeTheDashes(click.Command):
@@ -82,6 +87,24 @@ class _BeforeTheDashes(click.Command):
     show_default=True,
     help="How the program's own connections come to the sidecar; auto takes the best that this machine allows.",
 )
+@click.option(
+    "--join",
+    metavar="TOKEN",
+    help="Join a control plane on another machine by what `tulle token create` printed; - reads it from standard input. "
+    "Others on this machine may see a command line: better in a file, or here.  [env var: TULLE_JOIN]",
+)
+@click.option("--join-file", metavar="FILE", help="The same, out of a file.")
+@click.option(
+    "--join-jwt",
+    metavar="FILE",
+    help="Prove oneself by the JWT in this file, with a token of `tulle token create --jwt`.",
+)
+@click.option(
+    "--address",
+    metavar="IP",
+    help="Where sidecars on other machines reach this one.  [default: on loopback; where it joins another machine, the "
+    "address from which it gets there]",
+)
 @click.option("--isolate", is_flag=True, help="The same as --capture netns: in a network namespace of its own.")
 @click.option(
     "--workload-api",
@@ -135,11 +158,20 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       tulle run db -- postgres -D data
       tulle run shell --isolate -- bash
       tulle run service-b --systemd -- python b.py > tulle-service-b.service
+      tulle run service-b --join-file token -- python b.py
     """
     config = agent_config(program=ctx.meta["program"], **given)
     if ctx.meta["systemd"]:
+        if given["join"]:
+            raise Mistakes(
+                ["--systemd: a unit file is no place for a secret; put the token in a file: --join-file FILE"]
+            )
         _print_unit(ctx, config)
         return
+    # Neither the agent nor the program is to have it in its environment, where it stays to be seen.
+    token = joining_by(given["join"], given["join_file"], given["join_jwt"], os.environ.pop(_JOIN_VARIABLE, ""))
+    if token:
+        config = replace(config, join=handed(token))
     argv = config.argv()
     os.execv(argv[0], argv)  # noqa: S606  the agent takes this process's place
 
@@ -151,6 +183,38 @@ def _print_unit(ctx: click.Context, config: AgentConfig) -> None:
         click.echo(systemd.unit(config, systemd.given_options(ctx), systemd.here()))
     except ValueError as error:
         raise Mistakes([f"--systemd: {error}"]) from error
+
+
+def joining_by(join: str | None, join_file: str | None, join_jwt: str | None, variable: str) -> str:
+    """The join token, wherever it was given; "" if it was not. Raises Mistakes."""
+    if join == "-":
+        text, where = sys.stdin.readline(MAX_SIZE + 1), "standard input"
+    elif join is not None:
+        text, where = join, "--join"
+    elif join_file is not None:
+        try:
+            with Path(join_file).open("rb") as file:
+                text, where = file.read(MAX_SIZE + 2).decode("ascii", "replace"), f"--join-file {join_file}"
+        except OSError as error:
+            raise Mistakes([f"--join-file {join_file}: {error.strerror}"]) from error
+    else:
+        text, where = variable, _JOIN_VARIABLE
+    text = text.strip()
+    if not text and where == _JOIN_VARIABLE:
+        if join_jwt:
+            raise Mistakes(
+                ["--join-jwt needs a join token, which says where the control plane is: tulle token create --jwt"]
+            )
+        return ""
+    try:
+        token = decode(text)
+    except NoJoinToken as error:
+        raise Mistakes([f"{where}: {error}"]) from error
+    if join_jwt and token.id:
+        raise Mistakes(["--join-jwt goes with a token of `tulle token create --jwt`; this one has a secret of its own"])
+    if not join_jwt and not token.id:
+        raise Mistakes([f"{where}: the join token has no secret; say which JWT proves this instance: --join-jwt FILE"])
+    return text
 
 
 def agent_config(
@@ -166,7 +230,6 @@ def agent_config(
     health: str | None,
     capture: str,
     isolate: bool,
-    workload_api: bool,
     restart: str,
     drain: str,
     grace: str,
@@ -174,6 +237,11 @@ def agent_config(
     log_format: str,
     log_file: str | None,
     program: Sequence[str],
+    workload_api: bool = False,
+    join: str | None = None,
+    join_file: str | None = None,
+    join_jwt: str | None = None,
+    address: str | None = None,
 ) -> AgentConfig:
     """What the agent is told. Raises Mistakes with all that is wrong with the options."""
     mistakes: list[str] = []
@@ -182,6 +250,10 @@ def agent_config(
     health_path = _parsed(_path, [health] if health is not None else [], mistakes)
     periods = _parsed(_period, [f"--drain {drain}", f"--grace {grace}"], mistakes)
     mistakes.extend(_name_mistakes(name, namespace, service_account, version, parsed_labels, parsed_ports, locality))
+    if join is not None and join_file is not None:
+        mistakes.append("--join and --join-file contradict each other")
+    if address is not None:
+        mistakes.extend(f"--address: {problem}" for problem in address_problems(address))
     if isolate and capture not in (AUTO, "netns"):
         mistakes.append(f"--isolate and --capture {capture} contradict each other; --isolate is --capture netns")
     if not program:
@@ -210,6 +282,8 @@ def agent_config(
         capture="netns" if isolate else capture,
         restart=restart,
         workload_api=workload_api,
+        address=address or "",
+        jwt_file=join_jwt and str(Path(join_jwt).absolute()),
     )
 
 

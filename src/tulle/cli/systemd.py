@@ -68,6 +68,8 @@ def given_options(ctx: click.Context) -> list[str]:
         if name != "data" and ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
             continue
         option, value = parameter.opts[-1], ctx.params[name]
+        if name in ("join_file", "join_jwt"):
+            value = str(Path(value).absolute())
         if parameter.is_flag:
             found[name] = [option] if value == parameter.flag_value else []
         else:

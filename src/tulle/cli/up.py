@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 
 from tulle.cli import ca_files, options
 from tulle.cli.durations import seconds
-from tulle.config import MIN_CERT_TTL, LogFormat, Settings
+from tulle.cli.exits import Mistakes
+from tulle.config import DEFAULT_AGENT_PORT, MIN_CERT_TTL, JwtIssuer, LogFormat, Settings
+from tulle.model.names import label_problem
 
 
 @click.command("up")
@@ -19,7 +23,31 @@ from tulle.config import MIN_CERT_TTL, LogFormat, Settings
     "--xds-port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="The loopback port on which sidecars get their configuration: the last one used, at first any free one.",
+    help="The port on which sidecars get their configuration: the last one used, at first any free one.",
+)
+@click.option(
+    "--listen",
+    callback=lambda ctx, param, value: value and _address(value),
+    metavar="ADDRESS[:PORT]",
+    help="Let agents on other machines enrol there, by join token or JWT.  [default: nothing listens beyond loopback; "
+    f"PORT: {DEFAULT_AGENT_PORT}]",
+)
+@click.option("--jwt-issuer", metavar="URL", help="Let agents enrol by JWTs of this OIDC issuer.")
+@click.option("--jwt-audience", metavar="TEXT", help="For whom such a JWT must be made out.")
+@click.option(
+    "--jwt-jwks",
+    metavar="FILE|URL",
+    help="Where the issuer's keys are.  [default: where its discovery document says]",
+)
+@click.option(
+    "--jwt-ca", metavar="FILE", help="The roots of the issuer's own certificate.  [default: the system's roots]"
+)
+@click.option(
+    "--jwt-map",
+    "jwt_maps",
+    multiple=True,
+    metavar="SUBJECT=NAMESPACE/SERVICE[/ACCOUNT]",
+    help="What a subject may enrol as; may be repeated.",
 )
 @click.option(
     "--cert-ttl",
@@ -33,17 +61,29 @@ from tulle.config import MIN_CERT_TTL, LogFormat, Settings
 )
 @ca_files.ca_files
 @options.log_format
-def command(data: Path, xds_port: int | None, cert_ttl: float, log_format: str, **ca: Path | None) -> None:
+def command(
+    data: Path,
+    xds_port: int | None,
+    listen: tuple[str, int] | None,
+    cert_ttl: float,
+    log_format: str,
+    **given: Any,
+) -> None:
     """Start the control plane.
 
     It runs until Ctrl-C or SIGTERM, and keeps what it must remember in the state folder. Stopping it stops no program
     and no call between services; start it again whenever you like.
+
+    With --listen programs on other machines join the mesh: `tulle token create` makes what they need. Kubernetes' service
+    account tokens do as well: system:serviceaccount:NS:SA enrols as service SA in namespace NS, unless --jwt-map says more.
 
     \b
     Examples:
       tulle up
       tulle up --data ./mesh --log-format json
       tulle up --ca-dir ./cacerts
+      tulle up --listen 10.0.0.1
+      tulle up --listen 10.0.0.1 --jwt-issuer https://oidc.example.com --jwt-audience tulle
     """
     from tulle.control_plane import main
 
@@ -52,9 +92,96 @@ def command(data: Path, xds_port: int | None, cert_ttl: float, log_format: str, 
         xds_port=xds_port,
         log_format=cast(LogFormat, log_format),
         cert_ttl=cert_ttl,
-        ca=ca_files.given(**ca),
+        ca=ca_files.given(**{name: given.pop(name) for name in ca_files.NAMES}),
+        listen=listen,
+        jwt=issuer_of(listen=listen, **given),
     )
     sys.exit(main(settings))
+
+
+def issuer_of(
+    *,
+    listen: tuple[str, int] | None,
+    jwt_issuer: str | None,
+    jwt_audience: str | None,
+    jwt_jwks: str | None,
+    jwt_ca: str | None,
+    jwt_maps: Sequence[str],
+) -> JwtIssuer | None:
+    """Raises Mistakes with all that is wrong with these options."""
+    if not any((jwt_issuer, jwt_audience, jwt_jwks, jwt_ca, jwt_maps)):
+        return None
+    from tulle.identity.issuer import url_problem
+
+    mistakes: list[str] = []
+    if not jwt_issuer or not jwt_audience:
+        mistakes.append("JWTs need both: --jwt-issuer URL and --jwt-audience TEXT")
+    if listen is None:
+        mistakes.append(
+            "--jwt-issuer needs --listen ADDRESS: agents of this machine enrol by the state folder's secret"
+        )
+    for option, value in (("--jwt-issuer", jwt_issuer), ("--jwt-jwks", jwt_jwks)):
+        # An issuer's name is looked up only where nothing else says where its keys are.
+        if (
+            value
+            and (jwt_jwks is None if option == "--jwt-issuer" else "://" in value)
+            and (problem := url_problem(value))
+        ):
+            mistakes.append(f"{option} {value}: {problem}")
+    for option, value in (("--jwt-jwks", jwt_jwks), ("--jwt-ca", jwt_ca)):
+        if value and "://" not in value and not Path(value).is_file():
+            mistakes.append(f"{option} {value}: there is no such file")
+    mapping = {}
+    for text in jwt_maps:
+        try:
+            subject, become = _mapped(text)
+        except ValueError as error:
+            mistakes.append(str(error))
+            continue
+        if subject in mapping:
+            mistakes.append(f"--jwt-map {subject} is given twice")
+        mapping[subject] = become
+    if mistakes:
+        raise Mistakes(mistakes)
+    return JwtIssuer(
+        jwt_issuer or "",
+        jwt_audience or "",
+        str(Path(jwt_jwks).absolute()) if jwt_jwks and "://" not in jwt_jwks else jwt_jwks or "",
+        str(Path(jwt_ca).absolute()) if jwt_ca else "",
+        tuple(mapping.items()),
+    )
+
+
+def _mapped(text: str) -> tuple[str, tuple[str, str, str]]:
+    """Raises ValueError. A subject may have = in it, a name can't."""
+    subject, equals, become = text.rpartition("=")
+    names = become.split("/")
+    if not (equals and subject and 2 <= len(names) <= 3):
+        raise ValueError(f"--jwt-map {text}: write SUBJECT=NAMESPACE/SERVICE or SUBJECT=NAMESPACE/SERVICE/ACCOUNT")
+    whole = (names[0], names[1], names[-1])
+    for what, name in zip(("namespace", "service name", "service account"), whole, strict=True):
+        if problem := label_problem(what, name):
+            raise ValueError(f"--jwt-map {text}: {problem}")
+    return subject, whole
+
+
+def _address(text: str) -> tuple[str, int]:
+    """`10.0.0.1`, `10.0.0.1:7443`, `::1`, `[::1]:7443`."""
+    host, port = text, str(DEFAULT_AGENT_PORT)
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":") if port else str(DEFAULT_AGENT_PORT)
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        found = ip_address(host)
+    except ValueError as error:
+        raise click.BadParameter(f"{host!r} is no IP address of this machine") from error
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise click.BadParameter(f"{port!r} is no port: use 1 to 65535")
+    if found.is_multicast or "%" in host:
+        raise click.BadParameter(f"{host} is no address that can be listened on")
+    return str(found), int(port)
 
 
 def _cert_ttl(text: str) -> float:

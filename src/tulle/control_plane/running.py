@@ -15,11 +15,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
+from tulle.api import remote
 from tulle.api import server as api_server
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.config import API_SOCKET, AUDIT_LOG, AUTHORITY, SECRET, Settings
-from tulle.control_plane import logs, port
+from tulle.control_plane import elsewhere, logs, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
 from tulle.control_plane.facts import merged
@@ -35,11 +36,14 @@ from tulle.identity.attestation import Attestation
 from tulle.identity.audit import opened
 from tulle.identity.authority import Authority
 from tulle.identity.brought import read_brought
+from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.private import StateUnusable
 from tulle.identity.secret import open_secret
+from tulle.identity.tokens import JoinTokens
 from tulle.model.addresses import LOOPBACK
+from tulle.model.join_token import written_address
 from tulle.model.spiffe import CONTROL_PLANE_ID
 from tulle.registry.registry import Registry
 from tulle.sources.stored import Declared
@@ -101,6 +105,7 @@ async def running(
         attestation = Attestation(open_secret(settings.data / SECRET))
         registry = Registry(store, settings.lease)
         declared = Declared(store, clock)
+        records, tokens = EnrolledRecords(store, clock), JoinTokens(store, clock)
         mesh = LiveMesh(Timeline(clock), steady)
         tasks = await stack.enter_async_context(_tasks())
 
@@ -115,22 +120,31 @@ async def running(
         own = OwnCertificate(authority, settings.cert_ttl, clock)
         remembered = settings.data / "xds-port"
         xds_port = port.choose(remembered, settings.xds_port)
-        await stack.enter_async_context(xds_server.serve(Envoys(mesh), own.identity, LOOPBACK, xds_port))
+        addresses = elsewhere.xds_addresses(settings.listen)
+        await stack.enter_async_context(
+            xds_server.serve(Envoys(mesh), own.identity, addresses[0], xds_port, addresses[1:])
+        )
         port.remember(remembered, xds_port)
 
         doors = Doors(
             mesh=Inspection(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
-            agents=AgentReports(registry, mesh),
-            enrolment=Enrolment(authority, settings.cert_ttl, partial(_bootstrap, xds_port)),
+            agents=AgentReports(registry, mesh, records),
+            enrolment=Enrolment(authority, settings.cert_ttl, partial(_bootstrap, xds_port), store, records),
             attestation=attestation,
             declared=declared,
             force=InForceReports(mesh),
             jwt_authority=JwtAuthority.open(settings.data / AUTHORITY, clock),
             trusts=trusts,
+            tokens=tokens,
+            attestors=elsewhere.attestors(tokens, settings.jwt, clock),
+            listening=elsewhere.reached_at(settings.listen),
         )
-        listening = asyncio.Event()
-        tasks("serve the API", api_server.serve(build_app(doors), settings.data / API_SOCKET, listening))
+        listening, app = asyncio.Event(), build_app(doors)
+        tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))
+        tasks("forget who has gone", elsewhere.tidy(records, tokens))
         await listening.wait()
+        if settings.listen:
+            tasks("serve agents elsewhere", elsewhere.serve(app, remote.bound(*settings.listen), own))
         _say_ready(settings, mesh, xds_port)
         yield mesh
 
@@ -147,14 +161,17 @@ async def _tasks() -> AsyncIterator[Callable[[str, Coroutine[Any, Any, None]], N
                 task.cancel()
 
 
-def _bootstrap(xds_port: int, proxy: str) -> Mapping[str, Any]:
-    return bootstrap(proxy, LOOPBACK, xds_port, CONTROL_PLANE_ID)
+def _bootstrap(xds_port: int, proxy: str, address: str) -> Mapping[str, Any]:
+    return bootstrap(proxy, address or LOOPBACK, xds_port, CONTROL_PLANE_ID)
 
 
 def _say_ready(settings: Settings, mesh: LiveMesh, xds_port: int) -> None:
     count = len(mesh.hub.mesh.services)
     services = "no service yet" if not count else f"{count} service{'s' if count > 1 else ''} known"
     _log.info("ready: %s, state in %s, xDS on %s:%d", services, settings.data, LOOPBACK, xds_port)
+    if settings.listen:
+        at = written_address(*settings.listen)
+        _log.info("agents on other machines may enrol and keep their sessions at %s, with xDS on port %d", at, xds_port)
     if settings.log_format == "text" and not count:
         sys.stderr.write(
             "\nnext, in another terminal:  tulle run NAME -- COMMAND\n"

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from tulle.api import doors
 from tulle.control_plane.mesh import LiveMesh
+from tulle.identity.enrolled import Enrolled
+from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, Workload
 from tulle.pipeline.connecting import tcp_destinations
@@ -25,13 +27,18 @@ _NOTHING = doors.Outside()
 
 
 class AgentReports:
-    def __init__(self, registry: Registry, mesh: LiveMesh) -> None:
+    """records: by which an agent may register as what it has enrolled as, and as nothing else."""
+
+    def __init__(self, registry: Registry, mesh: LiveMesh, records: EnrolledRecords) -> None:
         self._registry = registry
+        self._records = records
         self._mesh = mesh
         self._hub = mesh.hub
         self._changes = mesh.changes
 
     async def register(self, proxy: Proxy) -> None:
+        if problem := mismatch(proxy, (await self._records.find(proxy.id)).record):
+            raise doors.RegistrationRefused(problem)
         try:
             await self._registry.register(proxy)
         except errors.RegistrationRefused as error:
@@ -192,6 +199,20 @@ class AgentReports:
     def _has(self, proxy: str, health: Health) -> bool:
         registered = self._hub.mesh.proxies.get(proxy)
         return registered is not None and all(w.health is health for w in registered.workloads)
+
+
+def mismatch(proxy: Proxy, record: Enrolled | None) -> str:
+    """Why a proxy may not register as it wants to; "" if it may."""
+    if record is None:
+        return f"proxy {proxy.id} is not enrolled, or its certificates have ended: it must enrol first"
+    enrolled = (record.namespace, record.service, record.service_account)
+    for one in proxy.workloads:
+        if (one.service.namespace, one.service.name, one.service_account) != enrolled:
+            return (
+                f"proxy {proxy.id} is enrolled as {record.service}.{record.namespace} with service account "
+                f"{record.service_account}, and can't register as {one.service} with {one.service_account}"
+            )
+    return ""
 
 
 def _same_offer(known: Proxy | None, proxy: Proxy) -> bool:

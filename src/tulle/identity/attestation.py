@@ -25,6 +25,10 @@ class Attestation:
 
 def peer_is_trusted(connection: socket.socket) -> bool:
     """Whether the other end of a Unix socket is a process of our own user or of root (SO_PEERCRED)."""
+    return user_of(connection) in (0, os.geteuid())
+
+
+def user_of(connection: socket.socket) -> int:
+    """The user whose process is at the other end of a Unix socket."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(credentials)
-    return uid in (0, os.geteuid())
+    return int(_CREDENTIALS.unpack(credentials)[1])

@@ -11,6 +11,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from tulle.store.contract import Delete
+
 PREFIX = "identity/enrolled/"
 
 
@@ -27,7 +29,8 @@ class Enrolled(Struct, frozen=True):
     """source: how it was attested first, as Grant's. certificates: the oldest first.
 
     proxy_key: SHA-256 of the public key (DER, SubjectPublicKeyInfo) in the proxy's newest certificate, in hex: the holder of its
-    private key may renew.
+    private key may renew. earlier_key: the one by which that was asked for, which may renew until the newer one has: the answer
+    with the newer certificate may have been lost.
     """
 
     proxy: str
@@ -37,10 +40,15 @@ class Enrolled(Struct, frozen=True):
     source: str
     certificates: tuple[Issued, ...] = ()
     proxy_key: str = ""
+    earlier_key: str = ""
 
 
 def key(proxy: str) -> str:
     return f"{PREFIX}{proxy}"
+
+
+def deletion(proxy: str) -> Delete:
+    return Delete(key(proxy))
 
 
 def encode(enrolled: Enrolled) -> bytes:

@@ -1,24 +1,43 @@
 """Enrolment: an agent that may ask gets its workload's identity, its proxy's, and all that its Envoy needs to start.
 
-The caller is attested already (attestation.py), and whoever is may enrol any name: the data folder has one owner. The
-same request renews. The keys never come here. What is in Envoy's bootstrap is decided above.
+What it may become its evidence says (attestors.py); the data folder's secret grants any name, as that folder has one owner.
+The same request renews, and then the evidence does not matter: a proxy that is enrolled and alive is renewed, as what it is,
+for whoever proves to hold its key, and for nobody else. Who got what is written down before it is given. The keys never
+come here. What is in Envoy's bootstrap is decided above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tulle.identity.authority import Authority
-from tulle.identity.csr import CsrRefused
+from tulle.identity import enrolled
+from tulle.identity.attestors import Attested
+from tulle.identity.authority import Authority, IssuedCertificate
+from tulle.identity.caller import Grant
+from tulle.identity.csr import CsrRefused, requested_key
+from tulle.identity.enrolled import Enrolled
+from tulle.identity.enrolled_records import EnrolledRecords, issued
+from tulle.identity.possession import NotProved, Proof, digest_of_key, proved_key
 from tulle.model.names import label_problem
 from tulle.model.spiffe import proxy_id, workload_id
+from tulle.store.contract import Put, Store
+
+_MOST_CERTIFICATES = 128  # of one proxy that are good at once; six are usual
+
+Attest = Callable[[], Awaitable[Attested]]
 
 
 class EnrolRequest(Struct, frozen=True):
-    """csr, proxy_csr: certificate requests in PEM, for the workload's id and for the proxy's."""
+    """csr, proxy_csr: certificate requests in PEM, for the workload's id and for the proxy's.
+
+    proof: by the key of the proxy's certificate, or by that of `proxy_csr` when it is the first. control_plane: the IP address
+    by which an agent on another machine reaches this one; "": it is on this machine.
+    """
 
     proxy: str
     namespace: str
@@ -26,6 +45,8 @@ class EnrolRequest(Struct, frozen=True):
     service_account: str
     csr: str
     proxy_csr: str
+    proof: Proof = Proof()
+    control_plane: str = ""
 
 
 class EnrolAnswer(Struct, frozen=True):
@@ -49,42 +70,154 @@ class EnrolAnswer(Struct, frozen=True):
 
 
 class EnrolRefused(Exception):
-    """The request names something that can't be, or its certificate requests can't be signed."""
+    """The request names something that can't be, or that its sender may not become, or can't be signed."""
+
+
+class _Signed(Struct, frozen=True):
+    """key: the digest of the proxy's new key."""
+
+    identity: IssuedCertificate
+    proxy: IssuedCertificate
+    key: str
 
 
 class Enrolment:
-    """ttl: how long the certificates live, in seconds. bootstrap: a proxy's name -> its Envoy's bootstrap as JSON."""
+    """ttl: how long the certificates live, in seconds.
 
-    def __init__(self, authority: Authority, ttl: float, bootstrap: Callable[[str], Mapping[str, Any]]) -> None:
+    bootstrap: a proxy's name, and the address by which it reaches the control plane ("" on this machine) -> its Envoy's
+    bootstrap as JSON.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        ttl: float,
+        bootstrap: Callable[[str, str], Mapping[str, Any]],
+        store: Store,
+        records: EnrolledRecords,
+    ) -> None:
         self._authority = authority
         self._ttl = ttl
         self._bootstrap = bootstrap
+        self._store = store
+        self._records = records
 
-    def enrol(self, request: EnrolRequest) -> EnrolAnswer:
-        """Raises EnrolRefused, with every bad name at once."""
-        problems = [
-            label_problem("proxy id", request.proxy),
-            label_problem("namespace", request.namespace),
-            label_problem("service name", request.service),
-            label_problem("service account", request.service_account),
-        ]
-        if any(problems):
-            raise EnrolRefused("; ".join(filter(None, problems)))
-        workload = workload_id(request.namespace, request.service_account)
+    @property
+    def bundle_pem(self) -> str:
+        """The roots that are trusted now."""
+        return self._authority.trust.bundle_pem
+
+    async def enrol(self, request: EnrolRequest, attest: Attest) -> EnrolAnswer:
+        """Raises EnrolRefused, with every bad name at once, and what `attest` raises, which is asked when it matters."""
+        _check_names(request)
         try:
-            identity = self._authority.issue(request.csr, workload, self._ttl, request.proxy)
-            proxy = self._authority.issue(request.proxy_csr, proxy_id(request.proxy), self._ttl, request.proxy)
+            prover = proved_key(request.proof, request.proxy, request.csr, request.proxy_csr)
+        except NotProved as error:
+            raise EnrolRefused(str(error)) from error
+        signed: _Signed | None = None
+        while True:
+            found = await self._records.find(request.proxy)
+            if found.record is None:
+                attested = await attest()
+                _check_grant(request, attested.grant)
+                record = _first(request, attested.grant)
+            else:
+                attested, record = Attested(Grant("renewal")), found.record
+                _check_renewal(request, record, prover)
+                if len(self._records.still_good(record.certificates)) >= _MOST_CERTIFICATES:
+                    raise EnrolRefused(
+                        f"proxy {request.proxy} renews too often; wait until its older certificates have ended"
+                    )
+            signed = signed or self._signed(request)
+            record = self._with(record, signed, prover)
+            compares = (found.unchanged(request.proxy), *attested.compares)
+            put = Put(enrolled.key(request.proxy), enrolled.encode(record))
+            if await self._store.transaction(compares, (put, *attested.operations)) is not None:
+                return self._answer(request, signed)
+
+    def _signed(self, request: EnrolRequest) -> _Signed:
+        workload, proxy = workload_id(request.namespace, request.service_account), proxy_id(request.proxy)
+        try:
+            key = requested_key(request.proxy_csr, proxy)
+            return _Signed(
+                self._authority.issue(request.csr, workload, self._ttl, request.proxy),
+                self._authority.issue(request.proxy_csr, proxy, self._ttl, request.proxy),
+                digest_of_key(key),
+            )
         except CsrRefused as error:
             raise EnrolRefused(str(error)) from error
+
+    def _with(self, record: Enrolled, signed: _Signed, prover: str) -> Enrolled:
+        """As it is once the certificates are given. prover: who asked for them."""
+        certificates = (
+            *self._records.still_good(record.certificates),
+            issued(signed.identity, workload_id(record.namespace, record.service_account)),
+            issued(signed.proxy, proxy_id(record.proxy)),
+        )
+        return replace(record, certificates=certificates, proxy_key=signed.key, earlier_key=prover)
+
+    def _answer(self, request: EnrolRequest, signed: _Signed) -> EnrolAnswer:
         trust = self._authority.trust
         return EnrolAnswer(
-            identity=identity.chain_pem,
-            proxy=proxy.chain_pem,
+            identity=signed.identity.chain_pem,
+            proxy=signed.proxy.chain_pem,
             bundle=trust.bundle_pem,
-            not_before=identity.not_before,
-            not_after=min(identity.not_after, proxy.not_after),
-            bootstrap=self._bootstrap(request.proxy),
+            not_before=signed.identity.not_before,
+            not_after=min(signed.identity.not_after, signed.proxy.not_after),
+            bootstrap=self._bootstrap(request.proxy, request.control_plane),
             crl=trust.crl_pem,
             trust=trust.version,
-            root=identity.root,
+            root=signed.identity.root,
         )
+
+
+def _check_names(request: EnrolRequest) -> None:
+    """Raises EnrolRefused."""
+    problems = [
+        label_problem("proxy id", request.proxy),
+        label_problem("namespace", request.namespace),
+        label_problem("service name", request.service),
+        label_problem("service account", request.service_account),
+    ]
+    if request.control_plane and not _is_address(request.control_plane):
+        problems.append(f"{request.control_plane[:60]!r} is no IP address of a control plane")
+    if any(problems):
+        raise EnrolRefused("; ".join(filter(None, problems)))
+
+
+def _check_grant(request: EnrolRequest, grant: Grant) -> None:
+    """Raises EnrolRefused."""
+    for what, asked, granted in (
+        ("namespace", request.namespace, grant.namespace),
+        ("service", request.service, grant.service),
+        ("service account", request.service_account, grant.service_account),
+    ):
+        if granted and asked != granted:
+            raise EnrolRefused(f"the {what} can't be {asked}: {grant.source} lets an agent enrol as {granted} only")
+
+
+def _check_renewal(request: EnrolRequest, record: Enrolled, prover: str) -> None:
+    """Raises EnrolRefused."""
+    if not prover or prover not in (record.proxy_key, record.earlier_key):
+        raise EnrolRefused(
+            f"proxy id {request.proxy} is taken: it is enrolled, and this request does not prove to hold its key. It ends by "
+            "itself with its certificates"
+        )
+    asked = (request.namespace, request.service, request.service_account)
+    if asked != (record.namespace, record.service, record.service_account):
+        raise EnrolRefused(
+            f"proxy {request.proxy} is enrolled as {record.service}.{record.namespace} with service account "
+            f"{record.service_account}, and can't be renewed as anything else"
+        )
+
+
+def _first(request: EnrolRequest, grant: Grant) -> Enrolled:
+    return Enrolled(request.proxy, request.namespace, request.service, request.service_account, grant.source)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text

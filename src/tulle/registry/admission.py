@@ -16,7 +16,7 @@ def problems_of(proxy: Proxy) -> tuple[str, ...]:
 
 def _problems(proxy: Proxy) -> Iterator[str]:
     yield from _label_problems(("proxy id", proxy.id))
-    yield from _address_problems(proxy.address)
+    yield from address_problems(proxy.address)
     yield from _port_problems("the proxy's inbound port", proxy.inbound_port)
     yield from _port_problems("the proxy's outbound port", proxy.outbound_port)
     if proxy.source and not _is_source(proxy.source):
@@ -69,7 +69,8 @@ def _label_problems(*named: tuple[str, str]) -> Iterator[str]:
             yield problem
 
 
-def _address_problems(text: str) -> Iterator[str]:
+def address_problems(text: str) -> Iterator[str]:
+    """What keeps an address from being that of a proxy."""
     try:
         address = ip_address(text)
     except ValueError:

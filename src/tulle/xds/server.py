@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -92,19 +92,27 @@ class PortUnavailable(Exception):
 
 @asynccontextmanager
 async def serve(
-    owner: Owner, identity: Callable[[], ServerIdentity], host: str = "127.0.0.1", port: int = 0
+    owner: Owner,
+    identity: Callable[[], ServerIdentity],
+    host: str = "127.0.0.1",
+    port: int = 0,
+    also: Sequence[str] = (),
 ) -> AsyncIterator[int]:
     """Serve within the block, which gets the port: `port`, or a free one if that is 0.
+
+    also: more addresses of this machine to listen on, at the same port.
 
     identity: called for every new connection, by threads of gRPC's, so that certificates may change meanwhile.
     Raises PortUnavailable.
     """
     streams: set[asyncio.Task[None]] = set()
     server = aio.server(handlers=(_handlers(owner, streams),), options=_OPTIONS)
-    try:
-        bound = server.add_secure_port(f"{host}:{port}", _credentials(identity))
-    except RuntimeError as error:
-        raise PortUnavailable(_why_unavailable(host, port)) from error
+    bound = port
+    for each in (host, *also):
+        try:
+            bound = server.add_secure_port(_written(each, bound), _credentials(identity))
+        except RuntimeError as error:
+            raise PortUnavailable(_why_unavailable(each, bound)) from error
     await server.start()
     try:
         yield bound
@@ -112,6 +120,10 @@ async def serve(
         await server.stop(grace=None)
         if streams:
             await asyncio.wait(streams)
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _credentials(identity: Callable[[], ServerIdentity]) -> Any:
@@ -134,7 +146,7 @@ def _certificates(identity: ServerIdentity) -> Any:
 def _why_unavailable(host: str, port: int) -> str:
     """gRPC doesn't say why it could not listen, so the kernel is asked again."""
     try:
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             probe.listen()

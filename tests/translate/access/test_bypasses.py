@@ -48,7 +48,7 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def test_a_path_is_in_its_form_before_it_is_compared(form: tuple[Paths, Guarded]) -> None:
-    _, sidecar = form
+    paths, sidecar = form
     assert [(path, sidecar.ask("admin", path).status) for path in AS_ADMIN[paths]] == [
         (path, 403) for path in AS_ADMIN[paths]
     ]

@@ -1,0 +1,105 @@
+"""POST /v1/enrol and GET /v1/trust: how an agent comes by its certificates, from this machine and from others.
+
+From others the evidence is in the Authorization header: `Join <id>.<secret>` of a join token, or `JWT <token>`. A renewal needs
+none. Whoever fails too often is refused for a while before anything is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tulle.api.bodies import MAX_BODY, body_of
+from tulle.identity.attempts import FailedAttempts
+from tulle.identity.attestors import AttestationRefused, AttestationUnavailable, Attested, Attestor
+from tulle.identity.caller import Caller, Grant, Role
+from tulle.identity.enrolment import EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest
+
+JOIN, JWT = "join", "jwt"
+_MOST_OF_STRANGERS = 64 * 1024
+_BODY_WITHIN = 10.0
+
+_log = logging.getLogger(__name__)
+_request = msgspec.json.Decoder(EnrolRequest)
+
+
+class Enrolling:
+    """attestors: by the Authorization header's scheme in lower case."""
+
+    def __init__(self, enrolment: Enrolment, attestors: Mapping[str, Attestor], attempts: FailedAttempts) -> None:
+        self._enrolment = enrolment
+        self._attestors = attestors
+        self._attempts = attempts
+        self.routes = [
+            Route("/v1/enrol", self.enrol, methods=["POST"]),
+            Route("/v1/trust", self.trust, methods=["GET"]),
+        ]
+
+    async def trust(self, request: Request) -> Response:
+        return _answer({"bundle": self._enrolment.bundle_pem})
+
+    async def enrol(self, request: Request) -> Response:
+        caller: Caller | None = request.scope["state"]["caller"]
+        peer = str(request.scope["state"].get("peer", ""))
+        if caller is None and self._attempts.are_too_many(peer):
+            raise HTTPException(429, "too many attempts to enrol have failed; wait a moment", {"retry-after": "5"})
+        try:
+            asked = await _asked(request, _MOST_OF_STRANGERS if peer else MAX_BODY)
+        except HTTPException:
+            self._failed(peer)
+            raise
+        if caller is not None and caller.proxy and caller.proxy != asked.proxy:
+            raise HTTPException(403, f"the certificate is proxy {caller.proxy}'s, the request is for {asked.proxy}")
+        try:
+            return _answer(await self._enrolled(asked, request, caller))
+        except (AttestationRefused, EnrolRefused) as error:
+            self._failed(peer)
+            if peer:
+                _log.warning("refused to enrol %s for %s: %s", _short(asked.proxy), peer, _short(str(error)))
+            raise HTTPException(403 if isinstance(error, AttestationRefused) else 400, str(error)) from error
+        except AttestationUnavailable as error:
+            raise HTTPException(503, str(error)) from error
+
+    def _failed(self, peer: str) -> None:
+        """peer: "" for this machine, whose own users nobody counts."""
+        if peer:
+            self._attempts.failed(peer)
+
+    async def _enrolled(self, asked: EnrolRequest, request: Request, caller: Caller | None) -> EnrolAnswer:
+        async def attest() -> Attested:
+            if caller is not None and caller.role is Role.ADMIN:
+                return Attested(Grant("local"))
+            scheme, _, evidence = request.headers.get("authorization", "").partition(" ")
+            attestor = self._attestors.get(scheme.lower())
+            if attestor is None:
+                raise AttestationRefused("it needs a join token (tulle token create), or a JWT of an issuer known here")
+            return await attestor.attest(evidence.strip())
+
+        return await self._enrolment.enrol(asked, attest)
+
+
+async def _asked(request: Request, most: int) -> EnrolRequest:
+    """Raises a refusal."""
+    try:
+        async with asyncio.timeout(_BODY_WITHIN):
+            return _request.decode(await body_of(request, most))
+    except TimeoutError as error:
+        raise HTTPException(408, f"no whole request within {_BODY_WITHIN:g} s", {"connection": "close"}) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise HTTPException(400, f"this is no enrolment request: {error}") from error
+
+
+def _short(text: str) -> str:
+    """What others sent, made harmless for a log."""
+    return "".join(character if character.isprintable() else "?" for character in text[:300])
+
+
+def _answer(content: object) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")
