@@ -184,6 +184,9 @@ UNSUPPORTED = {
     "a header in a header": (when("request.headers[a][b]"), {".rules[0].when[0].key"}),
     "a claim that is half one": (when("request.auth.claims[a]b]"), {".rules[0].when[0].key"}),
     "a link": (source("ipBlocks: ['fe80::1%eth0']"), {".rules[0].from[0].source.ipBlocks[0]"}),
+    "a template with two slashes": (operation("paths: ['//{*}']"), {".rules[0].to[0].operation.paths[0]"}),
+    "a template that ends in two": (operation("notPaths: ['/{*}//']"), {".rules[0].to[0].operation.notPaths[0]"}),
+    "a long template": (operation(f"paths: ['/{'a' * 256}/{{*}}']"), {".rules[0].to[0].operation.paths[0]"}),
     "a template without a slash": (operation("paths: ['a/{*}']"), {".rules[0].to[0].operation.paths[0]"}),
     "a ServiceEntry": ("{targetRef: {group: networking.istio.io, kind: ServiceEntry, name: a}}", {".targetRef.kind"}),
 }

@@ -10,7 +10,7 @@ import pytest
 from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.sources.validation import request_authentication
 
-RSA = {"kty": "RSA", "kid": "a", "n": "u1SU1LfVLPHCozMxH2Mo", "e": "AQAB"}
+RSA = {"kty": "RSA", "kid": "a", "n": f"{'u' * 170}E", "e": "AQAB"}
 EC = {
     "kty": "EC",
     "crv": "P-256",
@@ -39,7 +39,6 @@ SOUND = {
     "a scheme in capitals": rule("", "issuer: a, jwksUri: 'HTTPS://e.com'"),
     "an address": rule("", "issuer: a, jwksUri: 'https://[::1]:8443/keys?a=b'"),
     "keys": inline(keys(RSA, EC, {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})),
-    "a key that Envoy has and one that it has not": inline(keys(EC, {"kty": "OKP", "crv": "X25519", "x": "AA"})),
     "all of it": rule(
         "audiences: [a, b], fromHeaders: [{name: x-token, prefix: 'Bearer '}, {name: X_Other}], fromParams: [token], "
         "fromCookies: [session], outputPayloadToHeader: x_payload, forwardOriginalToken: true, timeout: 5s, "
@@ -109,6 +108,8 @@ UNSUPPORTED = {
     "port 0": (rule("", "issuer: a, jwksUri: 'https://e.com:0/keys'"), ".jwtRules[0].jwksUri"),
     "a key without a set": (inline(json.dumps(EC)), ".jwtRules[0].jwks"),
     "an empty set": (inline(keys()), ".jwtRules[0].jwks"),
+    "a short key": (inline(keys({**RSA, "n": "u1SU1LfVLPHCozMxH2Mo"})), ".jwtRules[0].jwks"),
+    "no point of the curve": (inline(keys({**EC, "y": EC["x"]})), ".jwtRules[0].jwks"),
     "no key for Envoy": (inline(keys({"kty": "OKP", "crv": "X25519", "x": "AA"})), ".jwtRules[0].jwks"),
     "a header of two lines": (rule('fromHeaders: [{name: a, prefix: "a\\n"}]'), ".jwtRules[0].fromHeaders[0].prefix"),
     "an output of two lines": (rule('outputPayloadToHeader: "a\\nb"'), ".jwtRules[0].outputPayloadToHeader"),
@@ -134,6 +135,13 @@ def test_a_request_authentication_that_istio_refuses_is_wrong_at_its_field(judge
 def test_what_neither_tulle_nor_envoy_does_is_valid_and_unsupported(judge: Any, text: str, path: str) -> None:
     verdict = judge(request_authentication.check, RequestAuthentication, text)
     assert (list(verdict.unsupported), verdict.errors) == ([f"spec{path}"], {})
+
+
+def test_a_key_that_envoy_leaves_out_is_warned_of(judge: Any) -> None:
+    text = inline(keys(EC, {"kty": "OKP", "crv": "X25519", "x": "AA"}))
+    verdict = judge(request_authentication.check, RequestAuthentication, text)
+    assert (list(verdict.warnings), verdict.errors) == (["spec.jwtRules[0].jwks"], {})
+    assert "key 1 is OKP, so its `crv` must be Ed25519" in str(verdict.warnings)
 
 
 @pytest.mark.parametrize("key", [{**EC, "d": "AA"}, {"kty": "oct", "k": "c2VjcmV0"}])

@@ -1,7 +1,7 @@
 """JSON Web Key Sets that stand in a document.
 
-Source: RFC 7517; Istio, pkg/config/validation (validateJwtRule), which asks a library whether it can parse them; Envoy,
-api/envoy/extensions/filters/http/jwt_authn/v3/config.proto, and what its own parser takes.
+Source: Istio, pkg/config/validation (validateJwtRule), which asks a library whether it can parse them: a key's parts must be
+there and in base64. What Envoy can use of them is `model.key_sets`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
+from tulle.model.key_sets import key_set
 from tulle.sources.at import At
 
-# By `kty`, what a key needs (RFC 7518, section 6; RFC 8037, section 2), and the curves: those that Envoy has come first.
+# By `kty`, what a key needs (RFC 7518, section 6; RFC 8037, section 2), and the curves that there are.
 _NEEDED = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ("k",)}
 _CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519", "X25519", "Ed448", "X448")}
-_ENVOYS = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
 _BASE64 = re.compile(r"[-_+/A-Za-z0-9]+={0,2}")
 
 
@@ -26,21 +26,22 @@ def check(text: str, at: At) -> None:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         at.error(f'is no JSON: {error}; write a set of keys, `{{"keys": [...]}}`')
         return
-    if not isinstance(value, dict):
+    keys = value.get("keys", [value]) if isinstance(value, dict) else None
+    if not isinstance(keys, list):
         at.error('is no set of keys: write `{"keys": [...]}`')
         return
-    keys = value.get("keys", [value])
-    if not isinstance(keys, list):
-        at.error("is no set of keys: `keys` must be a list")
+    for index, key in enumerate(keys):
+        if problem := _problem(key, index):
+            at.error(problem)
+            return
+    try:
+        left_out = key_set(text).left_out
+    except ValueError as error:
+        at.unsupported(str(error))
         return
-    problems = [problem for index, key in enumerate(keys) if (problem := _problem(key, index))]
-    if problems:
-        at.error(problems[0])
-    elif "keys" not in value:
-        at.unsupported('is a single key, and Envoy reads sets of them: write `{"keys": [...]}` around it')
-    elif not any(map(_usable, keys)):
-        at.unsupported("has no key that Envoy can use: RSA, EC with P-256, P-384 or P-521, OKP with Ed25519, or oct")
-    elif any("d" in key or key["kty"] == "oct" for key in keys):
+    if left_out:
+        at.warning(f"{left_out[0]}: Envoy leaves it out")
+    if any("d" in key or key["kty"] == "oct" for key in keys):
         at.warning("has a secret key, so whoever reads the document can make tokens: write public keys alone")
 
 
@@ -57,8 +58,3 @@ def _problem(key: Any, index: int) -> str | None:
     if kind in _CURVES and key["crv"] not in _CURVES[kind]:
         return f"key {index}: `crv` must be one of {', '.join(_CURVES[kind])}"
     return None
-
-
-def _usable(key: Any) -> bool:
-    kind = key["kty"]
-    return kind not in _ENVOYS or key["crv"] in _ENVOYS[kind]

@@ -10,14 +10,18 @@ import re
 from tulle.sources.at import At
 
 _ONE, _ANY = "{*}", "{**}"
+_LONGEST = 256  # UriTemplateMatchConfig, `path_template`; there `{*}` is `*`
 _SEGMENT = re.compile(r"[-a-zA-Z0-9._~%!$&'()+,;:@=]+")
 
 
 def check(path: str, at: At) -> None:
     if problem := _problem(path):
         at.error(f"`{path}`: {problem}")
-    elif is_template(path) and not path.startswith("/"):
-        at.unsupported(f"`{path}`: Envoy's templates begin with `/`: write `/{path}`")
+    elif is_template(path) and (not path.startswith("/") or "//" in path):
+        # Envoy 1.40 ends itself when it is given one of these.
+        at.unsupported(f"`{path}`: Envoy's templates begin with one `/`, and have no empty segment")
+    elif is_template(path) and len(path.replace(_ANY, "**").replace(_ONE, "*")) > _LONGEST:
+        at.unsupported(f"`{path}`: Envoy's templates have up to {_LONGEST} characters")
 
 
 def is_template(path: str) -> bool:
