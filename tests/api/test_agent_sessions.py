@@ -342,3 +342,29 @@ async def test_an_agent_tells_what_its_program_has_not_called_for_long(api: Any,
         await registered(agent, web)
         agent.say(idle=["outbound|80||b.default.svc.cluster.local"])
         await api.until("idles", "web-3fa2c1", "outbound|80||b.default.svc.cluster.local")
+
+
+async def test_an_agent_is_told_what_to_trust_and_to_renew_and_says_what_it_holds(api: Any, web: Proxy) -> None:
+    async with api.agent(web.id) as agent:
+        agent.say(proxy=web)
+        [trust] = [(await agent.hear_trust())["trust"]]
+        status, ca = await api.ask("GET", "/v1/ca")
+        assert status == 200
+        [root] = ca["roots"]
+        assert trust["bundle"].count("BEGIN CERTIFICATE") == 1 and trust["crl"] == ""
+        agent.say(holds={"trust": trust["version"], "root": "another root"})
+        asked = await agent.hear_trust()
+        assert asked["renew"] and asked["within"] >= 0
+        agent.say(holds={"trust": trust["version"], "root": root["id"]})
+        assert (await api.ask("POST", "/v1/ca/rotate"))[0] == 200
+        both = (await agent.hear_trust())["trust"]
+        assert both["bundle"].startswith(trust["bundle"]) and both["bundle"].count("BEGIN CERTIFICATE") == 2
+
+
+@pytest.mark.parametrize("line", [b'{"holds": {"trust": 1, "root": ""}}\n', b'{"holds": {"trust": "x"}}\n'])
+async def test_what_an_agent_holds_must_be_said_as_it_should(api: Any, web: Proxy, line: bytes) -> None:
+    async with api.agent(web.id) as agent:
+        agent.say(proxy=web)
+        assert await agent.hear() == {"registered": True}
+        agent.send(line)
+        assert "no report" in (await agent.hear())["error"]

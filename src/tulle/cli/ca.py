@@ -45,12 +45,11 @@ def command(action: str, force: bool, output: str, data: Path, **ca: Path | None
       tulle ca rotate --ca-dir ./cacerts
       tulle ca finish
     """
-    files = ca_files.given(**ca)
-    if files and action != "rotate":
+    if any(ca.values()) and action != "rotate":
         raise Mistakes([f"an authority can be brought along to `tulle ca rotate`, not to {action}"])
     if force and action != "finish":
         raise Mistakes([f"--force is for `tulle ca finish`, not for {action}"])
-    control_plane = ControlPlane(data)
+    files, control_plane = ca_files.given(**ca), ControlPlane(data)
     if action == "status":
         view = control_plane.get("/v1/ca", CaView)
     elif action == "rotate":
