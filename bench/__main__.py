@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.figure import Figure
 
-NAMES = ("fanout", "start", "ondemand", "dataplane", "routes", "capture", "restarts", "apply", "strangers")
+NAMES = ("fanout", "start", "ondemand", "dataplane", "routes", "capture", "restarts", "apply", "strangers", "identity")
 
 
 def main() -> None:

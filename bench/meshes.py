@@ -40,9 +40,9 @@ class Mesh:
         self._stack = stack.enter_context(ExitStack())
         self._started = 0
 
-    def up(self) -> int:
+    def up(self, *options: str) -> int:
         """The process id of a control plane that is ready."""
-        control_plane, log = self.start("up")
+        control_plane, log = self.start("up", *options)
         wait_for("the control plane is ready", lambda: _said(control_plane, log, "ready:"))
         return control_plane.pid
 

@@ -73,6 +73,7 @@ class FakeControlPlane:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.lifetime = 3600.0
+        self.root = "root 1"
         self.enrolments: list[dict[str, str]] = []
         self.proxies: list[dict[str, Any]] = []
         self.heard: list[dict[str, Any]] = []
@@ -114,6 +115,12 @@ class FakeControlPlane:
         self.says_ready = True
         for writer in self._open:
             writer.write(b'10\r\n{"ready": true}\n\r\n')
+
+    def say(self, **line: Any) -> None:
+        """On all sessions."""
+        data = json.dumps(line).encode() + b"\n"
+        for writer in self._open:
+            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def says_garbage(self) -> None:
         """On all sessions."""
@@ -199,7 +206,7 @@ class FakeControlPlane:
             "not_after": now + self.lifetime,
             "crl": "",
             "trust": "trust 1",
-            "root": "root 1",
+            "root": self.root,
             "bootstrap": {
                 "node": {"id": proxy, "cluster": request["service"]},
                 "admin": {"address": {"pipe": {"path": "admin.sock"}}},

@@ -269,3 +269,37 @@ async def test_agent_and_reaper_together_are_small(
 def resident(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+async def test_certificates_are_renewed_when_the_control_plane_asks_and_it_is_told_what_envoy_holds(
+    control_plane: Any, start_agent: StartAgent, server: str, until: Until
+) -> None:
+    agent = start_agent(sys.executable, server)
+    await agent.says("the program is healthy")
+
+    def held() -> list[dict[str, str]]:
+        return [line["holds"] for line in control_plane.heard if "holds" in line]
+
+    await until(lambda: {"trust": "trust 1", "root": "root 1"} in held())
+    before = await asyncio.to_thread(inbound_get, control_plane.proxies[-1]["inbound_port"])
+    control_plane.root = "root 2"
+    control_plane.say(renew=True, within=0.5)
+    await until(lambda: {"trust": "trust 1", "root": "root 2"} in held())
+    assert len(control_plane.enrolments) == 2
+    after = await asyncio.to_thread(inbound_get, control_plane.proxies[-1]["inbound_port"])
+    assert after[1] != before[1], "Envoy shows the new certificate"
+    assert control_plane.enrolments[0]["csr"] != control_plane.enrolments[1]["csr"], "with a new key"
+
+    control_plane.say(trust={"bundle": "B", "crl": "L", "version": "trust 2"})
+    await until(lambda: {"trust": "trust 2", "root": "root 2"} in held())
+    bundle = json.loads((control_plane.folder() / "sds/bundle.json").read_text())
+    assert bundle["version_info"] == "trust 2"
+    context = bundle["resources"][0]["validation_context"]
+    assert context["trusted_ca"] == {"inline_string": "B"} and context["crl"] == {"inline_string": "L"}
+    assert context["only_verify_leaf_cert_crl"]
+
+    told = len(held())
+    await control_plane.stop()
+    await control_plane.start()
+    await until(lambda: len(held()) > told)
+    assert held()[-1] == {"trust": "trust 2", "root": "root 2"}, "it is said anew in each session"

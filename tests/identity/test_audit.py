@@ -68,6 +68,16 @@ def test_whatever_is_said_is_one_line_of_printable_text(
     assert lines(path)[0]["who"] == a
 
 
+def test_nobody_fills_it_with_one_request(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    path.touch(mode=0o644)
+    with audit.opened(path) as log:
+        log(Event(NOW, "certificate refused", "w" * 10**6, reason="r" * 10**6, after={"spec": "s" * 10**6}))
+    assert path.stat().st_size < 5000
+    assert lines(path)[0]["after"] == "(too long to be kept here)"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_log_that_is_long_enough_is_put_aside_once(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     for number in range(40):

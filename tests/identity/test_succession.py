@@ -156,6 +156,17 @@ def test_lists_of_revoked_certificates_are_there_for_every_issuer_or_for_none() 
     assert authority.trust.crl_pem == ""
 
 
+def test_lists_that_are_only_signed_anew_are_no_other_trust(tmp_path: Path) -> None:
+    versions = set()
+    for _ in range(2):  # as by a control plane that starts anew
+        authority = Authority.open(tmp_path / "ca", time.time)
+        authority.revoke([Revoked(2, NOW), Revoked(1, NOW)])
+        versions.add(authority.trust.version)
+    assert len(versions) == 1
+    authority.revoke([Revoked(1, NOW)])
+    assert authority.trust.version not in versions
+
+
 CHANGES: dict[str, Callable[[Authority], None]] = {
     "rotate": lambda authority: authority.rotate(),
     "activate": lambda authority: authority.activate(),

@@ -88,7 +88,7 @@ class Credentials:
         while True:
             await _has(envoy, {BUNDLE: written.version})
             trusts.hold(trust=written.version)
-            while trusts.wanted is None or trusts.wanted == written:
+            while trusts.wanted is None or trusts.wanted.version == written.version:
                 trusts.came.clear()
                 await trusts.came.wait()
             written = await self._write_trust(folder, trusts)

@@ -30,11 +30,15 @@ from tulle.model.spiffe import proxy_id, workload_id
 
 def main(namespace: str, service_account: str, proxy: str) -> None:
     """Prints both pairs, and the proof."""
+    json.dump(made(namespace, service_account, proxy, sys.stdin.read()), sys.stdout)
+
+
+def made(namespace: str, service_account: str, proxy: str, current: str = "") -> dict[str, dict[str, str]]:
+    """Both pairs, and the proof. current: the proxy's key so far; "" if it has none."""
     ids = {"identity": workload_id(namespace, service_account), "proxy": proxy_id(proxy)}
-    made = {name: _pair(spiffe_id) for name, spiffe_id in ids.items()}
-    current = sys.stdin.read() or made["proxy"]["key"]
-    proof = _proof(current, statement(proxy, made["identity"]["csr"], made["proxy"]["csr"]))
-    json.dump({**made, "proof": proof}, sys.stdout)
+    pairs = {name: _pair(spiffe_id) for name, spiffe_id in ids.items()}
+    text = statement(proxy, pairs["identity"]["csr"], pairs["proxy"]["csr"])
+    return {**pairs, "proof": _proof(current or pairs["proxy"]["key"], text)}
 
 
 def _proof(key_pem: str, text: bytes) -> dict[str, str]:

@@ -76,7 +76,7 @@ class TrustKeeper:
     def wanted(self, proxy: str) -> WantedTrust:
         held, signing = self._held.get(proxy), self._authority.known.active.root_id
         renew = signing if held and held.root and held.root != signing else ""
-        return WantedTrust(self._authority.trust, renew, min(_MOST_SPREAD, _SPREAD * len(self._proxies)))
+        return WantedTrust(self._authority.trust, renew, min(_MOST_SPREAD, _SPREAD * len(self._mesh.hub.mesh.proxies)))
 
     async def wanted_after(self, proxy: str, before: WantedTrust) -> WantedTrust:
         def now() -> WantedTrust:

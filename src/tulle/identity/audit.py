@@ -22,6 +22,8 @@ from msgspec import Struct
 MOST_BYTES = 16 * 1024 * 1024  # then it becomes audit.log.1, and what that was is gone
 _MOST_WAITING = 10_000
 _AT_ONCE = 500
+_MOST_WORDS = 1000  # characters
+_MOST_VALUE = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +99,11 @@ class _AuditLog:
             descriptor = os.open(
                 self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
-            with os.fdopen(descriptor, "ab", buffering=0) as file:
-                _write_whole(file.fileno(), lines)
+            try:
+                os.fchmod(descriptor, 0o600)
+                _write_whole(descriptor, lines)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             self._lost += len(events)
             if not self._is_failing:
@@ -117,8 +122,20 @@ class _AuditLog:
 
 
 def _line(event: Event) -> bytes:
-    """All but ASCII escaped: others chose some of the words, and a terminal obeys more than the old control characters."""
-    return json.dumps(msgspec.to_builtins(event), separators=(",", ":")).encode("ascii") + b"\n"
+    """All but ASCII escaped: others chose some of the words, and a terminal obeys more than the old control characters.
+
+    Words are cut, and values that are very long left out: nobody fills the log with one request.
+    """
+    fields = {name: _cut(value) for name, value in msgspec.to_builtins(event).items()}
+    return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _MOST_WORDS else f"{value[:_MOST_WORDS]}..."
+    if isinstance(value, dict | list) and len(json.dumps(value)) > _MOST_VALUE:
+        return "(too long to be kept here)"
+    return value
 
 
 def _write_whole(descriptor: int, lines: bytes) -> None:

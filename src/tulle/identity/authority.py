@@ -7,6 +7,7 @@ certificates' shape is svid.py's and root.py's. May be used by any thread.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from msgspec import Struct
 from tulle.identity import ca_folder
 from tulle.identity.audit import Audit, Event, nobody
 from tulle.identity.brought import Brought, brought_ca
-from tulle.identity.ca import Ca, CaUnusable, key_pem, pem_of
+from tulle.identity.ca import Ca, CaUnusable, id_of, key_pem, pem_of
 from tulle.identity.ca_folder import Authorities
 from tulle.identity.crl import Revoked, crls
 from tulle.identity.csr import CsrRefused, requested_key
@@ -141,9 +142,13 @@ class Authority:
         try:
             key = requested_key(csr_pem, spiffe_id)
         except CsrRefused as error:
-            self._audit(Event(self._clock(), "certificate refused", who, spiffe_id=spiffe_id, reason=str(error)))
+            self.refused(spiffe_id, str(error), who)
             raise
         return self._sign(key, spiffe_id, ttl, who)
+
+    def refused(self, spiffe_id: str, reason: str, who: str) -> None:
+        """A certificate is not issued, for the audit log."""
+        self._audit(Event(self._clock(), "certificate refused", who, spiffe_id=spiffe_id, reason=reason))
 
     def server_certificate(self, ttl: float) -> ServerCertificate:
         """A fresh key, and a certificate by which the control plane proves itself to proxies."""
@@ -263,11 +268,17 @@ class Authority:
             return
         if self._folder:
             ca_folder.change(self._folder, known)
+        before, after = _told(self._known), _told(known)
         self._take(known)
+        self._audit(Event(self._clock(), "authority changed", "control plane", before=before, after=after))
 
     def _take(self, known: Authorities) -> None:
-        bundle, revoked = pem_of(known.roots), self._revoked
-        self._known, self._trust = known, Trust(bundle, crls(known.issuers, revoked, self._clock()))
+        bundle, crl = pem_of(known.roots), crls(known.issuers, self._revoked, self._clock())
+        listed = (
+            [*sorted(f"{one.serial:x}" for one in self._revoked), *(one.id for one in known.issuers)] if crl else []
+        )
+        version = hashlib.sha256("\n".join([bundle, *listed]).encode()).hexdigest()[:16]
+        self._known, self._trust = known, Trust(bundle, crl, version)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(int(self._clock()), UTC)
@@ -296,3 +307,9 @@ class Authority:
             Event(issued, "certificate issued", who, spiffe_id=spiffe_id, serial=made.serial, not_after=made.not_after)
         )
         return made
+
+
+def _told(known: Authorities) -> dict[str, object]:
+    """For the audit log."""
+    upcoming = known.upcoming.id if known.upcoming else ""
+    return {"roots": [id_of(root) for root in known.roots], "signs": known.active.id, "upcoming": upcoming}

@@ -109,6 +109,14 @@ class Enrolment:
 
     async def enrol(self, request: EnrolRequest, attest: Attest) -> EnrolAnswer:
         """Raises EnrolRefused, with every bad name at once, and what `attest` raises, which is asked when it matters."""
+        try:
+            return await self._enrolled(request, attest)
+        except EnrolRefused as error:
+            if not isinstance(error.__cause__, CsrRefused):  # of which the authority has told already
+                self._authority.refused("", str(error), request.proxy)
+            raise
+
+    async def _enrolled(self, request: EnrolRequest, attest: Attest) -> EnrolAnswer:
         _check_names(request)
         try:
             prover = proved_key(request.proof, request.proxy, request.csr, request.proxy_csr)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import cached_property
-
 from msgspec import Struct
 
 
-class Trust(Struct, frozen=True, dict=True):
+class Trust(Struct, frozen=True):
     """bundle_pem: the trusted roots. crl_pem: lists of revoked certificates, one of each issuer; "" if none is revoked.
 
     Who has a list checks every certificate, and refuses one whose issuer's list is missing: there are all or none.
+    version: another one when something else is to be trusted or is revoked. Lists that only were signed anew have the same.
     """
 
     bundle_pem: str
-    crl_pem: str = ""
-
-    @cached_property
-    def version(self) -> str:
-        """The same for the same content, and another for any other."""
-        return hashlib.sha256(f"{self.bundle_pem}\0{self.crl_pem}".encode()).hexdigest()[:16]
+    crl_pem: str
+    version: str
 
 
 class Holding(Struct, frozen=True):
