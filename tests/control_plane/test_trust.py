@@ -120,6 +120,21 @@ async def test_a_proxy_that_has_gone_is_not_waited_for() -> None:
         assert sessions.keeper.ca().phase == "ready"
 
 
+async def test_force_goes_one_step_at_a_time_as_the_others_have_to_renew() -> None:
+    async with keeping() as sessions:
+        sessions.register("web-1", "web-2")
+        old = sessions.authority.known.active.root_id
+        await sessions.keeper.rotate(None)
+        sessions.hold("web-1", root=old)
+        await sessions.keeper.finish(force=True)
+        assert sessions.keeper.ca().phase == "renewing"
+        sessions.hold("web-1")
+        with pytest.raises(RotationRefused, match=r"^web-2 would be cut off"):
+            await sessions.keeper.finish(force=False)
+        await sessions.keeper.finish(force=True)
+        assert sessions.keeper.ca().phase == "steady"
+
+
 async def test_each_agent_is_told_of_every_change_of_what_it_is_to_trust() -> None:
     async with keeping() as sessions:
         sessions.register("web-1")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from running import Mesh, wait_for
-from tulle.identity.ca import id_of
+from tulle.identity.ca import id_of, key_pem, pem_of
 
 
 def certificates(folder: Path, name: str) -> list[x509.Certificate]:
@@ -94,23 +98,38 @@ def test_a_rotation_is_not_finished_while_a_proxy_would_be_cut_off_unless_that_i
     assert mesh.tulle("ca", "finish", "--force").returncode == 0
 
 
+def signed(name: str, key: rsa.RSAPrivateKey, above: tuple[x509.Name, rsa.RSAPrivateKey] | None = None) -> Any:
+    """An authority as `openssl` makes it for Istio's users: RSA, no SPIFFE id, no right to sign CRLs."""
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Istio"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    )
+    issuer, issuer_key = above or (subject, key)
+    now = datetime.now(UTC)
+    usage = x509.KeyUsage(True, True, True, False, False, True, False, False, False)
+    return (
+        x509.CertificateBuilder(
+            issuer, subject, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=9)
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if above else None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
 @pytest.fixture
 def cacerts(tmp_path: Path) -> Path:
     """A folder as Istio's users have it."""
-    from datetime import UTC, datetime, timedelta
-
-    from tulle.identity.ca import key_pem, pem_of
-    from tulle.identity.root import new_intermediate, new_root
-
-    root = new_root(datetime.now(UTC))
-    below = new_intermediate(root, datetime.now(UTC), timedelta(days=30))
+    root_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    root = signed("Root CA", root_key)
+    below = signed("Intermediate CA", key, (root.subject, root_key))
     folder = tmp_path / "cacerts"
     folder.mkdir()
-    (folder / "ca-cert.pem").write_text(pem_of([below.certificate]))
-    (folder / "ca-key.pem").write_bytes(key_pem(below.key))
+    (folder / "ca-cert.pem").write_text(pem_of([below]))
+    (folder / "ca-key.pem").write_bytes(key_pem(key))
     (folder / "ca-key.pem").chmod(0o600)
-    (folder / "root-cert.pem").write_text(pem_of([root.certificate]))
-    (folder / "cert-chain.pem").write_text(pem_of([below.certificate, root.certificate]))
+    (folder / "root-cert.pem").write_text(pem_of([root]))
+    (folder / "cert-chain.pem").write_text(pem_of([below, root]))
     return folder
 
 
@@ -127,6 +146,8 @@ def test_an_authority_that_is_brought_along_is_the_meshs_from_the_start_or_by_a_
     leaf, above = certificates(folder, "identity")
     assert above == x509.load_pem_x509_certificate((cacerts / "ca-cert.pem").read_bytes())
     leaf.verify_directly_issued_by(above)
+
+    assert not mesh.json("ca", "status")["revokes"]
 
     mesh.tulle("ca", "rotate")
     phase(mesh, "ready")

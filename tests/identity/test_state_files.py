@@ -216,6 +216,18 @@ def test_the_root_of_an_older_version_is_kept_and_signs_leaves_itself_as_it_may_
     assert len(list((tmp_path / "ca").iterdir())) == 2
 
 
+def test_a_rotation_takes_an_older_versions_root_to_the_shape_of_today(tmp_path: Path) -> None:
+    write_old(tmp_path / "ca")
+    authority = open_authority(tmp_path / "ca")
+    authority.rotate()
+    assert not authority.revokes
+    authority.activate()
+    authority.finish()
+    authority = open_authority(tmp_path / "ca")
+    assert authority.revokes
+    assert authority.server_certificate(600).certificate.chain_pem.count("BEGIN CERTIFICATE") == 2
+
+
 @pytest.mark.parametrize("name", ["key.pem", "root.pem"])
 def test_half_of_an_older_versions_root_is_refused(tmp_path: Path, name: str) -> None:
     write_old(tmp_path / "ca")

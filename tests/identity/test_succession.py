@@ -73,6 +73,13 @@ def test_an_intermediate_that_nobody_has_heard_of_signs_when_it_has_to() -> None
     assert authority.known.active.ends.timestamp() > clock.now + 6 * DAY
 
 
+def test_a_machine_that_has_slept_for_weeks_signs_with_a_good_intermediate_at_once() -> None:
+    clock = Clock()
+    authority = Authority(new_root(datetime.fromtimestamp(NOW, UTC)), clock)
+    clock.now += 30 * DAY
+    assert authority.server_certificate(3600).certificate.not_after == int(clock.now) + 3600
+
+
 def test_a_control_plane_that_was_away_for_long_starts_with_a_good_intermediate(tmp_path: Path) -> None:
     clock = Clock()
     Authority.open(tmp_path / "ca", clock)

@@ -142,7 +142,7 @@ class Trusts(Protocol):
         """Begins to go over to another authority, a new one if None. Raises RotationRefused, OSError."""
 
     async def finish(self, *, force: bool) -> None:
-        """Ends that; force: also when proxies would be cut off. Raises RotationRefused, OSError."""
+        """Ends that; force: goes to the next step though proxies would be cut off. Raises RotationRefused, OSError."""
 
 
 Generation = tuple[float, int]  # when a resource was created, and its generation: later is newer

@@ -28,7 +28,9 @@ _PHASES: dict[CaPhase, str] = {
 @click.command("ca")
 @click.argument("action", type=click.Choice(["status", "rotate", "finish"]))
 @ca_files.ca_files
-@click.option("--force", is_flag=True, help="With finish: although proxies are cut off that still need the old root.")
+@click.option(
+    "--force", is_flag=True, help="With finish: go to the next step although proxies are cut off that are not ready."
+)
 @options.output
 @options.data
 def command(action: str, force: bool, output: str, data: Path, **ca: Path | None) -> None:

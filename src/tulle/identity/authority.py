@@ -284,8 +284,10 @@ class Authority:
         return datetime.fromtimestamp(int(self._clock()), UTC)
 
     def _sign(self, key: ec.EllipticCurvePublicKey, spiffe_id: str, ttl: float, who: str) -> IssuedCertificate:
-        issuer = self._known.active
         issued = int(self._clock())
+        if self._known.active.ends.timestamp() <= issued:  # the machine has slept for long
+            self.renew()
+        issuer = self._known.active
         # A chain is good no longer than what it leads through.
         ends = min(int(issued + ttl), int(issuer.ends.timestamp()))
         certificate = sign_leaf(
