@@ -28,6 +28,7 @@ from tulle.api.doors import (
     UnknownService,
     Unreachable,
 )
+from tulle.api.enrolment import JOIN
 from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
 from tulle.control_plane.force import InForceReports
@@ -35,6 +36,7 @@ from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
 from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
+from tulle.identity.attestation_token import TokenAttestor
 from tulle.identity.authority import Authority
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
@@ -218,6 +220,8 @@ class Api:
     agents: RecordedAgents
     socket: Path
     mesh: LiveMesh
+    authority: Authority
+    tokens: JoinTokens
     task: asyncio.Task[None] | None = None
 
     @property
@@ -294,8 +298,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         force, attestation = InForceReports(mesh), Attestation(SECRET)
         records, tokens = EnrolledRecords(store, time.time), JoinTokens(store, time.time)
         enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records)
-        doors = Doors(SmallMesh(), agents, enrolment, attestation, declared, force, jwts, trusts, tokens)
-        api = Api(build_app(doors), agents, folder / "api.sock", mesh)
+        attestors = {JOIN: TokenAttestor(tokens, time.time)}
+        doors = Doors(SmallMesh(), agents, enrolment, attestation, declared, force, jwts, trusts, tokens, attestors)
+        api = Api(build_app(doors), agents, folder / "api.sock", mesh, authority, tokens)
         await api.start()
         yield api
         await api.stop()

@@ -108,6 +108,11 @@ def test_programs_on_two_machines_call_each_other_and_nobody_else_gets_in(site: 
 
 def test_an_agent_that_may_not_join_is_told_why(site: Site) -> None:
     mesh, first, second, _ = site
+    with mesh.behind(*first.prefix):
+        alone = mesh.up()
+    assert open_to_others(first) == set(), "nothing listens beyond loopback unless told"
+    assert "--listen ADDRESS" in mesh.tulle("token", "create", "--service", "web").stderr
+    alone.stop()
     control_plane(mesh, first)
 
     def tried(join: str, service: str = "web") -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from socket import SO_PEERCRED, SOL_SOCKET
+from socket import IPPROTO_TCP, SO_PEERCRED, SOL_SOCKET, TCP_USER_TIMEOUT
 from typing import TYPE_CHECKING, Any
 
 from tulle.aio.unix import short_path
@@ -54,9 +54,11 @@ async def over_tcp(address: str, port: int) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def over_tls(host: str, port: int, context: ssl.SSLContext, seconds: float) -> AsyncIterator[Connection]:
-    """A TLS connection, closed after the block. seconds: for its beginning."""
+    """A TLS connection, closed after the block. seconds: for its beginning, and until what was sent is confirmed."""
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection(host, port, limit=_LIMIT, ssl=context)
+    # Else a machine that has vanished would be waited for a quarter of an hour (tcp(7)).
+    writer.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(1000 * seconds))
     async with _closing(Connection(reader, writer)) as connection:
         yield connection
 

@@ -46,7 +46,7 @@ class RemoteControlPlane(ControlPlane):
         async with asyncio.timeout(4 * _ANSWER_SECONDS):
             await self._learn_roots()
             async with self._connected() as connection:
-                headers = {"Content-Type": "application/json", **self._evidence()}
+                headers = {"Content-Type": "application/json", **self._evidence_if_needed()}
                 content = {**request, "control_plane": connection.ip}
                 return enrolment_in(await asked(connection, "POST", "/v1/enrol", headers, content))
 
@@ -79,6 +79,19 @@ class RemoteControlPlane(ControlPlane):
     @property
     def _where(self) -> str:
         return ", ".join(self._join.addresses)
+
+    def _evidence_if_needed(self) -> dict[str, str]:
+        """Raises Refused. A renewal is one by the certificate; evidence is for the case that nobody knows of it any more."""
+        try:
+            return self._evidence()
+        except Refused:
+            if not self._is_certified:
+                raise
+            return {}
+
+    @property
+    def _is_certified(self) -> bool:
+        return bool(self._shown) and _passed() < self._shown_until
 
     def _evidence(self) -> dict[str, str]:
         """Raises Refused."""
@@ -119,7 +132,7 @@ class RemoteControlPlane(ControlPlane):
         """To the control plane, which has proved to be that."""
         context = _context()
         context.load_verify_locations(cadata=self._roots)
-        if self._shown and _passed() < self._shown_until:
+        if self._is_certified:
             _show(context, self._shown)
         async with self._reached(context) as connection:
             names = connection.certificate.get("subjectAltName", ())

@@ -53,23 +53,23 @@ class Enrolling:
         try:
             asked = await _asked(request, _MOST_OF_STRANGERS if peer else MAX_BODY)
         except HTTPException:
-            self._failed(peer)
+            self._failed(peer, caller)
             raise
         if caller is not None and caller.proxy and caller.proxy != asked.proxy:
             raise HTTPException(403, f"the certificate is proxy {caller.proxy}'s, the request is for {asked.proxy}")
         try:
             return _answer(await self._enrolled(asked, request, caller))
         except (AttestationRefused, EnrolRefused) as error:
-            self._failed(peer)
+            self._failed(peer, caller)
             if peer:
                 _log.warning("refused to enrol %s for %s: %s", _short(asked.proxy), peer, _short(str(error)))
             raise HTTPException(403 if isinstance(error, AttestationRefused) else 400, str(error)) from error
         except AttestationUnavailable as error:
             raise HTTPException(503, str(error)) from error
 
-    def _failed(self, peer: str) -> None:
-        """peer: "" for this machine, whose own users nobody counts."""
-        if peer:
+    def _failed(self, peer: str, caller: Caller | None) -> None:
+        """Counts strangers only: an agent whose renewals are refused keeps nobody else of its address out."""
+        if caller is None:
             self._attempts.failed(peer)
 
     async def _enrolled(self, asked: EnrolRequest, request: Request, caller: Caller | None) -> EnrolAnswer:

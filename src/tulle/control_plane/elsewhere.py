@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -27,8 +28,17 @@ from tulle.store.errors import StoreError
 from tulle.xds.server import ServerIdentity
 
 _TIDY_SECONDS = 60.0
+_MOST_OPEN_FILES = 65_536
 
 _log = logging.getLogger(__name__)
+
+
+def raise_open_files() -> None:
+    """Lets the control plane have as many connections as its user may have open files: strangers come with some, too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def xds_addresses(listen: tuple[str, int] | None) -> tuple[str, ...]:

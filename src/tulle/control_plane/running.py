@@ -144,6 +144,7 @@ async def running(
         tasks("forget who has gone", elsewhere.tidy(records, tokens))
         await listening.wait()
         if settings.listen:
+            elsewhere.raise_open_files()
             tasks("serve agents elsewhere", elsewhere.serve(app, remote.bound(*settings.listen), own))
         _say_ready(settings, mesh, xds_port)
         yield mesh

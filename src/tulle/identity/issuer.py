@@ -147,6 +147,8 @@ def algorithms_of(key: jwt.PyJWK) -> list[str]:
 
 
 def _usable(fields: dict[str, Any]) -> jwt.PyJWK | None:
+    if not all(isinstance(fields.get(name, ""), str) for name in _PUBLIC_FIELDS):
+        return None
     if fields.get("kty") not in _CURVES or fields.get("crv") not in _CURVES[fields["kty"]]:
         return None
     if fields.get("use", "sig") != "sig" or fields.get("alg", "ES256") not in _ALGORITHMS or "d" in fields:

@@ -35,7 +35,8 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),
     # Else gRPC answers most acknowledgements with a ping, to measure a bandwidth that nobody needs: a third of all CPU.
     ("grpc.http2.bdp_probe", 0),
-    # Whoever connects and says nothing, or vanishes, is let go.
+    # Whoever connects and says nothing, or vanishes, is let go; and however many do, some descriptors are left for others.
+    ("grpc.max_allowed_incoming_connections", 20_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

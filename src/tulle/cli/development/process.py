@@ -13,8 +13,11 @@ _READ = 64 * 1024
 _LAST_WORDS_SECONDS = 1.0
 _GUARD = str(Path(__file__).with_name("guard.py"))
 
-# What a service manager has told `tulle dev` is not for its children.
-_OURS_ALONE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+# What a service manager has told `tulle dev` is not for its children. Nor is a join token: they are of the mesh that is ours.
+_OURS_ALONE = (
+    *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"),
+    "TULLE_JOIN",
+)
 
 # Python keeps what it prints to a pipe until there are 8 KB of it.
 _UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
