@@ -195,6 +195,7 @@ def guarded(
         (folder / "bootstrap.json").write_text(json.dumps(config))
         with (folder / "envoy.log").open("wb") as log:
             arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+            arguments += ["--file-flush-interval-msec", "20"]
             process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
         stack.callback(process.wait)
         stack.callback(process.kill)

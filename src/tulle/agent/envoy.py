@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from tulle.agent import epoch
 from tulle.agent.console import Console
+from tulle.agent.decisions import Decisions
 from tulle.agent.epoch import Epoch
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
@@ -55,6 +56,7 @@ class Envoy:
         self._replacing: asyncio.Task[str] | None = None
         self._was_ever_live = False
         self._idleness = Idleness()
+        self._decisions = Decisions(console.info)
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -144,7 +146,7 @@ class Envoy:
     async def _start(self, binary: str, lineage: Lineage, number: int) -> Epoch:
         assert self._group
         options = lineage.options(number, self._drain_seconds)
-        started = await epoch.start(binary, self._folder, options, self._group, self._launch)
+        started = await epoch.start(binary, self._folder, options, self._group, self._launch, self._decisions.decided)
         self._watcher(started.pid)
         return started
 

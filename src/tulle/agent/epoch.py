@@ -23,7 +23,8 @@ from tulle.agent.descendants import die_with_parent
 from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
 
-_OPTIONS = ("--concurrency", "1", "-l", "warning")
+_OPTIONS = ("--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", "500")
+_DECISION = b'{"address":'  # how such a line begins: what Envoy itself says begins with its time
 _STOP_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _ADMIN_SECONDS = 5.0
@@ -39,10 +40,16 @@ _FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTI
 
 
 async def start(
-    binary: str, folder: Folder, options: Sequence[str], group: asyncio.TaskGroup, launch: Callable[[], None] | None
+    binary: str,
+    folder: Folder,
+    options: Sequence[str],
+    group: asyncio.TaskGroup,
+    launch: Callable[[], None] | None,
+    decided: Callable[[bytes], None],
 ) -> Epoch:
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
+    decided: told each line that says what access rules have decided.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
@@ -57,7 +64,7 @@ async def start(
         )
     except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
         raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
-    return Epoch(process, folder, group)
+    return Epoch(process, folder, group, decided)
 
 
 def _become(agent: int, launch: Callable[[], None] | None) -> None:
@@ -74,9 +81,12 @@ class Epoch:
     to, it takes no new ones.
     """
 
-    def __init__(self, process: Process, folder: Folder, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, process: Process, folder: Folder, group: asyncio.TaskGroup, decided: Callable[[bytes], None]
+    ) -> None:
         self._process = process
         self._folder = folder
+        self._decided = decided
         self._log = b""
         self._reading = group.create_task(self._read_log(), name=f"log of Envoy {process.pid}")
         self._admin: http1.Connection | None = None
@@ -193,7 +203,15 @@ class Epoch:
     async def _read_log(self) -> None:
         assert self._process.stderr
         show = os.environ.get("TULLE_DEBUG")
-        while part := await self._process.stderr.read(4096):
-            self._log = (self._log + part)[-_LOG_BYTES:]
+        rest = b""
+        while part := await self._process.stderr.read(65536):
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                if line.startswith(_DECISION):
+                    self._decided(line)
+                else:
+                    self._log = (self._log + line + b"\n")[-_LOG_BYTES:]
+            rest = rest[-_LOG_BYTES:]
             if show:
                 sys.stderr.write(part.decode(errors="replace"))
+        self._log = (self._log + rest)[-_LOG_BYTES:]

@@ -6,6 +6,7 @@ from typing import Any
 
 from tulle.ir.types import Inbound, InboundPort
 from tulle.translate import names
+from tulle.translate.access.decision_log import http_decisions, tcp_decisions
 from tulle.translate.access.http_filters import access_filters
 from tulle.translate.access.tcp_filters import tcp_access_filters
 from tulle.translate.http_manager import http_manager, router
@@ -25,6 +26,7 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
             "config_source": ADS,
         },
         local_reply_config=inbound_replies(),
+        access_log=http_decisions(),
         upgrade_configs=[{"upgrade_type": "websocket"}],
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
@@ -39,7 +41,10 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
 
 def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any]]:
     """The network filters of a port that carries bytes, to one of the program's clusters."""
-    return [*tcp_access_filters(port.access, inbound.revoked), tcp_proxy(cluster, "inbound")]
+    return [
+        *tcp_access_filters(port.access, inbound.revoked),
+        tcp_proxy(cluster, "inbound", access_log=tcp_decisions()),
+    ]
 
 
 def _http_filters(port: InboundPort) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ _HINT = f"%METADATA(ROUTE:{METADATA}:{HINT})%"
 
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 # With what Envoy's details of a response begin that access rules have denied.
-DENIED = "rbac_access_denied"
+_DENIED = "rbac_access_denied"
 # Envoy demands one; nobody sets it.
 _RUNTIME_KEY = "tulle.status"
 # The document whose route the call took.
@@ -85,16 +85,21 @@ def inbound_replies() -> dict[str, Any]:
     }
 
 
-def _denied() -> dict[str, Any]:
-    """Of access rules. Which of them it was is nothing that a caller may know: the log has it."""
+def access_denied() -> dict[str, Any]:
+    """A filter of answers, and of the access log: those that access rules gave."""
     forbidden = {"op": "EQ", "value": {"default_value": 403, "runtime_key": _RUNTIME_KEY}}
-    by_rules = message(_CEL)(expression=f"response.code_details.startsWith('{DENIED}')")
+    by_rules = message(_CEL)(expression=f"response.code_details.startsWith('{_DENIED}')")
     both = [
         {"status_code_filter": {"comparison": forbidden}},
         {"extension_filter": {"name": "cel", "typed_config": pack(by_rules)}},
     ]
+    return {"and_filter": {"filters": both}}
+
+
+def _denied() -> dict[str, Any]:
+    """Which of the rules it was is nothing that a caller may know: the log has it."""
     body = {"error": "access denied", "code": "%RESPONSE_CODE%"}
-    return {"filter": {"and_filter": {"filters": both}}, "body_format_override": {"json_format": body}}
+    return {"filter": access_denied(), "body_format_override": {"json_format": body}}
 
 
 def _mapper(

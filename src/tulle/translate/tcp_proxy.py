@@ -14,12 +14,14 @@ _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _DIRECT_RESPONSE = "envoy.extensions.filters.network.direct_response.v3.Config"
 
 
-def tcp_proxy(clusters: str | Sequence[tuple[str, int]], stat_prefix: str, policy: Policy = DEFAULT) -> dict[str, Any]:
+def tcp_proxy(
+    clusters: str | Sequence[tuple[str, int]], stat_prefix: str, policy: Policy = DEFAULT, **more: Any
+) -> dict[str, Any]:
     """A network filter that connects to a cluster, and to another of its instances if one can't be reached.
 
     clusters: one, or several with the shares in which connections are divided among them. policy: for what Envoy wants to
     know here: how long connections last, and a tunnel in which they go. Connections may be idle for as long as the two ends
-    like: a pool of database connections often is.
+    like: a pool of database connections often is. more: settings of the filter.
     """
     pool = policy.pool
     to: dict[str, Any] = {"cluster": clusters}
@@ -33,6 +35,7 @@ def tcp_proxy(clusters: str | Sequence[tuple[str, int]], stat_prefix: str, polic
         hash_policy=tcp_hash_policy(policy.balancing.hash_key),
         **({"max_downstream_connection_duration": duration(most)} if (most := pool.max_connection_duration) else {}),
         **_tunnel(policy),
+        **more,
     )
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": pack(settings)}
 

@@ -1,4 +1,4 @@
-"""Ways around a rule, on a real Envoy: requests written otherwise. Each either meets the rule or gets no further."""
+"""Ways around a rule, on a real Envoy: requests that are written otherwise. Each meets the rule, or gets no further."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def tcp_access_filters(access: Access, revoked: tuple[str, ...]) -> list[dict[st
         "tulle.allow": rule_sets.allowing(access, tcp=True),
     }
     return [
-        {"name": name, "typed_config": pack(message(_RBAC)(stat_prefix="inbound.", **settings))}
+        {"name": name, "typed_config": pack(message(_RBAC)(stat_prefix="tcp.inbound.", **settings))}
         for name, settings in sets.items()
         if settings
     ]

@@ -1,0 +1,77 @@
+"""What the agent tells of decisions of access rules."""
+
+from __future__ import annotations
+
+import json
+
+from tulle.agent.decisions import Decisions
+
+CALLER = {"address": "127.0.0.1", "caller": "spiffe://cluster.local/ns/a/sa/web"}
+WHO = "spiffe://cluster.local/ns/a/sa/web at 127.0.0.1"
+
+
+class Told:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.messages: list[str] = []
+        self.decisions = Decisions(self.messages.append, lambda: self.now)
+
+    def decided(self, **record: object) -> list[str]:
+        self.messages.clear()
+        self.decisions.decided(json.dumps({**CALLER, **record}).encode())
+        return list(self.messages)
+
+
+def test_a_denial_names_the_caller_what_it_asked_for_and_the_rule() -> None:
+    asked = {"method": "GET", "host": "b", "path": "/admin", "status": 403}
+    details = "rbac_access_denied_matched_policy[AuthorizationPolicy_default/no-admin_spec.rules[1]]"
+    assert Told().decided(**asked, details=details) == [
+        f"denied {WHO}, GET b /admin: AuthorizationPolicy default/no-admin spec.rules[1]"
+    ]
+    none = "rbac_access_denied_matched_policy[none]"
+    assert Told().decided(**asked, details=none) == [f"denied {WHO}, GET b /admin: no ALLOW policy fits"]
+    assert Told().decided(to="outbound_.1_._.db", details=none) == [
+        f"denied {WHO}, a connection to outbound_.1_._.db: no ALLOW policy fits"
+    ]
+
+
+def test_what_a_dry_run_would_have_denied_is_told_as_such() -> None:
+    asked = {"method": "GET", "host": "b", "path": "/", "details": "via_upstream"}
+    tried = {"would_deny": "AuthorizationPolicy a/b spec.rules[0]", "would_deny_result": "denied"}
+    assert Told().decided(**asked, **tried) == [
+        f"dry run: would deny {WHO}, GET b /: AuthorizationPolicy a/b spec.rules[0]"
+    ]
+    assert Told().decided(**asked, would_not_allow_result="denied") == [
+        f"dry run: would deny {WHO}, GET b /: no ALLOW policy would fit"
+    ]
+    assert Told().decided(**asked, audit="AuthorizationPolicy a/b spec.rules[0]", audit_result="denied") == [
+        f"audit: {WHO}, GET b /: AuthorizationPolicy a/b spec.rules[0]"
+    ]
+
+
+def test_who_keeps_asking_does_not_fill_the_log() -> None:
+    told = Told()
+    denied = {"method": "GET", "host": "b", "path": "/", "details": "rbac_access_denied_matched_policy[none]"}
+    assert sum(len(told.decided(**denied)) for _ in range(1000)) == 20
+    told.now = 1.0
+    (message,) = told.decided(**denied)
+    assert message.endswith("(980 more like it were not told)")
+
+
+def test_what_a_caller_writes_stays_within_its_line() -> None:
+    denied = {
+        "method": "GET",
+        "host": "b\n\x1b[2Jx",
+        "path": "/" * 10_000,
+        "details": "rbac_access_denied_matched_policy[none]",
+    }
+    (message,) = Told().decided(**denied)
+    assert "\n" not in message
+    assert "\x1b" not in message
+    assert len(message) < 500
+
+
+def test_half_a_line_is_nothing() -> None:
+    told = Told()
+    told.decisions.decided(b'{"address":"127')
+    assert told.messages == []
