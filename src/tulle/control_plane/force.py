@@ -92,7 +92,7 @@ class Awaited:
     def _is_settled(self, view: View, keys: Iterable[Key]) -> bool:
         if view not in self._live.hub.views.get(view.proxy_id, ()):
             return True
-        return bool(self._rejection(view, keys)) or all(view.session.acknowledged(*key) for key in keys)
+        return bool(self._rejection(view, keys)) or all(view.has(key) for key in keys)
 
     def _rejection(self, view: View, keys: Iterable[Key]) -> str:
         """Why it refuses something of the change."""

@@ -21,6 +21,7 @@ from tulle.xds.requests import Rejected, Request
 _RETRY_SECONDS = 1.0
 _FEW = 100  # resources that change at once
 _TIDY_SECONDS = 10.0
+_BEAT_SECONDS = 1.0
 DECLARED = ("declared",)  # what is touched when a declared resource has changed in the mesh
 
 _log = logging.getLogger(__name__)
@@ -107,6 +108,12 @@ class LiveMesh:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
             self.evict()
+
+    async def keep_time(self) -> None:
+        """Have doors opened and closed for plain text when all is ready for it, for ever."""
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            self._spread(self.hub.beat())
 
     def evict(self) -> None:
         """Have those sidecars begin for which it is time."""

@@ -113,6 +113,7 @@ async def running(
         tasks("follow the sources", mesh.follow(merged(registry.snapshots(), declared.snapshots()), known))
         tasks("remember callees", mesh.remember(registry))
         tasks("evict what is idle", mesh.tidy())
+        tasks("turn doors", mesh.keep_time())
         await known.wait()
 
         trusts = TrustKeeper(authority, mesh, steady)

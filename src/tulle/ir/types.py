@@ -245,6 +245,7 @@ class Inbound(Struct, frozen=True):
     in hex, of certificates that must no longer count, also on connections that are open (sorted). sources: the declared
     resources of which it is made, sorted. redirected: whether connections to the program's own ports are led here as well.
     detect: for how many nanoseconds first bytes are waited for where plain text is taken; 0 where it is not.
+    closing: whether plain text is taken only because callers may not know yet that they must use mutual TLS.
     """
 
     workload: str
@@ -258,6 +259,7 @@ class Inbound(Struct, frozen=True):
     sources: tuple[str, ...] = ()
     redirected: bool = False
     detect: int = 0
+    closing: bool = False
 
     @property
     def http_ports(self) -> tuple[InboundPort, ...]:

@@ -21,8 +21,9 @@ from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.covered import Covered
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.taking import Taken
+from tulle.pipeline.turning import Turning, beaten, services_of, turned, with_turning
 from tulle.pipeline.view import View
-from tulle.resolve.index import Mesh
+from tulle.resolve.index import Member, Mesh
 from tulle.resolve.services import is_lasting
 from tulle.xds.requests import Request
 from tulle.xds.subscription import SIDECAR
@@ -70,6 +71,7 @@ class Hub:
         self._encoder = Encoder()
         self._covered = Covered()
         self._kept_out: Mapping[taking.Key, taking.KeptOut] = {}
+        self._turning = Turning()
         self._interested: dict[ServiceName, dict[View, None]] = defaultdict(dict)
 
     def connect(self, proxy_id: str) -> View:
@@ -140,7 +142,10 @@ class Hub:
 
     def take(self, taken: Taken) -> Touched:
         """The mesh is now this one, which was made of the one before: what differs is told."""
-        self.mesh, changed, self._kept_out = taken.mesh, taken.changed, taken.kept_out
+        mesh, changed, self._kept_out = taken.mesh, taken.changed, taken.kept_out
+        about = mesh.services if changed.everything else changed.services | changed.endpoints
+        self._turning = turned(self._turning, self.mesh, mesh, about)
+        self.mesh = with_turning(mesh, self._turning)
         touched: dict[View, None] = {}
 
         def bring(views: Iterable[View], update: Callable[[View], None]) -> None:
@@ -183,6 +188,32 @@ class Hub:
     def problems(self) -> list[tuple[str, str]]:
         """What of the mesh could not be taken in, by our own mistake, and why."""
         return [(taking.words(key), kept.why) for key, kept in self._kept_out.items()]
+
+    def beat(self) -> Touched:
+        """A second has gone by: doors are opened and closed for plain text, as far as all is ready for it. See turning.py."""
+        if not self._turning:
+            return Touched()
+        before, self._turning = self._turning, beaten(self._turning, self.mesh, self._is_open, self._is_told)
+        self.mesh = with_turning(self.mesh, self._turning)
+        touched: dict[View, None] = {}
+        for member in before.opening.keys() - self._turning.opening.keys():
+            for service in services_of(self.mesh, member):
+                for view in self.holders(service):
+                    view.update_endpoints(self.mesh, service)
+                    touched[view] = None
+        for member in before.closing.keys() - self._turning.closing.keys():
+            for view in self.views.get(member[0], ()):
+                view.refresh_doors(self.mesh)
+                touched[view] = None
+        return Touched(tuple(touched), faults=self._faults(touched))
+
+    def _is_open(self, member: Member) -> bool:
+        proxy, workload = member
+        views = self.views.get(proxy, ())
+        return bool(views) and all(view.takes_calls(workload) for view in views)
+
+    def _is_told(self, member: Member) -> bool:
+        return all(view.told(service) for service in services_of(self.mesh, member) for view in self.holders(service))
 
     def holders(self, service: ServiceName) -> tuple[View, ...]:
         """The views that asked for a service."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tulle.ir.types import OutboundRoutes
+from tulle.ir.types import Inbound, OutboundRoutes
 from tulle.model.workload import Proxy
 from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.picture import DOORS, Door, made_of, standing
@@ -51,6 +51,22 @@ class Standing:
         """The declared resources of which they are made, and what of each."""
         for door, made in self._doors.values():
             yield from made_of(door, made)
+
+    @property
+    def closing(self) -> set[Key]:
+        """Of doors that are to be closed for plain text once all callers know."""
+        return {resource.key for _, made in self._closing for resource in made}
+
+    @property
+    def closing_sources(self) -> set[str]:
+        """The declared resources of which these are made."""
+        return {source for door, _ in self._closing for source in door.sources}
+
+    @property
+    def _closing(self) -> Iterator[tuple[Inbound, tuple[Resource, ...]]]:
+        for door, made in self._doors.values():
+            if isinstance(door, Inbound) and door.closing:
+                yield door, made
 
     def refresh(self, mesh: Mesh, proxy: Proxy | None) -> None:
         """They depend on the proxy itself and on the mesh's names."""

@@ -29,7 +29,7 @@ from tulle.resolve.outbound import route_config
 from tulle.resolve.services import find
 from tulle.translate import names
 from tulle.xds.requests import Accepted, Asked, Event, Held, Rejected, Request
-from tulle.xds.resources import CDS, EDS, RDS, VHDS, Key
+from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Key
 from tulle.xds.session import Session
 
 _ALL = "what is new for it"
@@ -196,13 +196,16 @@ class View:
     @property
     def doors_under_way(self) -> set[Key]:
         """What of its doors it has not acknowledged yet: by which names a call comes to the mesh at all."""
-        return {key for key in self._standing.keys if not self.session.acknowledged(*key)}
+        return {key for key in self._standing.keys if not self.has(key)}
 
     def in_force(self, sources: Container[str] | None = None) -> dict[str, HoldsOf]:
         """What it holds of declared resources, of all or of these, by resource."""
         rejected = {demand: rejected.message for demand, rejected in self._reaching.rejected.items()}
         refused = {**rejected, **self._reaching.failing}
-        return self._reaching.holdings.in_force(refused, sources, self._standing.sources)
+        found = self._reaching.holdings.in_force(refused, sources, self._standing.sources)
+        for source in self._standing.closing_sources & found.keys():
+            found[source].acknowledged = False
+        return found
 
     def flush(self) -> list[bytes]:
         """The responses to send now. A proxy that is not registered (yet) is sent nothing, so it keeps what it has."""
@@ -223,6 +226,22 @@ class View:
     def acknowledged(self, service: ServiceName) -> bool:
         """Whether it has acknowledged the newest endpoints of a service."""
         return all(self.session.acknowledged(EDS, name) for name in self.holds(service))
+
+    def told(self, service: ServiceName) -> bool:
+        """Whether it has acknowledged where a service's endpoints are and how they are spoken to."""
+        return all(
+            self.session.acknowledged(CDS, name) and self.session.acknowledged(EDS, name)
+            for name in self.holds(service)
+        )
+
+    def takes_calls(self, workload: str) -> bool:
+        """Whether it has acknowledged the door for calls to one of its workloads."""
+        name = names.inbound_listener(workload)
+        return self.session.holds(LDS, name) and self.session.acknowledged(LDS, name)
+
+    def has(self, key: Key) -> bool:
+        """Whether it has acknowledged the newest of what it should hold under that name, and that is there to stay."""
+        return self.session.acknowledged(*key) and key not in self._standing.closing
 
     def _remember(self, mesh: Mesh, proxy: Proxy) -> None:
         for workload in proxy.workloads:

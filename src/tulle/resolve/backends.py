@@ -100,7 +100,13 @@ def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> tuple[tuple[str, str]
     serving = [(i, number) for i in own]
     if offered.entry is not None:
         serving += [(i, port.number) for i, port in inside(offered.entry, offered.service, number)]
-    return tuple(sorted((i.proxy, i.workload.id) for i, port in serving if only_plain(mesh.declared, i.workload, port)))
+    return tuple(
+        sorted(
+            (i.proxy, i.workload.id)
+            for i, port in serving
+            if (i.proxy, i.workload.id) not in mesh.opening and only_plain(mesh.declared, i.workload, port)
+        )
+    )
 
 
 def backend(given: Basis) -> Backend:

@@ -35,6 +35,11 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     policies = authorization.policies(mesh, workload)
     said = modes(mesh.declared, workload)
     by_port = port_modes(said, workload)
+    closing = (proxy.id, workload.id) in mesh.closing
+    if closing:
+        by_port = {
+            number: MutualTls.PERMISSIVE if mode is MutualTls.STRICT else mode for number, mode in by_port.items()
+        }
     ports = tuple(
         InboundPort(
             Destination(workload.service, port.number),
@@ -61,6 +66,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         paths=paths(config),
         revoked=mesh.revoked,
         sources=tuple(sorted({*said.sources, *(policy.source for policy in policies)})),
+        closing=closing,
         redirected=plain and proxy.capture is Capture.REDIRECT,
         detect=detection_time(config, INBOUND) if plain else 0,
     )

@@ -28,7 +28,7 @@ from tulle.resolve.workload_entries import group_of
 K = TypeVar("K")
 V = TypeVar("V")
 
-_Member = tuple[str, str]  # of a service: the ids of proxy and workload, the latter being one proxy's own matter
+Member = tuple[str, str]  # of a service: the ids of proxy and workload, the latter being one proxy's own matter
 
 
 class Instance(Struct, frozen=True):
@@ -64,6 +64,8 @@ class Mesh(Struct, frozen=True):
     callers: the inverse of `callees`, per service all services that are known to call it. hosts: those that are declared
     and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
     key_sets: as Snapshot's. revoked: SHA-256 digests, in hex, of certificates that must no longer count, sorted.
+    opening, closing: instances of which a policy says that they are called in plain text alone, and whose doors are not known to
+    take it yet; and those of which it does not any more, and whose callers may not know it yet. See pipeline/turning.py.
     """
 
     revision: int = 0
@@ -78,6 +80,8 @@ class Mesh(Struct, frozen=True):
     addresses: Mapping[str, ServiceName] = {}
     key_sets: Mapping[str, str] = {}
     revoked: tuple[str, ...] = ()
+    opening: frozenset[Member] = frozenset()
+    closing: frozenset[Member] = frozenset()
 
 
 class Changed(Struct, frozen=True):
@@ -105,7 +109,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     proxies, known = _merged(mesh.proxies, snapshot.proxies), _merged(mesh.known, snapshot.services)
     rules, about = declared.apply(mesh.declared, snapshot.resources)
     touched = {*snapshot.services, *map(service_of, about.entries)}
-    members: dict[ServiceName, dict[_Member, Instance]] = {}
+    members: dict[ServiceName, dict[Member, Instance]] = {}
     for proxy_id, now in snapshot.proxies.items():
         before = mesh.proxies.get(proxy_id)
         touched.update(w.service for p in (before, now) if p is not None for w in p.workloads)
@@ -146,6 +150,8 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         addresses=_addresses(rules) if about.entries else mesh.addresses,
         key_sets=_merged(mesh.key_sets, snapshot.key_sets),
         revoked=mesh.revoked if snapshot.revoked is None else snapshot.revoked,
+        opening=mesh.opening,
+        closing=mesh.closing,
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))
@@ -225,7 +231,7 @@ def _put(services: dict[ServiceName, Service], mesh: Mesh, made: Service | Servi
 
 
 def _service(
-    name: ServiceName, known: KnownService | None, members: Mapping[_Member, Instance], rules: Declared
+    name: ServiceName, known: KnownService | None, members: Mapping[Member, Instance], rules: Declared
 ) -> Service | ServiceName:
     """What is known, who is alive and what is declared, as one value; its name alone if there is no such service."""
     entries = rules.service_entries.get(name.host, ())

@@ -72,9 +72,15 @@ def only_plain(declared: Declared, workload: Workload, number: int) -> bool:
 
     Plain text does not say which port of the workload it is for. The others take mutual TLS in each mode.
     """
-    return (
-        len(workload.ports) == 1 and port_modes(modes(declared, workload), workload).get(number) is MutualTls.DISABLED
-    )
+    return plain_alone(declared, workload) and workload.ports[0].number == number
+
+
+def plain_alone(declared: Declared, workload: Workload) -> bool:
+    """Whether a workload has such a port."""
+    if len(workload.ports) != 1 or not declared.policies:
+        return False
+    (mode,) = port_modes(modes(declared, workload), workload).values()
+    return mode is MutualTls.DISABLED
 
 
 _MESH, _NAMESPACE, _WORKLOAD = range(3)
