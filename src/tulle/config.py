@@ -58,6 +58,8 @@ class Settings:
     ca: the certificate authority that is brought along; None for the one that there is, or a new one at the first start.
     listen: address and port of the API's door for agents on other machines; the xDS door is then on that address as well.
     jwt: an issuer whose tokens these may enrol by.
+    jwks_allow: hosts and networks from which keys of token issuers may be fetched, beyond public addresses.
+    jwks_refresh: after how long they are fetched again.
     """
 
     data: Path
@@ -68,6 +70,8 @@ class Settings:
     ca: CaFiles | None = None
     listen: tuple[str, int] | None = None
     jwt: JwtIssuer | None = None
+    jwks_allow: tuple[str, ...] = ()
+    jwks_refresh: float = 1200.0
 
 
 def data_folder(option: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:

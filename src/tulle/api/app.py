@@ -66,7 +66,7 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
         *Enrolling(doors.enrolment, doors.attestors, FailedAttempts(time.monotonic)).routes,
         *Tokens(doors.tokens, doors.listening, lambda: fingerprints(doors.enrolment.bundle_pem)).routes,
-        *Resources(doors.declared, doors.force).routes,
+        *Resources(doors.declared, doors.force, doors.keys).routes,
         *Analysis(doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from tulle.api.doors import KeyTrouble
+from tulle.api.key_findings import key_findings
 from tulle.api.views import DeclaredView, FindingView, InForceView, RejectionView
 from tulle.model.resources.resource import Ref, Resource
 from tulle.pipeline.in_force import InForce
@@ -14,12 +16,16 @@ from tulle.resolve.index import Mesh
 from tulle.sources.stored import Stored
 
 
-def declared_views(stored: Sequence[Stored], mesh: Mesh, in_force: Mapping[str, InForce]) -> list[DeclaredView]:
-    """Costs an analysis of each."""
+def declared_views(
+    stored: Sequence[Stored], mesh: Mesh, in_force: Mapping[str, InForce], troubles: Mapping[str, KeyTrouble] = {}
+) -> list[DeclaredView]:
+    """Costs an analysis of each. troubles: of key sets, by their URI."""
     refs = [one.resource.ref for one in stored]
     found: defaultdict[Ref, list[Finding]] = defaultdict(list)
     for finding in analyse(mesh, refs):
         found[finding.ref].append(finding)
+    for one in stored:
+        found[one.resource.ref] += key_findings(one.resource, troubles)
     return [_view(one, mesh, in_force.get(str(one.resource.ref), InForce()), found[one.resource.ref]) for one in stored]
 
 

@@ -187,6 +187,28 @@ class Force(Protocol):
         """To be asked for before the change is made."""
 
 
+class KeyTrouble(Struct, frozen=True):
+    """Why a key set can't be fetched. since: Unix time in seconds. kept: whether an older one is there."""
+
+    reason: str
+    since: float
+    kept: bool
+
+
+class Keys(Protocol):
+    """The key sets of token issuers."""
+
+    def troubles(self) -> Mapping[str, KeyTrouble]:
+        """Those that could not be fetched when it was tried last, by their URI."""
+
+
+class NoKeys:
+    """Of a control plane that fetches none."""
+
+    def troubles(self) -> Mapping[str, KeyTrouble]:
+        return {}
+
+
 @dataclass(frozen=True)
 class Doors:
     """attestors: by the scheme of the Authorization header, for agents on other machines.
@@ -205,3 +227,4 @@ class Doors:
     tokens: JoinTokens
     attestors: Mapping[str, Attestor] = field(default_factory=dict)
     listening: tuple[str, ...] = ()
+    keys: Keys = field(default_factory=NoKeys)

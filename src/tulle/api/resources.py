@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from tulle.api.bodies import body_of
 from tulle.api.declared_state import declared_views
-from tulle.api.doors import Awaited, Force, Generation
+from tulle.api.doors import Awaited, Force, Generation, Keys
 from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents
 from tulle.api.views import (
     AppliedView,
@@ -52,9 +52,10 @@ _encoder = msgspec.json.Encoder()
 class Resources:
     """The paths under /v1/resources."""
 
-    def __init__(self, declared: Declared, force: Force) -> None:
+    def __init__(self, declared: Declared, force: Force, keys: Keys) -> None:
         self._declared = declared
         self._force = force
+        self._keys = keys
         self._checking = asyncio.Semaphore(1)  # one huge apply at a time holds its documents in memory
 
     @property
@@ -129,7 +130,8 @@ class Resources:
     async def _views(self, stored: Sequence[Stored]) -> list[DeclaredView]:
         refs = [one.resource.ref for one in stored]
         in_force, mesh = await self._force.in_force(refs), self._force.mesh()
-        return await _aside(lambda: declared_views(stored, mesh, in_force))
+        troubles = dict(self._keys.troubles())
+        return await _aside(lambda: declared_views(stored, mesh, in_force, troubles))
 
     async def delete(self, request: Request) -> Response:
         ref, asked = _ref(request), request.query_params

@@ -51,7 +51,7 @@ from tulle.model.names import label_problem
 )
 @click.option(
     "--cert-ttl",
-    callback=lambda ctx, param, value: _cert_ttl(value),
+    callback=lambda ctx, param, value: _duration(value, MIN_CERT_TTL),
     metavar="DURATION",
     envvar="TULLE_CERT_TTL",
     show_envvar=True,
@@ -60,12 +60,29 @@ from tulle.model.names import label_problem
     help="How long a certificate lives; agents renew theirs before half of it has passed.",
 )
 @ca_files.ca_files
+@click.option(
+    "--jwks-allow",
+    callback=lambda ctx, param, value: _jwks_allow(value),
+    metavar="HOST|CIDR",
+    multiple=True,
+    help="Fetch keys of token issuers (RequestAuthentication) also from there; otherwise only from public addresses.",
+)
+@click.option(
+    "--jwks-refresh",
+    callback=lambda ctx, param, value: _duration(value, 1.0),
+    metavar="DURATION",
+    default="20m",
+    show_default=True,
+    help="After how long these keys are fetched again.",
+)
 @options.log_format
 def command(
     data: Path,
     xds_port: int | None,
     listen: tuple[str, int] | None,
     cert_ttl: float,
+    jwks_allow: tuple[str, ...],
+    jwks_refresh: float,
     log_format: str,
     **given: Any,
 ) -> None:
@@ -95,6 +112,8 @@ def command(
         ca=ca_files.given(**{name: given.pop(name) for name in ca_files.NAMES}),
         listen=listen,
         jwt=issuer_of(listen=listen, **given),
+        jwks_allow=jwks_allow,
+        jwks_refresh=jwks_refresh,
     )
     sys.exit(main(settings))
 
@@ -184,11 +203,22 @@ def _address(text: str) -> tuple[str, int]:
     return str(found), int(port)
 
 
-def _cert_ttl(text: str) -> float:
+def _duration(text: str, least: float) -> float:
     try:
-        ttl = seconds(text)
+        duration = seconds(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-    if ttl < MIN_CERT_TTL:
-        raise click.BadParameter(f"{text} is too short: the least is {MIN_CERT_TTL:g}s")
-    return ttl
+    if duration < least:
+        raise click.BadParameter(f"{text} is too short: the least is {least:g}s")
+    return duration
+
+
+def _jwks_allow(words: tuple[str, ...]) -> tuple[str, ...]:
+    if words:
+        from tulle.control_plane.key_sets.addresses import allowed
+
+        try:
+            allowed(words)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return words

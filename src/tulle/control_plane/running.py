@@ -26,6 +26,8 @@ from tulle.control_plane.envoys import Envoys
 from tulle.control_plane.facts import merged
 from tulle.control_plane.force import InForceReports
 from tulle.control_plane.inspection import Inspection
+from tulle.control_plane.key_sets.addresses import allowed
+from tulle.control_plane.key_sets.keeper import KeySets
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.control_plane.timeline import Timeline
@@ -106,15 +108,18 @@ async def running(
         registry = Registry(store, settings.lease)
         declared = Declared(store, clock)
         records, tokens = EnrolledRecords(store, clock), JoinTokens(store, clock)
+        keys = KeySets(store, allowed(settings.jwks_allow), settings.jwks_refresh, clock)
         mesh = LiveMesh(Timeline(clock), steady)
         tasks = await stack.enter_async_context(_tasks())
 
         known = asyncio.Event()
-        tasks("follow the sources", mesh.follow(merged(registry.snapshots(), declared.snapshots()), known))
+        sources = merged(registry.snapshots(), declared.snapshots(), keys.snapshots())
+        tasks("follow the sources", mesh.follow(sources, known))
         tasks("remember callees", mesh.remember(registry))
         tasks("evict what is idle", mesh.tidy())
         tasks("turn doors", mesh.keep_time())
         await known.wait()
+        tasks("keep the keys of token issuers", keys.keep(mesh))
 
         trusts = TrustKeeper(authority, mesh, steady)
         tasks("keep the trust", trusts.keep())
@@ -139,6 +144,7 @@ async def running(
             tokens=tokens,
             attestors=elsewhere.attestors(tokens, settings.jwt, clock),
             listening=elsewhere.reached_at(settings.listen),
+            keys=keys,
         )
         listening, app = asyncio.Event(), build_app(doors)
         tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.model.names import Destination, ServiceName, service_of
-from tulle.model.resources.request_authentication import RequestAuthentication
+from tulle.model.resources.request_authentication import RequestAuthentication, keys_at
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
@@ -202,7 +202,7 @@ def _keyed(rules: Declared, snapshot: Snapshot) -> frozenset[str]:
         for namespace, found in (rules.policies.items() if snapshot.key_sets else ())
         for one in found
         if isinstance(one.spec, RequestAuthentication)
-        and any(rule.jwks_uri in snapshot.key_sets for rule in one.spec.jwt_rules)
+        and any(keys_at(rule) in snapshot.key_sets for rule in one.spec.jwt_rules)
     )
 
 
