@@ -120,6 +120,22 @@ async def test_a_proxy_that_has_gone_is_not_waited_for() -> None:
         assert sessions.keeper.ca().phase == "ready"
 
 
+async def test_what_a_proxy_says_before_it_is_known_counts_and_is_forgotten_long_after_it_has_gone() -> None:
+    sessions = Sessions()
+    sessions.hold("web-1")
+    sessions.keeper._forget_gone()
+    sessions.register("web-1")
+    assert sessions.keeper.ca().trusting == 1
+    sessions.keeper._forget_gone()
+    sessions.go("web-1")
+    sessions.keeper._forget_gone()
+    assert sessions.keeper._held
+    sessions.keeper._forget_gone()
+    assert not sessions.keeper._held
+    for task in sessions.tasks:
+        task.cancel()
+
+
 async def test_force_goes_one_step_at_a_time_as_the_others_have_to_renew() -> None:
     async with keeping() as sessions:
         sessions.register("web-1", "web-2")

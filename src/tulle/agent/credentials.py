@@ -76,22 +76,21 @@ class Credentials:
         """For ever: renews with new keys, at about half of each lifetime or when asked, and writes what is to be trusted."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_trust(folder, trust_of(enrolment), trusts, envoy), name="trust")
-            taking: asyncio.Task[None] | None = None
             while True:
-                if taking:
-                    taking.cancel()
-                taking = group.create_task(_taken_up(envoy, trusts, enrolment), name="certificates taken up")
+                taking = group.create_task(_pairs_taken_up(envoy, trusts, enrolment), name="certificates taken up")
                 await self._due(enrolment, trusts)
                 enrolment = await self._renewed(folder, enrolment)
+                taking.cancel()
 
     async def _keep_trust(self, folder: Folder, written: Trust, trusts: Trusts, envoy: Envoy) -> None:
-        while True:
-            await _has(envoy, {BUNDLE: written.version})
-            trusts.hold(trust=written.version)
-            while trusts.wanted is None or trusts.wanted.version == written.version:
-                trusts.came.clear()
-                await trusts.came.wait()
-            written = await self._write_trust(folder, trusts)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                taking = group.create_task(_trust_taken_up(envoy, trusts, written), name="trust taken up")
+                while trusts.wanted is None or trusts.wanted.version == written.version:
+                    trusts.came.clear()
+                    await trusts.came.wait()
+                written = await self._write_trust(folder, trusts)
+                taking.cancel()
 
     async def _write_trust(self, folder: Folder, trusts: Trusts) -> Trust:
         """What is wanted by then: a disk that is full may have room later."""
@@ -172,7 +171,12 @@ def _passed() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def _taken_up(envoy: Envoy, trusts: Trusts, enrolment: Enrolment) -> None:
+async def _trust_taken_up(envoy: Envoy, trusts: Trusts, trust: Trust) -> None:
+    await _has(envoy, {BUNDLE: trust.version})
+    trusts.hold(trust=trust.version)
+
+
+async def _pairs_taken_up(envoy: Envoy, trusts: Trusts, enrolment: Enrolment) -> None:
     await _has(envoy, dict.fromkeys((IDENTITY, PROXY), _version(enrolment)))
     trusts.hold(root=enrolment.root)
 

@@ -39,7 +39,8 @@ class TrustKeeper:
     def __init__(self, authority: Authority, mesh: LiveMesh, steady: Callable[[], float]) -> None:
         self._authority, self._mesh, self._steady = authority, mesh, steady
         self._held: dict[str, Holding] = {}
-        self._waiting: set[str] = set()  # for news, and perhaps some that are gone
+        self._gone: set[str] = set()  # that were not registered when this was last looked at
+        self._waiting: dict[object, str] = {}
         self._changes = Changes()
 
     async def keep(self) -> None:
@@ -50,9 +51,9 @@ class TrustKeeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._changes.until(_NEWS, self._may_activate)
-            self._forget_gone()
             try:
                 if self._steady() >= due:
+                    self._forget_gone()
                     await asyncio.to_thread(self._authority.renew)
                     due = self._steady() + _RENEW_SECONDS
                 if self._may_activate():
@@ -70,7 +71,7 @@ class TrustKeeper:
     def changed(self) -> None:
         """The authority has changed, or what is revoked."""
         self._changes.touch(_NEWS)
-        for proxy in list(self._waiting):
+        for proxy in set(self._waiting.values()):
             self._changes.touch(proxy)
 
     def wanted(self, proxy: str) -> WantedTrust:
@@ -82,8 +83,12 @@ class TrustKeeper:
         def now() -> WantedTrust:
             return replace(self.wanted(proxy), within=before.within)
 
-        self._waiting.add(proxy)
-        await self._changes.until(proxy, lambda: now() != before)
+        this = object()
+        self._waiting[this] = proxy
+        try:
+            await self._changes.until(proxy, lambda: now() != before)
+        finally:
+            del self._waiting[this]
         return self.wanted(proxy)
 
     def holds(self, proxy: str, holding: Holding) -> None:
@@ -153,10 +158,11 @@ class TrustKeeper:
         return self._authority.known.anchors[-1].root_id
 
     def _forget_gone(self) -> None:
-        there = self._mesh.hub.mesh.proxies
-        if len(self._held) > len(there):
-            self._held = {proxy: held for proxy, held in self._held.items() if proxy in there}
-            self._waiting &= there.keys()
+        """Not at once: an agent may say what it has before the hub knows that it is registered, and says it only once."""
+        gone = self._held.keys() - self._mesh.hub.mesh.proxies.keys()
+        for proxy in gone & self._gone:
+            del self._held[proxy]
+        self._gone = gone - self._gone
 
     def _phase(self) -> CaPhase:
         known = self._authority.known
