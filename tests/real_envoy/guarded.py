@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
@@ -28,6 +28,7 @@ from routes_by_file import MANAGER, listening, tell
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import from_dict, message, pack, unpack
 from tulle.ir.access import Access
+from tulle.ir.tokens import Issuer
 from tulle.ir.types import Inbound, InboundPort, Paths
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
@@ -43,11 +44,12 @@ _SECONDS = 20.0
 
 
 class Port(Struct, frozen=True):
-    """One port of the workload. target: where its program is; any HTTP program if it is 0."""
+    """One port of the workload. target: where its program is; any HTTP program if it is 0. issuers: of its workload."""
 
-    access: Access
+    access: Access = Access()
     protocol: Protocol = Protocol.HTTP
     target: int = 0
+    issuers: tuple[Issuer, ...] = ()
 
 
 class Said(Struct, frozen=True):
@@ -191,7 +193,8 @@ def guarded(
         )
         clusters = [cluster for port in inbound.ports for cluster in program_clusters(inbound.workload, port)]
         tell(folder, inbound)
-        config = bootstrap(clusters, [_for_tests(listening(inbound, folder if live else None))])
+        own = _as_one(folder if live else None, inbound, given.values())
+        config = bootstrap(clusters, [_for_tests(own)])
         (folder / "bootstrap.json").write_text(json.dumps(config))
         with (folder / "envoy.log").open("wb") as log:
             arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
@@ -200,6 +203,17 @@ def guarded(
         stack.callback(process.wait)
         stack.callback(process.kill)
         yield Guarded(folder, authority, _port(folder, process), inbound, numbers)
+
+
+def _as_one(folder: Path | None, inbound: Inbound, ports: Iterable[Port]) -> Any:
+    """One listener, whose ports are as those of workloads of their own."""
+    own = [
+        replace(inbound, ports=(made,), issuers=port.issuers) for made, port in zip(inbound.ports, ports, strict=True)
+    ]
+    listener, *others = (listening(one, folder) for one in own)
+    for other in others:
+        listener.filter_chains.extend(other.filter_chains)
+    return listener
 
 
 def _for_tests(listener: Any) -> Any:

@@ -19,7 +19,7 @@ class TokenPlace(Struct, frozen=True):
 
 
 class Issuer(Struct, frozen=True):
-    """One JWTRule. jwks: the key set as JSON; "" when it could not be fetched, so that no token of it is good.
+    """One JWTRule. jwks: the key set as JSON; "" when there is none of use, so that no token of it is good.
 
     source: the document, as `str(Ref)`. places: where its tokens are looked for; none: the usual ones (Authorization: Bearer,
     the parameter access_token). claim_headers: (header, claim). spaced: claims whose text is a list, separated by spaces.

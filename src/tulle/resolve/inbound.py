@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tulle.ir.policies import ConnectionPool
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import Inbound, InboundPort, MutualTls, Paths
@@ -11,7 +13,7 @@ from tulle.model.resources.sidecar import Sidecar
 from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.model.workload import Capture, Proxy, Workload
 from tulle.resolve import backends, rules
-from tulle.resolve.access import authorization
+from tulle.resolve.access import authorization, tokens
 from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
@@ -64,12 +66,17 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         ports,
         trusted=(WORKLOAD_PREFIX, *map(workload_prefix, config.trust_domain_aliases)),
         paths=paths(config),
+        issuers=tokens.issuers(mesh, workload),
         revoked=mesh.revoked,
-        sources=tuple(sorted({*said.sources, *(policy.source for policy in policies)})),
+        sources=_sources(said.sources, (policy.source for policy in policies), tokens.sources(mesh, workload)),
         closing=closing,
         redirected=plain and proxy.capture is Capture.REDIRECT,
         detect=detection_time(config, INBOUND) if plain else 0,
     )
+
+
+def _sources(*several: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({source for some in several for source in some}))
 
 
 def paths(config: MeshConfig) -> Paths:

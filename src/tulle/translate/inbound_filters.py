@@ -9,6 +9,7 @@ from tulle.translate import names
 from tulle.translate.access.decision_log import http_decisions, tcp_decisions
 from tulle.translate.access.http_filters import access_filters
 from tulle.translate.access.tcp_filters import tcp_access_filters
+from tulle.translate.access.token_filter import token_filter, without_forged_headers
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.http_versions import http2
 from tulle.translate.replies import inbound_replies
@@ -25,7 +26,7 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
             "route_config_name": names.inbound_cluster(inbound.workload, port.destination.port),
             "config_source": ADS,
         },
-        local_reply_config=inbound_replies(),
+        local_reply_config=inbound_replies(tokens=bool(inbound.issuers)),
         access_log=http_decisions(),
         upgrade_configs=[{"upgrade_type": "websocket"}],
         forward_client_cert_details="SANITIZE_SET",
@@ -34,7 +35,8 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
         http2_protocol_options=http2(allow_connect=True),
         drain_timeout={"seconds": 5},
         stream_idle_timeout={},
-        http_filters=_http_filters(port),
+        http_filters=_http_filters(inbound, port),
+        **without_forged_headers(inbound.issuers),
     )
     return [manager]
 
@@ -47,6 +49,6 @@ def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any
     ]
 
 
-def _http_filters(port: InboundPort) -> list[dict[str, Any]]:
+def _http_filters(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """In the order in which a request goes through them."""
-    return [*access_filters(port.access), router()]
+    return [*token_filter(inbound.issuers), *access_filters(port.access), router()]

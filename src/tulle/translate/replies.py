@@ -16,7 +16,9 @@ _HINT = f"%METADATA(ROUTE:{METADATA}:{HINT})%"
 
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 # With what Envoy's details of a response begin that access rules have denied.
-_DENIED = "rbac_access_denied"
+DENIED = "rbac_access_denied"
+# The same of a token that is not good.
+NO_GOOD_TOKEN = "jwt_authn_access_denied"  # noqa: S105
 # Envoy demands one; nobody sets it.
 _RUNTIME_KEY = "tulle.status"
 # The document whose route the call took.
@@ -64,14 +66,16 @@ def outbound_replies() -> dict[str, Any]:
     }
 
 
-def inbound_replies() -> dict[str, Any]:
+def inbound_replies(*, tokens: bool = False) -> dict[str, Any]:
     """For the calling sidecar. A refused connection is marked: the program never saw the call, so any may be tried elsewhere.
 
     A call over a limit is not marked: one that is refused so as to spare the instances is not to go to the next of them.
+    tokens: whether tokens are checked.
     """
     return {
         "mappers": [
             _denied(),
+            *([_no_good_token()] if tokens else []),
             _mapper(
                 ["UO"], "the program behind this sidecar has as many calls as a DestinationRule allows (connectionPool)"
             ),
@@ -88,7 +92,7 @@ def inbound_replies() -> dict[str, Any]:
 def access_denied() -> dict[str, Any]:
     """A filter of answers, and of the access log: those that access rules gave."""
     forbidden = {"op": "EQ", "value": {"default_value": 403, "runtime_key": _RUNTIME_KEY}}
-    by_rules = message(_CEL)(expression=f"response.code_details.startsWith('{_DENIED}')")
+    by_rules = message(_CEL)(expression=f"response.code_details.startsWith('{DENIED}')")
     both = [
         {"status_code_filter": {"comparison": forbidden}},
         {"extension_filter": {"name": "cel", "typed_config": pack(by_rules)}},
@@ -100,6 +104,17 @@ def _denied() -> dict[str, Any]:
     """Which of the rules it was is nothing that a caller may know: the log has it."""
     body = {"error": "access denied", "code": "%RESPONSE_CODE%"}
     return {"filter": access_denied(), "body_format_override": {"json_format": body}}
+
+
+def _no_good_token() -> dict[str, Any]:
+    """Why it is none is for the caller to know. Envoy itself answers 403 to a token for another audience."""
+    by_token = message(_CEL)(expression=f"response.code_details.startsWith('{NO_GOOD_TOKEN}')")
+    body = {"error": "the token of this request is not good: %LOCAL_REPLY_BODY%", "code": "%RESPONSE_CODE%"}
+    return {
+        "filter": {"extension_filter": {"name": "cel", "typed_config": pack(by_token)}},
+        "body_format_override": {"json_format": body},
+        "status_code": {"value": 401},
+    }
 
 
 def _mapper(

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from tulle.model.json_web_keys import is_usable
+
 # Of a public key (RFC 7517, section 4; RFC 7518, section 6). Other members, such as those of private keys, go no further.
 _PUBLIC = ("kty", "use", "alg", "kid", "n", "e", "crv", "x", "y")
-_NEEDED = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _MOST_KEYS = 500
 
 
@@ -26,7 +27,7 @@ def public_keys(body: bytes) -> str:
         raise Unreadable("what is there is no key set: it has no list `keys` (RFC 7517, section 5)")
     if len(given) > _MOST_KEYS:
         raise Unreadable(f"the key set has {len(given)} keys, more than {_MOST_KEYS}")
-    keys = [{name: key[name] for name in _PUBLIC if name in key} for key in given if _is_usable(key)]
+    keys = [{name: key[name] for name in _PUBLIC if name in key} for key in given if _is_public(key)]
     if not keys:
         raise Unreadable("the key set has no public key for signatures")
     return msgspec.json.encode({"keys": keys}).decode()
@@ -47,8 +48,5 @@ def _object(body: bytes, what: str) -> dict[str, Any]:
         raise Unreadable(f"what is there is not {what}, but no JSON object") from error
 
 
-def _is_usable(key: object) -> bool:
-    if not isinstance(key, dict) or not all(isinstance(key[name], str) for name in _PUBLIC if name in key):
-        return False
-    needed = _NEEDED.get(key.get("kty", ""), ())
-    return bool(needed) and all(key.get(name) for name in needed) and key.get("use", "sig") == "sig"
+def _is_public(key: object) -> bool:
+    return isinstance(key, dict) and key.get("kty") != "oct" and key.get("use", "sig") == "sig" and is_usable(key)
