@@ -172,8 +172,8 @@ def test_every_variable_is_told() -> None:
     assert given["no_proxy"] in page("environment")
 
 
-def test_every_file_of_the_state_folder_is_told(tmp_path: Path) -> None:
-    mesh = Mesh(tmp_path)
+def test_every_file_of_the_state_folder_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:
+    mesh = Mesh(tmp_path_factory.mktemp("s"))  # a short name, for the sockets in it
     try:
         mesh.up()
         mesh.serve("service-b", "b1", options=("--workload-api",))
