@@ -28,6 +28,7 @@ from routes_by_file import MANAGER, listening, tell
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import from_dict, message, pack, unpack
 from tulle.ir.access import Access
+from tulle.ir.authorizers import Authorizer
 from tulle.ir.tokens import Issuer
 from tulle.ir.types import Inbound, InboundPort, Paths
 from tulle.model.names import Destination, ServiceName
@@ -44,12 +45,16 @@ _SECONDS = 20.0
 
 
 class Port(Struct, frozen=True):
-    """One port of the workload. target: where its program is; any HTTP program if it is 0. issuers: of its workload."""
+    """One port of the workload. target: where its program is; any HTTP program if it is 0.
+
+    issuers, authorizer: of its workload.
+    """
 
     access: Access = Access()
     protocol: Protocol = Protocol.HTTP
     target: int = 0
     issuers: tuple[Issuer, ...] = ()
+    authorizer: Authorizer | None = None
 
 
 class Said(Struct, frozen=True):
@@ -98,6 +103,11 @@ class Guarded:
     def change(self, **ports: Access) -> None:
         """The rules of these ports are others from now on; it is in force when this returns."""
         self.update(self._changed(ports))
+
+    def change_routes(self, access: Access, authorizer: Authorizer) -> None:
+        """All ports have these rules from now on; the listener stays as it is."""
+        ports = tuple(replace(port, access=access) for port in self._inbound.ports)
+        self.update(replace(self._inbound, ports=ports, authorizer=authorizer))
 
     def revoke(self, *digests: str) -> None:
         self.update(replace(self._inbound, revoked=digests))
@@ -164,8 +174,9 @@ def guarded(
     paths: Paths = Paths.BASE,
     trusted: tuple[str, ...] = (WORKLOAD_PREFIX,),
     live: bool = False,
+    clusters: Iterable[Any] = (),
 ) -> Iterator[Guarded]:
-    """live: rules are to be changed under way."""
+    """live: rules are to be changed under way. clusters: beside those of the program."""
     authority = Authority(folder, "mesh")
     write_identity_of(folder, authority, f"{WORKLOAD_PREFIX}default/sa/guarded")
     with ExitStack() as stack:
@@ -191,10 +202,10 @@ def guarded(
             trusted,
             paths,
         )
-        clusters = [cluster for port in inbound.ports for cluster in program_clusters(inbound.workload, port)]
+        own = [cluster for port in inbound.ports for cluster in program_clusters(inbound.workload, port)]
         tell(folder, inbound)
-        own = _as_one(folder if live else None, inbound, given.values())
-        config = bootstrap(clusters, [_for_tests(own)])
+        made = _as_one(folder if live else None, inbound, given.values())
+        config = bootstrap([*own, *clusters], [_for_tests(made)])
         (folder / "bootstrap.json").write_text(json.dumps(config))
         with (folder / "envoy.log").open("wb") as log:
             arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
@@ -208,7 +219,8 @@ def guarded(
 def _as_one(folder: Path | None, inbound: Inbound, ports: Iterable[Port]) -> Any:
     """One listener, whose ports are as those of workloads of their own."""
     own = [
-        replace(inbound, ports=(made,), issuers=port.issuers) for made, port in zip(inbound.ports, ports, strict=True)
+        replace(inbound, ports=(made,), issuers=port.issuers, authorizer=port.authorizer)
+        for made, port in zip(inbound.ports, ports, strict=True)
     ]
     listener, *others = (listening(one, folder) for one in own)
     for other in others:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tulle.ir.access import Access
+from tulle.ir.authorizers import Authorizer
 from tulle.ir.policies import DEFAULT, Balance, ConnectionPool, Policy
 from tulle.ir.routes import HttpRoute, Weighted
 from tulle.ir.tokens import Issuer
@@ -241,7 +242,8 @@ class InboundPort(Struct, frozen=True):
 class Inbound(Struct, frozen=True):
     """Where calls to a workload come in: one port for all its service ports.
 
-    trusted: with what the SPIFFE ids of callers begin. issuers: whose tokens requests may carry. revoked: SHA-256 digests,
+    trusted: with what the SPIFFE ids of callers begin. issuers: whose tokens requests may carry. authorizer: who decides
+    on what a CUSTOM policy fits; None if there is none. revoked: SHA-256 digests,
     in hex, of certificates that must no longer count, also on connections that are open (sorted). sources: the declared
     resources of which it is made, sorted. redirected: whether connections to the program's own ports are led here as well.
     detect: for how many nanoseconds first bytes are waited for where plain text is taken; 0 where it is not.
@@ -255,6 +257,7 @@ class Inbound(Struct, frozen=True):
     trusted: tuple[str, ...]
     paths: Paths = Paths.BASE
     issuers: tuple[Issuer, ...] = ()
+    authorizer: Authorizer | None = None
     revoked: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     redirected: bool = False

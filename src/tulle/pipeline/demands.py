@@ -109,6 +109,11 @@ class Demands:
                 self._covered.discard(service)
                 self.lost.append(service)
 
+    def unrelate(self, demand: Demand) -> None:
+        """What was related without being added depends on nothing any more."""
+        self.relate(demand, frozenset())
+        del self._uses[demand]
+
     def settle(self, demand: Demand, known: bool, now: float | None = None) -> None:
         """Whether it is a stranger from now on."""
         if known:

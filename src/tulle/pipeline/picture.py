@@ -104,13 +104,13 @@ def doors(mesh: Mesh, proxy: Proxy) -> tuple[Door, ...]:
     return tuple(door for door in found if door is not None)
 
 
-def standing(door: Door, epoch: int = 0) -> tuple[Resource, ...]:
-    """What a proxy holds for a door, whatever its workloads call. epoch: see eviction.py."""
+def standing(door: Door, epoch: int = 0, needs: tuple[Key, ...] = ()) -> tuple[Resource, ...]:
+    """What a proxy holds for a door, whatever its workloads call. epoch: see eviction.py. needs: as resources.inbound's."""
     if isinstance(door, Outbound):
         return resources.outbound(door)
     if isinstance(door, OutboundRoutes):
         return resources.outbound_routes(door, epoch)
-    return resources.inbound(door)
+    return resources.inbound(door, needs)
 
 
 def made_of(door: Door, made: Iterable[Resource]) -> Iterator[tuple[str, tuple[Key, ...]]]:
@@ -194,6 +194,18 @@ def _made(
         sources[source] += (resource.key for resource in (*there[len(requires) :], host))
     made_of = tuple((source, tuple(keys)) for source, keys in sources.items())
     return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met, made_of)
+
+
+def authorizing(
+    mesh: Mesh, encoder: Encoder, workload: Workload, service: ServiceName, ref: BackendRef | None
+) -> Reach:
+    """What a door needs of the service that decides on its requests. ref: as which it is asked; None if it can't be."""
+    made = encoder.made(mesh, caller_of(workload), ref) if ref else None
+    if ref is None or made is None:
+        return Reach((), (), frozenset({service}), met=False)
+    keys = tuple(resource.key for resource in made.resources)
+    sources = tuple((source, keys) for source in sorted(made.sources))
+    return Reach(made.resources, (ref,), frozenset({service, ref.destination.service}), met=False, sources=sources)
 
 
 def unmade(workload: Workload, destination: Destination, asked: tuple[str, ...], why: str) -> Reach:

@@ -71,8 +71,8 @@ class Reaching:
             elif demand in self.failing:
                 self._reach(mesh, demand)
         for workload in self.proxy.workloads if self.proxy else ():
-            config = route_config(workload)
-            demands = [d for d in self.demands.of(service) if d.route_config == config and d not in self.rejected]
+            own = (route_config(workload), names.inbound_listener(workload.id))
+            demands = [d for d in self.demands.of(service) if d.route_config in own and d not in self.rejected]
             for ref in self.holdings.backends(demands, service):
                 try:
                     made = self._encoder.made(mesh, caller_of(workload), ref)

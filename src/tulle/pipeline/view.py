@@ -14,6 +14,7 @@ from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Capture, Proxy
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.asking import Asking
+from tulle.pipeline.authorizing import Authorizing
 from tulle.pipeline.connecting import Connecting
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
@@ -58,8 +59,9 @@ class View:
         self.session = Session()
         self.superseded = False
         self.mistakes = Mistakes()
-        self._standing = Standing(self.session, self.mistakes)
         self._reaching = Reaching(self.session, encoder, self.mistakes)
+        self._authorizing = Authorizing(self._reaching.demands, self._reaching.holdings, encoder)
+        self._standing = Standing(self.session, self.mistakes, self._authorizing)
         eviction = Eviction()
         self._asking = Asking(self.session, self._reaching, eviction, self.allowance, self.mistakes)
         self._letting_go = LettingGo(self.session, self._standing, self._reaching, self._asking, eviction)
@@ -157,11 +159,11 @@ class View:
 
     def update(self, mesh: Mesh, service: ServiceName) -> None:
         """What a service offers has changed, or the rules for it, or that it is there at all."""
-        self._reaching.update(mesh, self._reaching.demands.of(service))
+        self._update(mesh, self._reaching.demands.of(service))
 
     def update_beneath(self, mesh: Mesh, wildcard: str) -> None:
         """Rules for all hosts that the wildcard covers have changed."""
-        self._reaching.update(mesh, self._reaching.demands.beneath(wildcard))
+        self._update(mesh, self._reaching.demands.beneath(wildcard))
 
     def update_all(self, mesh: Mesh) -> None:
         """What the workloads may see has changed."""
@@ -242,6 +244,12 @@ class View:
     def has(self, key: Key) -> bool:
         """Whether it has acknowledged the newest of what it should hold under that name, and that is there to stay."""
         return self.session.acknowledged(*key) and key not in self._standing.closing
+
+    def _update(self, mesh: Mesh, demands: Iterable[Demand]) -> None:
+        demands = tuple(demands)
+        if self._authorizing.concerns(demands):
+            self.refresh_doors(mesh)
+        self._reaching.update(mesh, demands)
 
     def _remember(self, mesh: Mesh, proxy: Proxy) -> None:
         for workload in proxy.workloads:

@@ -13,7 +13,7 @@ from tulle.model.resources.sidecar import Sidecar
 from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.model.workload import Capture, Proxy, Workload
 from tulle.resolve import backends, rules
-from tulle.resolve.access import authorization, tokens
+from tulle.resolve.access import authorization, authorizer, tokens
 from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
@@ -67,6 +67,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         trusted=(WORKLOAD_PREFIX, *map(workload_prefix, config.trust_domain_aliases)),
         paths=paths(config),
         issuers=tokens.issuers(mesh, workload),
+        authorizer=authorizer.authorizer(mesh, workload, policies),
         revoked=mesh.revoked,
         sources=_sources(said.sources, (policy.source for policy in policies), tokens.sources(mesh, workload)),
         closing=closing,

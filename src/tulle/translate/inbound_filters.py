@@ -26,7 +26,7 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
             "route_config_name": names.inbound_cluster(inbound.workload, port.destination.port),
             "config_source": ADS,
         },
-        local_reply_config=inbound_replies(tokens=bool(inbound.issuers)),
+        local_reply_config=inbound_replies(tokens=bool(inbound.issuers), custom=inbound.authorizer is not None),
         access_log=http_decisions(),
         upgrade_configs=[{"upgrade_type": "websocket"}],
         forward_client_cert_details="SANITIZE_SET",
@@ -44,11 +44,11 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
 def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any]]:
     """The network filters of a port that carries bytes, to one of the program's clusters."""
     return [
-        *tcp_access_filters(port.access, inbound.revoked),
+        *tcp_access_filters(port.access, inbound.revoked, inbound.authorizer),
         tcp_proxy(cluster, "inbound", access_log=tcp_decisions()),
     ]
 
 
 def _http_filters(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """In the order in which a request goes through them."""
-    return [*token_filter(inbound.issuers), *access_filters(port.access), router()]
+    return [*token_filter(inbound.issuers), *access_filters(port.access, inbound.authorizer), router()]

@@ -20,7 +20,7 @@ def inbound_routes(inbound: Inbound, port: InboundPort) -> Any:
         # Only a sidecar may say that its program has not seen a request, and who answered.
         response_headers_to_remove=[names.NOT_SERVED_HEADER, names.PEER_HEADER],
         virtual_hosts=[{"name": "program", "domains": ["*"], "routes": _to_program(inbound, port)}],
-        typed_per_filter_config=access_by_route(port.access, inbound.revoked),
+        typed_per_filter_config=access_by_route(port.access, inbound.revoked, inbound.authorizer),
     )
 
 

@@ -66,16 +66,17 @@ def outbound_replies() -> dict[str, Any]:
     }
 
 
-def inbound_replies(*, tokens: bool = False) -> dict[str, Any]:
+def inbound_replies(*, tokens: bool = False, custom: bool = False) -> dict[str, Any]:
     """For the calling sidecar. A refused connection is marked: the program never saw the call, so any may be tried elsewhere.
 
     A call over a limit is not marked: one that is refused so as to spare the instances is not to go to the next of them.
-    tokens: whether tokens are checked.
+    tokens: whether tokens are checked. custom: whether a service decides on calls.
     """
     return {
         "mappers": [
             _denied(),
             *([_no_good_token()] if tokens else []),
+            *([_undecided()] if custom else []),
             _mapper(
                 ["UO"], "the program behind this sidecar has as many calls as a DestinationRule allows (connectionPool)"
             ),
@@ -104,6 +105,16 @@ def _denied() -> dict[str, Any]:
     """Which of the rules it was is nothing that a caller may know: the log has it."""
     body = {"error": "access denied", "code": "%RESPONSE_CODE%"}
     return {"filter": access_denied(), "body_format_override": {"json_format": body}}
+
+
+def _undecided() -> dict[str, Any]:
+    """The service that decides could not be asked. What it decides is answered in its own words."""
+    failed = message(_CEL)(expression="response.code_details == 'ext_authz_error'")
+    body = {"error": "access can't be decided now", "code": "%RESPONSE_CODE%"}
+    return {
+        "filter": {"extension_filter": {"name": "cel", "typed_config": pack(failed)}},
+        "body_format_override": {"json_format": body},
+    }
 
 
 def _no_good_token() -> dict[str, Any]:

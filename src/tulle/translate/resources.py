@@ -92,8 +92,8 @@ def _passthrough() -> Resource:
     return _resource(CDS, clusters.passthrough_cluster())
 
 
-def inbound(value: Inbound) -> tuple[Resource, ...]:
-    """The inbound door and the program behind it."""
+def inbound(value: Inbound, needs: tuple[Key, ...] = ()) -> tuple[Resource, ...]:
+    """The inbound door and the program behind it. needs: what leads to the service that decides on requests."""
     programs = {
         port: [_resource(CDS, cluster) for cluster in clusters.program_clusters(value.workload, port)]
         for port in value.ports
@@ -103,7 +103,7 @@ def inbound(value: Inbound) -> tuple[Resource, ...]:
         _resource(RDS, inbound_routes.inbound_routes(value, port), _keys(programs[port])) for port in value.http_ports
     ]
     behind = [program for made in programs.values() for program in made]
-    return (*behind, _resource(LDS, inbound_listener.inbound_listener(value), _keys(behind)), *reached)
+    return (*behind, _resource(LDS, inbound_listener.inbound_listener(value), (*_keys(behind), *needs)), *reached)
 
 
 def _keys(made: Iterable[Resource]) -> tuple[Key, ...]:
