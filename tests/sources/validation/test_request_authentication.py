@@ -34,6 +34,7 @@ def inline(jwks: str) -> str:
 SOUND = {
     "nothing said": "{}",
     "an issuer": rule(""),
+    "keys that the issuer names": rule("", "issuer: 'https://accounts.example.com'"),
     "no issuer": rule("", "jwksUri: 'https://e.com'"),
     "plain HTTP": rule("", "issuer: a, jwksUri: 'http://foo.bar.com:1234/secure/key'"),
     "a scheme in capitals": rule("", "issuer: a, jwksUri: 'HTTPS://e.com'"),
@@ -102,7 +103,10 @@ FAULTY = {
 }
 
 UNSUPPORTED = {
-    "keys that the issuer names": (rule("", "issuer: 'https://accounts.example.com'"), ".jwtRules[0].jwksUri"),
+    "an issuer that can't be asked for its keys": (rule("", "issuer: example.com"), ".jwtRules[0].jwksUri"),
+    "a password of an issuer": (rule("", "issuer: 'https://me:secret@e.com'"), ".jwtRules[0].issuer"),
+    "a point of no curve": (inline(keys({**EC, "x": EC["y"]})), ".jwtRules[0].jwks"),
+    "a key of another algorithm": (inline(keys({**EC, "alg": "RS256"})), ".jwtRules[0].jwks"),
     "a password": (rule("", "issuer: a, jwksUri: 'https://me:secret@e.com'"), ".jwtRules[0].jwksUri"),
     "no host": (rule("", "issuer: a, jwksUri: 'https:///keys'"), ".jwtRules[0].jwksUri"),
     "port 0": (rule("", "issuer: a, jwksUri: 'https://e.com:0/keys'"), ".jwtRules[0].jwksUri"),

@@ -6,10 +6,8 @@ from typing import Any
 
 import msgspec
 
-from tulle.model.json_web_keys import is_usable
+from tulle.model.key_sets import key_set
 
-# Of a public key (RFC 7517, section 4; RFC 7518, section 6). Other members, such as those of private keys, go no further.
-_PUBLIC = ("kty", "use", "alg", "kid", "n", "e", "crv", "x", "y")
 _MOST_KEYS = 500
 
 
@@ -27,10 +25,15 @@ def public_keys(body: bytes) -> str:
         raise Unreadable("what is there is no key set: it has no list `keys` (RFC 7517, section 5)")
     if len(given) > _MOST_KEYS:
         raise Unreadable(f"the key set has {len(given)} keys, more than {_MOST_KEYS}")
-    keys = [{name: key[name] for name in _PUBLIC if name in key} for key in given if _is_public(key)]
+    keys = [
+        key for key in given if isinstance(key, dict) and key.get("kty") != "oct" and key.get("use", "sig") == "sig"
+    ]
     if not keys:
         raise Unreadable("the key set has no public key for signatures")
-    return msgspec.json.encode({"keys": keys}).decode()
+    try:
+        return key_set(msgspec.json.encode({"keys": keys}).decode()).json
+    except ValueError as error:
+        raise Unreadable(f"the key set {error}") from error
 
 
 def keys_uri(body: bytes) -> str:
@@ -46,7 +49,3 @@ def _object(body: bytes, what: str) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"what is there is not {what}, but no JSON object") from error
-
-
-def _is_public(key: object) -> bool:
-    return isinstance(key, dict) and key.get("kty") != "oct" and key.get("use", "sig") == "sig" and is_usable(key)

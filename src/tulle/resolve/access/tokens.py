@@ -5,8 +5,10 @@ Source: istio.io, RequestAuthentication: rules of all that are for a workload co
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tulle.ir.tokens import Issuer, TokenPlace
-from tulle.model.json_web_keys import has_keys
+from tulle.model.key_sets import key_set
 from tulle.model.resources.request_authentication import JWTRule, RequestAuthentication, keys_at
 from tulle.model.resources.resource import Resource
 from tulle.model.workload import Workload
@@ -30,11 +32,10 @@ def sources(mesh: Mesh, workload: Workload) -> frozenset[str]:
 
 
 def _issuer(mesh: Mesh, resource: Resource, rule: JWTRule) -> Issuer:
-    keys = rule.jwks or mesh.key_sets.get(keys_at(rule), "")
     return Issuer(
         rule.issuer,
         str(resource.ref),
-        keys if has_keys(keys) else "",
+        _usable(rule.jwks or mesh.key_sets.get(keys_at(rule), "")),
         audiences=rule.audiences,
         places=(
             *(TokenPlace(header=one.name, prefix=one.prefix) for one in rule.from_headers),
@@ -46,3 +47,12 @@ def _issuer(mesh: Mesh, resource: Resource, rule: JWTRule) -> Issuer:
         claim_headers=tuple((one.header.lower(), one.claim) for one in rule.output_claim_to_headers),
         spaced=tuple(sorted({*rule.space_delimited_claims, *_SPACED})),
     )
+
+
+@lru_cache(maxsize=1024)
+def _usable(keys: str) -> str:
+    """Without those that Envoy can't use; "" if there is no other."""
+    try:
+        return key_set(keys).json if keys else ""
+    except ValueError:
+        return ""

@@ -49,7 +49,7 @@ FIELDS: Mapping[type[Any], Mapping[str, str]] = {
     ra.JWTRule: {
         "issuer": "Who makes the tokens, as they say in `iss`. May be left out beside jwksUri: then it is not compared.",
         "audiences": "For whom tokens must be: one of these must be in `aud`. Default: anybody.",
-        "jwksUri": "Where the issuer's public keys are: https://… or http://…. This or `jwks` is needed.",
+        "jwksUri": "Where the issuer's public keys are: https://… or http://…. Default: as the issuer says, which is then a URL.",
         "jwks": "The issuer's public keys themselves, as a JSON Web Key Set.",
         "fromHeaders": "Headers in which tokens are looked for. Default: `Authorization: Bearer`, and access_token.",
         "fromParams": "Parameters of the query in which tokens are looked for.",

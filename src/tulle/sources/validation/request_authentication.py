@@ -52,8 +52,12 @@ def _check_keys(rule: JWTRule, at: At) -> None:
         _check_uri(rule.jwks_uri, at.field("jwksUri"))
     elif rule.jwks:
         key_sets.check(rule.jwks, at.field("jwks"))
+    elif rule.issuer and not rule.issuer.startswith(("http://", "https://")):
+        at.field("jwksUri").unsupported(
+            f"is needed, or `jwks`: `{rule.issuer}` is no URL, so it can't be asked where its keys are"
+        )
     elif rule.issuer:
-        at.field("jwksUri").unsupported("tulle does not ask the issuer where its keys are: write `jwksUri`, or `jwks`")
+        _check_uri(rule.issuer, at.field("issuer"))
 
 
 def _check_uri(uri: str, at: At) -> None:
