@@ -35,6 +35,19 @@ def test_a_denial_names_the_caller_what_it_asked_for_and_the_rule() -> None:
     ]
 
 
+def test_tokens_that_are_not_good_and_what_providers_deny_are_told_with_why() -> None:
+    asked = {"method": "GET", "host": "b", "path": "/", "asked": "AuthorizationPolicy a/ask spec.rules[0]"}
+    assert Told().decided(**asked, details="jwt_authn_access_denied{Jwt_is_expired}") == [
+        f"denied {WHO}, GET b /: the token is not good: Jwt is expired"
+    ]
+    assert Told().decided(**asked, details="ext_authz_denied") == [
+        f"denied {WHO}, GET b /: AuthorizationPolicy a/ask spec.rules[0]: its provider denies it"
+    ]
+    assert Told().decided(**asked, details="ext_authz_error") == [
+        f"denied {WHO}, GET b /: AuthorizationPolicy a/ask spec.rules[0]: its provider can't be asked"
+    ]
+
+
 def test_what_a_dry_run_would_have_denied_is_told_as_such() -> None:
     asked = {"method": "GET", "host": "b", "path": "/", "details": "via_upstream"}
     tried = {"would_deny": "AuthorizationPolicy a/b spec.rules[0]", "would_deny_result": "denied"}

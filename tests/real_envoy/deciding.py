@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,8 +46,9 @@ def over_http() -> Iterator[Deciding]:
             for name, value in HEADERS.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+            with suppress(BrokenPipeError, ConnectionResetError):  # who has waited for too long is gone
+                self.end_headers()
+                self.wfile.write(text)
 
         do_GET = do_POST = _answer
 

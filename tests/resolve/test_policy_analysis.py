@@ -187,7 +187,8 @@ def test_a_provider_that_does_not_exist_is_an_error() -> None:
         "MeshConfig mesh\nextensionProviders: [{name: opa, envoyExtAuthzGrpc: {service: a.b, port: 1}}]", namespace=""
     )
     assert isinstance(config.spec, MeshConfig)
-    assert found(custom, config=config.spec) == ()
+    finding = only(custom, config=config.spec)
+    assert finding.message.startswith("the mesh has no service a.b with a port 1: ")
     other = replace(config.spec, extension_providers=(replace(config.spec.extension_providers[0], name="other"),))
     assert only(custom, config=other).message == "MeshConfig has no extension provider opa; there are: other"
 

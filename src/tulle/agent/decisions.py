@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 
 _AT_ONCE, _A_SECOND = 20, 1.0
 _DENIED = "rbac_access_denied_matched_policy["
+_NO_GOOD_TOKEN = "jwt_authn_access_denied{"  # noqa: S105
+_BY_PROVIDER = {"ext_authz_denied": "its provider denies it", "ext_authz_error": "its provider can't be asked"}
 _LONGEST = 400
 
 
@@ -55,6 +57,11 @@ def _messages(record: Mapping[str, object]) -> list[str]:
         # Envoy writes blanks as underscores here; no name of a policy has any.
         by = details[len(_DENIED) :].rpartition("]")[0].replace("_", " ")
         found.append(f"denied {what}: {'no ALLOW policy fits' if by == 'none' else by}")
+    if details.startswith(_NO_GOOD_TOKEN):
+        why = details[len(_NO_GOOD_TOKEN) :].rstrip("}").replace("_", " ")
+        found.append(f"denied {what}: the token is not good: {why}")
+    if details in _BY_PROVIDER:
+        found.append(f"denied {what}: {record.get('asked')}: {_BY_PROVIDER[details]}")
     if record.get("would_deny_result") == "denied":
         found.append(f"dry run: would deny {what}: {record.get('would_deny')}")
     if record.get("would_not_allow_result") == "denied":

@@ -27,7 +27,7 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
             "config_source": ADS,
         },
         local_reply_config=inbound_replies(tokens=bool(inbound.issuers), custom=inbound.authorizer is not None),
-        access_log=http_decisions(),
+        access_log=http_decisions(tokens=bool(inbound.issuers), custom=inbound.authorizer is not None),
         upgrade_configs=[{"upgrade_type": "websocket"}],
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -250,6 +251,22 @@ def test_what_nobody_can_be_asked_about_is_denied(made: Made, port: str) -> None
 def test_a_dry_run_asks_nobody_and_is_counted(made: Made) -> None:
     assert made.ask("tried", "/other").status == 200
     assert made.sidecar.stats("dry_run_custom_")["http.inbound.rbac.dry_run_custom_.shadow_denied"] == 1
+
+
+def test_what_a_service_denies_is_logged_with_the_rule_that_asked(made: Made) -> None:
+    caller = "cluster.local/ns/default/sa/logged"
+    for path in ("/allowed", "/denied", "/slow"):
+        made.ask("quick", path, caller=caller)
+
+    def logged() -> list[Any]:
+        lines = [line for line in made.sidecar.log.splitlines() if line.startswith("{") and caller in line]
+        return [(one["path"], one["details"], one["asked"]) for one in map(json.loads, lines)]
+
+    end = time.monotonic() + 10
+    while len(logged()) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    rule = "AuthorizationPolicy default/ask-0 spec.rules[0]"
+    assert logged() == [("/denied", "ext_authz_denied", rule), ("/slow", "ext_authz_error", rule)]
 
 
 def test_a_deny_holds_whatever_the_service_says(made: Made) -> None:

@@ -9,11 +9,21 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
-from tulle.model.resources.authorization_policy import AuthorizationAction, AuthorizationPolicy, Operation, Rule, Source
+from tulle.model.resources.authorization_policy import (
+    AuthorizationAction,
+    AuthorizationPolicy,
+    Operation,
+    Rule,
+    Source,
+    dry_run,
+)
+from tulle.resolve.access import authorizer
+from tulle.resolve.access.selected import selected
 from tulle.resolve.analysis.findings import NOT_FOUND, Findings
 from tulle.resolve.analysis.known import Known
 from tulle.resolve.analysis.policed import Policed
 from tulle.resolve.analysis.whom import check_whom
+from tulle.resolve.callers import Caller, caller_of
 
 # Lists of a source or conditions, by what they name; those with `not` follow from these.
 _CALLERS = {
@@ -44,7 +54,7 @@ def of_authorization_policy(at: Findings, known: Known) -> None:
         return
     policed = check_whom(at, known, spec)
     if spec.action is AuthorizationAction.CUSTOM and spec.provider is not None:
-        _check_provider(at, known, spec.provider.name)
+        _check_provider(at, known, policed, spec.provider.name)
     dead = 0
     for index, rule in enumerate(spec.rules):
         path = f"spec.rules[{index}]"
@@ -58,12 +68,27 @@ def of_authorization_policy(at: Findings, known: Known) -> None:
             at.warning("spec.rules", reason, not_in_force=reason)
 
 
-def _check_provider(at: Findings, known: Known, name: str) -> None:
+def _check_provider(at: Findings, known: Known, policed: Policed, name: str) -> None:
     there = [one.name for one in known.declared.config.extension_providers]
+    path = "spec.provider.name"
     if name not in there:
         named = f"; there are: {', '.join(there[:20])}" if there else ""
-        message = f"MeshConfig has no extension provider {name}{named}"
-        at.error("spec.provider.name", message, NOT_FOUND)
+        at.error(path, f"MeshConfig has no extension provider {name}{named}", NOT_FOUND)
+        return
+    caller = next(map(caller_of, policed.workloads), Caller(at.resource.ref.namespace))
+    if problem := authorizer.provider(known.mesh, caller, name).problem:
+        at.error(path, f"{problem}: until then all that its rules fit is denied", NOT_FOUND)
+    for workload in policed.workloads[:1]:
+        names = {
+            spec.provider.name
+            for one, spec in selected(known.declared, workload, AuthorizationPolicy)
+            if spec.action is AuthorizationAction.CUSTOM and spec.provider and not dry_run(one.annotations)
+        }
+        if len(names) > 1:
+            several = ", ".join(sorted(names))
+            at.error(
+                path, f"policies of {workload.service} name several providers ({several}): all that they fit is denied"
+            )
 
 
 def _check_rule(at: Findings, known: Known, policed: Policed, path: str, rule: Rule) -> bool:

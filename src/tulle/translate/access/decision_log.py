@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
+from tulle.translate.access.custom import PREFIX
 from tulle.translate.access.rule_sets import AUDIT, DRY_RUN_ALLOW, DRY_RUN_DENY
 from tulle.translate.replies import access_denied
 
@@ -32,19 +33,32 @@ _REQUEST = {
 }
 
 
-def http_decisions() -> list[dict[str, Any]]:
-    """An HTTP connection manager's `access_log`."""
-    return _log(_HTTP, access_denied(), {**_REQUEST, **_CALLER})
+def http_decisions(*, tokens: bool = False, custom: bool = False) -> list[dict[str, Any]]:
+    """An HTTP connection manager's `access_log`. tokens: whether they are checked. custom: whether a service decides."""
+    log = [access_denied()]
+    fields = {**_REQUEST, **_CALLER}
+    if tokens:
+        log.append(_of_details("startsWith('jwt_authn_access_denied')"))
+    if custom:
+        log.append(_of_details("startsWith('ext_authz_')"))
+        fields["asked"] = f"%DYNAMIC_METADATA({_HTTP}:{PREFIX}shadow_effective_policy_id)%"
+    return _log(_HTTP, log, fields)
 
 
 def tcp_decisions() -> list[dict[str, Any]]:
     """A TCP proxy's `access_log`."""
     cut = message(_CEL)(expression="connection.termination_details.startsWith('rbac_access_denied')")
     denied = {"extension_filter": {"name": "cel", "typed_config": pack(cut)}}
-    return _log(_TCP, denied, {"details": "%CONNECTION_TERMINATION_DETAILS%", **_CALLER})
+    return _log(_TCP, [denied], {"details": "%CONNECTION_TERMINATION_DETAILS%", **_CALLER})
 
 
-def _log(filter_: str, denied: dict[str, Any], fields: dict[str, str]) -> list[dict[str, Any]]:
+def _of_details(test: str) -> dict[str, Any]:
+    """What Envoy says of how the answer came about."""
+    expression = message(_CEL)(expression=f"response.code_details.{test}")
+    return {"extension_filter": {"name": "cel", "typed_config": pack(expression)}}
+
+
+def _log(filter_: str, denied: list[dict[str, Any]], fields: dict[str, str]) -> list[dict[str, Any]]:
     said = {"": "shadow_effective_policy_id", "_result": "shadow_engine_result"}
     tried = {
         f"{name}{end}": f"%DYNAMIC_METADATA({filter_}:{prefix}{key})%"
@@ -52,7 +66,7 @@ def _log(filter_: str, denied: dict[str, Any], fields: dict[str, str]) -> list[d
         for end, key in said.items()
     }
     format_ = {"json_format": {**fields, **tried}, "omit_empty_values": True}
-    which = {"or_filter": {"filters": [denied, *(_was_denied(filter_, prefix) for prefix in _TRIED.values())]}}
+    which = {"or_filter": {"filters": [*denied, *(_was_denied(filter_, prefix) for prefix in _TRIED.values())]}}
     return [{"name": "decisions", "filter": which, "typed_config": pack(message(_STDERR)(log_format=format_))}]
 
 
