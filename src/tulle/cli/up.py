@@ -187,9 +187,9 @@ def _mapped(text: str) -> tuple[str, tuple[str, str, str]]:
 def _address(text: str) -> tuple[str, int]:
     """`10.0.0.1`, `10.0.0.1:7443`, `::1`, `[::1]:7443`."""
     host, port = text, str(DEFAULT_AGENT_PORT)
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") if port else str(DEFAULT_AGENT_PORT)
+    if text.startswith("[") and "]" in text:
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest.startswith(":") else rest or port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:
