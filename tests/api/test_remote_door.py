@@ -225,6 +225,18 @@ async def test_who_fails_too_often_is_refused_before_anything_is_looked_at(door:
     assert status == 200, answer
 
 
+async def test_neither_the_local_secret_nor_a_token_takes_a_proxy_that_is_alive(door: Door) -> None:
+    token, secret = await door.api.tokens.create("default", "web", "web", 60, 5)
+    evidence = f"Join {token.id}.{secret}"
+    assert (await door.ask(door.context(), "POST", "/v1/enrol", enrolment(), evidence))[0] == 200
+    for status, answer in (
+        await door.ask(door.context(), "POST", "/v1/enrol", enrolment(), evidence),
+        await door.api.ask("POST", "/v1/enrol", enrolment()),
+    ):
+        assert (status, "does not prove to hold its key" in answer["error"]) == (400, True)
+    assert [each.used for each in await door.api.tokens.all()] == [1]
+
+
 async def test_no_log_has_a_token(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     token, secret = await door.api.tokens.create("default", "web", "web", 60, 1)
     for evidence in (f"{token.id}.{secret}", f"{token.id}.{secret}x", f"{token.id}.{secret}"):

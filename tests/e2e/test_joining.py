@@ -19,11 +19,14 @@ from running import TULLE, Mesh, wait_for
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
-def listen(mesh: Mesh, *options: str) -> None:
+def listen(mesh: Mesh, *options: str) -> tuple[str, ...]:
+    """A control plane that does, on a free port; its options."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    mesh.up("--listen", f"127.0.0.1:{port}", *options)
+    given = ("--listen", f"127.0.0.1:{port}", *options)
+    mesh.up(*given)
+    return given
 
 
 def by_kubernetes(**changes: Any) -> str:
@@ -98,3 +101,28 @@ def test_a_program_may_be_reached_at_an_address_of_this_machine_and_at_no_other(
     running, _ = started(mesh, "service-b", "--address", "192.0.2.1")
     assert running.wait() == 125
     assert "give an address of this machine with --address" in running.output
+
+
+def test_who_has_joined_follows_the_root_to_the_next_one(mesh: Mesh, tmp_path: Path) -> None:
+    options = listen(mesh)
+    before = mesh.json("token", "create", "--service", "web", "--uses", "2")["token"]
+    elsewhere = {"TULLE_DATA": str(tmp_path / "elsewhere")}
+    agent = mesh.run("web", "server.py", options=("--capture", "proxy"), TULLE_JOIN=before, **elsewhere)
+    wait_for("web is healthy", lambda: mesh.healthy("web"))
+    assert mesh.tulle("ca", "rotate").returncode == 0
+    wait_for("all is ready", lambda: mesh.json("ca", "status")["phase"] == "ready")
+    between = mesh.json("token", "create", "--service", "web")["token"]
+    assert mesh.tulle("ca", "finish").returncode == 0
+
+    # Its session, and its renewals, are with a control plane of the new root from now on.
+    mesh.running[0].stop()
+    mesh.up(*options)
+    wait_for("it is back", lambda: mesh.healthy("web") and all(each["in_sync"] for each in mesh.proxies()))
+    assert agent.process.poll() is None
+
+    # A token names the roots of its time.
+    late = mesh.run("web", "/bin/sleep", "60", options=("--capture", "proxy"), TULLE_JOIN=before, **elsewhere)
+    assert late.wait() == 125
+    assert "If the control plane has a new authority, make a new token" in late.output
+    mesh.run("web", "/bin/sleep", "60", options=("--capture", "proxy"), TULLE_JOIN=between, **elsewhere)
+    wait_for("the other is in the mesh", lambda: len(mesh.proxies()) == 2)
