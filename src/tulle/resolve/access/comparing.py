@@ -20,7 +20,6 @@ _ADDRESSES = {
     Attribute.DESTINATION_IP: "destination_ip",
 }
 _CLAIMS = {Attribute.AUDIENCE: ("aud",), Attribute.PRESENTER: ("azp",)}
-_HOST = re.compile(r"(?P<name>.*?)(?P<port>:[0-9]*)?", re.DOTALL)
 
 
 def fits(condition: Condition, value: Value, access: Access, call: Call, *, anywhere: bool) -> bool:
@@ -33,7 +32,7 @@ def fits(condition: Condition, value: Value, access: Access, call: Call, *, anyw
         case Attribute.HEADER:
             return _header_fits(call.headers.get(condition.key[0]), value, anywhere)
         case Attribute.HOST:
-            return _host_fits(call.host, value)
+            return _host_fits(call.host, value, anywhere)
         case Attribute.PATH if value.test is Test.TEMPLATE:
             return _template_fits(call.path, value.text)
         case Attribute.REQUEST_PRINCIPAL:
@@ -103,16 +102,19 @@ def _text_fits(text: str, value: Value) -> bool:
             return text == value.text
 
 
-def _host_fits(host: str, value: Value) -> bool:
-    """In any case, and with any port where the value has none."""
+def _host_fits(host: str, value: Value, anywhere: bool) -> bool:
+    """In any case, and with any port where the value has none. anywhere: however else somebody may write that host."""
     if value.test is Test.PRESENT:
         return bool(host)
-    host = host.lower()
-    if _text_fits(host, value):
-        return True
-    has_port = ":" in value.text.rpartition("]")[2]
-    without = _HOST.fullmatch(host)
-    return not has_port and without is not None and _text_fits(without["name"], value)
+    text = re.escape(value.text)
+    wanted = {Test.PREFIX: f"{text}.*", Test.SUFFIX: f".*{text}"}.get(value.test, text)
+    has_port = ":" in value.text.rpartition("]")[2] or value.test is Test.PREFIX
+    if anywhere:
+        port = "" if has_port else r"\.*(?::[^,]*)?"
+        wanted = rf"(?:.*[,@]\s*)?{wanted}{port}(?:\s*,.*)?"
+    elif not has_port:
+        wanted += "(?::[0-9]*)?"
+    return re2.fullmatch(f"(?i){wanted}", host) is not None
 
 
 def _header_fits(text: str | None, value: Value, anywhere: bool) -> bool:
