@@ -11,6 +11,7 @@ POST   /v1/proxies/{id}/weight?weight=N   its program gets another share of the 
 POST   /v1/jwt-svids, GET /v1/jwt-keys    api.jwt_svids
 POST   /v1/analysis                      api.analysis
 /v1/ca...                                api.ca
+/v1/authz...                             api.access
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.access import Access
 from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.analysis import Analysis
 from tulle.api.ca import CertificateAuthority
@@ -68,6 +70,7 @@ def build_app(doors: Doors) -> Starlette:
         *Tokens(doors.tokens, doors.listening, lambda: fingerprints(doors.enrolment.bundle_pem)).routes,
         *Resources(doors.declared, doors.force, doors.keys).routes,
         *Analysis(doors.force).routes,
+        *Access(doors.mesh, doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
     ]

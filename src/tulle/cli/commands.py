@@ -25,6 +25,7 @@ COMMANDS = {
     "delete": "Delete resources.",
     "shift": "Divide a service's calls among its versions.",
     "weight": "Give an instance another share of the calls.",
+    "authz": "Say who may call what, and why.",
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",

@@ -99,11 +99,11 @@ class Verdict(Struct, frozen=True):
     would_deny: tuple[str, str] | None = None
 
 
-_ORDER = (Action.CUSTOM, Action.DENY, Action.ALLOW, Action.AUDIT)
+ORDER = (Action.CUSTOM, Action.DENY, Action.ALLOW, Action.AUDIT)
 
 
 def evaluate(access: Access, call: Call) -> Verdict:
-    ordered = sorted(access.policies, key=lambda policy: _ORDER.index(policy.action))
+    ordered = sorted(access.policies, key=lambda policy: ORDER.index(policy.action))
     tried = tuple(
         Tried(policy, tuple(_judged(rule, policy, access, call) for rule in policy.rules)) for policy in ordered
     )

@@ -1,0 +1,102 @@
+"""`POST /v1/authz/check` and `GET /v1/authz/services/{service}`: who may do what, by the configuration that proxies are given.
+
+Both only look. Nothing of a question is kept or logged: it may have claims in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tulle.api.access_shown import Shown
+from tulle.api.access_views import CallView, CheckView, GuardsView
+from tulle.api.bodies import body_of
+from tulle.api.doors import Force, Mesh
+from tulle.model.names import DEFAULT_NAMESPACE, DEFAULT_PORT, ServiceName, label_problem
+from tulle.resolve.access.asking import Answer, From, answer, caller, is_address
+from tulle.resolve.access.calls import Written
+from tulle.resolve.access.doors import Door, Unknown, doors, service
+from tulle.translate import names
+
+_call = msgspec.json.Decoder(CallView)
+
+
+class Access:
+    def __init__(self, mesh: Mesh, force: Force) -> None:
+        self._mesh, self._force = mesh, force
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/authz/check", self.check, methods=["POST"]),
+            Route("/v1/authz/services/{service:path}", self.explain),
+        ]
+
+    async def check(self, request: Request) -> Response:
+        try:
+            asked = _call.decode(await body_of(request))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HTTPException(400, f"this is no call to check: {error}") from error
+        if asked.source_ip and not is_address(asked.source_ip):
+            raise HTTPException(400, f"{asked.source_ip!r} is no IP address")
+        mesh = self._force.mesh()
+        try:
+            by = caller(mesh, asked.caller, _namespace(asked.namespace))
+            to = service(mesh, asked.service, asked.namespace).name
+            found = doors(mesh, to, asked.port or None)
+        except Unknown as error:
+            raise HTTPException(404, str(error)) from error
+        written = _written(asked, to, found[0].port.destination.port)
+        shown = Shown(mesh.declared.resources)
+        answers = [
+            shown.answer(door, _answer(door, by, asked.source_ip, written), self._pending(door.proxies))
+            for door in found
+        ]
+        port = found[0].port.destination.port
+        allowed = all(each.allowed for each in answers)
+        return _json(CheckView(by.principal, str(to), port, allowed, answers))
+
+    async def explain(self, request: Request) -> Response:
+        namespace = _namespace(request.query_params.get("namespace", DEFAULT_NAMESPACE))
+        port = request.query_params.get("port", "")
+        if port and not (port.isascii() and port.isdigit() and len(port) < 6):
+            raise HTTPException(400, "port must be a number")
+        mesh = self._force.mesh()
+        try:
+            there = service(mesh, request.path_params["service"], namespace)
+            numbers = [int(port)] if port else [one.number for one in there.ports]
+            found = [door for number in numbers for door in doors(mesh, there.name, number)]
+        except Unknown as error:
+            raise HTTPException(404, str(error)) from error
+        shown = Shown(mesh.declared.resources)
+        guards = [shown.guard(door, self._pending(door.proxies)) for door in found]
+        return _json(GuardsView(str(there.name), guards))
+
+    def _pending(self, proxies: Iterable[str]) -> list[str]:
+        """Those that do not yet, or do no longer, hold what the answer is made of."""
+        seen = ((proxy, self._mesh.proxy(proxy)) for proxy in proxies)
+        return [proxy for proxy, view in seen if view is None or not view.in_sync or view.rejected]
+
+
+def _answer(door: Door, by: From, source_ip: str, written: Written) -> Answer:
+    return answer(door, by, source_ip, names.sni(door.port.destination), written)
+
+
+def _written(asked: CallView, to: ServiceName, port: int) -> Written:
+    host = asked.host or (str(to) if port == DEFAULT_PORT else f"{to}:{port}")
+    return Written(asked.method, asked.path, host, tuple(asked.headers), asked.claims)
+
+
+def _namespace(text: str) -> str:
+    if problem := label_problem("namespace", text):
+        raise HTTPException(400, problem)
+    return text
+
+
+def _json(view: object) -> Response:
+    return Response(msgspec.json.encode(view), media_type="application/json")
