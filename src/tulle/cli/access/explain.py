@@ -64,6 +64,7 @@ def _print(service: str, guard: GuardView) -> None:
         if not policy.rules:
             click.echo("  it has no rules, so that it fits nothing")
     click.echo(f"any other call: {guard.otherwise}")
+    click.echo("the log of each instance (tulle run) names what was denied, to whom and by which rule")
     if guard.pending:
         warning = printable(f"not in force yet on {', '.join(guard.pending)}")
         click.echo(click.style(warning, fg="yellow"))
