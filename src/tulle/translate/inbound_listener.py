@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Inbound, InboundPort
 from tulle.model.workload import Protocol
 from tulle.translate import inbound_filters, names
-from tulle.translate.inbound_plain import plain_chains, plain_inspection
+from tulle.translate.inbound_plain import at_own_port, plain_chains, plain_inspection, takes_plain
 from tulle.translate.sources import IDENTITY
 from tulle.translate.tls import server_socket
 
@@ -27,8 +27,32 @@ def inbound_listener(inbound: Inbound) -> Any:
         traffic_direction="INBOUND",
         address={"socket_address": {"address": inbound.address, "port_value": inbound.port}},
         **plain_inspection(inbound, inspector),
-        filter_chains=[*(chain for port in inbound.ports for chain in _chains(inbound, port)), *plain_chains(inbound)],
+        filter_chains=list(_all_chains(inbound)),
     )
+
+
+def _all_chains(inbound: Inbound) -> Iterator[dict[str, Any]]:
+    """Those of the sidecar's own port; and of the program's, where connections to them are led here and told apart.
+
+    A chain that names a destination port shuts out all that name none, so what a strict port does not take goes nowhere.
+    """
+    yield from _mesh_chains(inbound, inbound.ports)
+    plain = takes_plain(inbound)
+    if not plain:
+        return
+    yield from plain_chains(inbound, at_own_port(inbound))
+    for target in dict.fromkeys(port.target for port in inbound.ports) if inbound.redirected else ():
+        there = [port for port in inbound.ports if port.target == target]
+        led = [*_mesh_chains(inbound, inbound.ports if target == inbound.port else there)]
+        led += plain_chains(inbound, next((port for port in there if port in plain), None))
+        for chain in led:
+            match = {**chain["filter_chain_match"], "destination_port": {"value": target}}
+            yield {**chain, "name": f"{chain['name']} at {target}", "filter_chain_match": match}
+
+
+def _mesh_chains(inbound: Inbound, ports: Iterable[InboundPort]) -> Iterator[dict[str, Any]]:
+    for port in ports:
+        yield from _chains(inbound, port)
 
 
 def _chains(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:

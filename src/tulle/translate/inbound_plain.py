@@ -1,11 +1,12 @@
 """What the inbound door takes beside the mesh's mutual TLS, where a port allows that: plain text, and the program's own TLS.
 
 Plain text does not say which port of the workload it is for. Where the kernel has led a connection here that was going to the
-program (`redirect`), its destination says it; at the sidecar's own port it is the first port that takes plain text.
+program (`redirect`), its destination says it. At the sidecar's own port it is the port of that number, if the program has one,
+or else the first that takes plain text.
 
-TLS is the mesh's only if it asks for the mesh's protocol (ALPN); any other is the program's, whose bytes pass. Source: Envoy,
-FilterChainMatch: a chain that names more counts, and names are looked at in the order destination port, server name, transport
-protocol, application protocols.
+TLS is the mesh's only if it asks for the mesh's protocol (ALPN); any other is the program's, whose bytes pass. The mesh's for
+nobody here is closed, and never the program's. Source: Envoy, FilterChainMatch: a chain that names more counts, and names are
+looked at in the order destination port, server name, transport protocol, application protocols.
 """
 
 from __future__ import annotations
@@ -21,22 +22,35 @@ from tulle.translate.durations import duration
 
 _LISTENER = "envoy.extensions.filters.listener"
 _HTTP_1 = ["http/1.0", "http/1.1"]
+# The mesh's, with a name (SNI) that no port of this workload has. A chain without filters closes.
+_NOBODYS = {
+    "name": "the mesh's for nobody",
+    "filter_chain_match": {
+        "transport_protocol": "tls",
+        "application_protocols": [names.MESH_ALPN, names.DETECTED_TCP_ALPN],
+    },
+}
 
 
-def plain_chains(inbound: Inbound) -> list[dict[str, Any]]:
-    """The filter chains; none if all ports are strict."""
-    ports = _plain(inbound)
-    if not ports:
-        return []
-    chains = list(_chains(inbound, ports[0], {}))
-    for port in ports if inbound.redirected else ():
-        chains += _chains(inbound, port, {"destination_port": {"value": port.target}})
-    return chains
+def takes_plain(inbound: Inbound) -> list[InboundPort]:
+    """The ports that do."""
+    return [port for port in inbound.ports if port.mutual_tls is not MutualTls.STRICT]
+
+
+def at_own_port(inbound: Inbound) -> InboundPort | None:
+    """For which of its ports plain text is that comes to the sidecar's own; None if it is refused."""
+    named = [port for port in inbound.ports if port.target == inbound.port]
+    return next((port for port in named or inbound.ports if port.mutual_tls is not MutualTls.STRICT), None)
+
+
+def plain_chains(inbound: Inbound, port: InboundPort | None) -> list[dict[str, Any]]:
+    """The filter chains of a port that takes plain text; those of none let nothing in."""
+    return [_NOBODYS, *_chains(inbound, port)] if port else []
 
 
 def plain_inspection(inbound: Inbound, tls_inspector: dict[str, Any]) -> dict[str, Any]:
     """The listener filters, and for how long first bytes are waited for: a client of TCP may wait for the program to speak."""
-    ports = _plain(inbound)
+    ports = takes_plain(inbound)
     filters = [tls_inspector]
     if inbound.redirected:
         filters.insert(0, _filter("original_dst", f"{_LISTENER}.original_dst.v3.OriginalDst"))
@@ -51,15 +65,11 @@ def plain_inspection(inbound: Inbound, tls_inspector: dict[str, Any]) -> dict[st
     }
 
 
-def _plain(inbound: Inbound) -> list[InboundPort]:
-    return [port for port in inbound.ports if port.mutual_tls is not MutualTls.STRICT]
-
-
-def _chains(inbound: Inbound, port: InboundPort, match: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    name = f"plain {port.destination.port}{' redirected' if match else ''}"
+def _chains(inbound: Inbound, port: InboundPort) -> Iterator[dict[str, Any]]:
+    name = f"plain {port.destination.port}"
     bytes_ = inbound_filters.tcp(inbound, port, _of_bytes(inbound, port))
     http = port.protocol not in (Protocol.TCP, Protocol.TLS)
-    plain = {**match, "transport_protocol": "raw_buffer"}
+    plain = {"transport_protocol": "raw_buffer"}
     if port.protocol is Protocol.AUTO:
         detected = {**plain, "application_protocols": _HTTP_1}
         yield {"name": f"{name} http", "filter_chain_match": detected, "filters": inbound_filters.http(inbound, port)}
@@ -67,8 +77,7 @@ def _chains(inbound: Inbound, port: InboundPort, match: dict[str, Any]) -> Itera
     else:
         filters = inbound_filters.http(inbound, port) if http else bytes_
         yield {"name": name, "filter_chain_match": plain, "filters": filters}
-    tls = {**match, "transport_protocol": "tls"}
-    yield {"name": f"{name} tls", "filter_chain_match": tls, "filters": bytes_}
+    yield {"name": f"{name} tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": bytes_}
 
 
 def _of_bytes(inbound: Inbound, port: InboundPort) -> str:
