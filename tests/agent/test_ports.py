@@ -193,3 +193,28 @@ def test_a_port_that_somebody_has_when_it_is_to_be_held_again_is_left_to_them() 
         ports.hold_programs()
         with pytest.raises(OSError):
             listen(ports.program)
+
+
+def free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_the_sidecars_port_may_be_named_and_is_held_for_envoy_alone() -> None:
+    port = free_port()
+    with reserve([Port(80)], inbound=port) as ports:
+        assert ports.inbound == port != ports.outbound
+        with listen(port, reuse_port=True), socket.create_connection((LOOPBACK, port), timeout=5):
+            pass
+        with pytest.raises(OSError) as failure:
+            listen(port)
+        assert failure.value.errno == errno.EADDRINUSE
+    with reserve([Port(80)], inbound=port):
+        pass  # what is left of connections does not matter
+
+
+def test_a_sidecars_port_that_is_taken_is_told_with_who_has_it(taken: int) -> None:
+    with pytest.raises(AgentError) as failure, reserve([Port(80)], inbound=taken):
+        pass
+    assert str(failure.value).startswith(f"--inbound-port {taken} is taken by process {os.getpid()} (")
+    assert str(failure.value).endswith("; name another, or let tulle choose one")

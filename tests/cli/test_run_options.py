@@ -34,6 +34,8 @@ def config(**changes: Any) -> AgentConfig:
         "grace": "10s",
         "capture": "auto",
         "isolate": False,
+        "inbound_port": None,
+        "workload_api": False,
         "restart": "no",
         "data": Path("/data"),
         "log_format": "text",
@@ -264,3 +266,10 @@ async def test_every_commands_help_has_examples(alone: Any) -> None:
         assert f"{name} " in listing.out and summary in listing.out
     ended = await alone("run", "--help")
     assert (ended.code, "Examples:" in ended.out) == (0, True)
+
+
+def test_the_sidecar_is_not_where_the_program_is() -> None:
+    assert config(inbound_port=8443, ports=["80:8080"]).inbound_port == 8443
+    assert mistakes(inbound_port=8080, ports=["80:8080"]) == (
+        "--inbound-port 8080: the program listens there; give the sidecar another port, or the program"
+    )

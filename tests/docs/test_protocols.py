@@ -25,3 +25,4 @@ def test_every_protocol_that_can_be_said_is_told_with_what_comes_of_it() -> None
 
 def test_the_first_bytes_are_waited_for_as_long_as_is_told() -> None:
     assert f"for {detection.OUTBOUND // 1_000_000} ms" in TEXT
+    assert f"waits for {detection.INBOUND // 1_000_000_000} s" in TEXT

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from declaring import Document, applied, apply
 from running import Caller, Mesh, wait_for
+from wires import free_ports
 
 
 def peers(mode: str, name: str = "default", namespace: str = "default", **more: Any) -> Document:
@@ -29,12 +30,15 @@ def peers(mode: str, name: str = "default", namespace: str = "default", **more: 
     }
 
 
+(INBOUND,) = free_ports(1)
+
+
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     mesh = Mesh(tmp_path_factory.mktemp("m"))
     try:
         mesh.up()
-        mesh.serve("service-b", options=("--port", "80"))
+        mesh.serve("service-b", options=("--port", "80", "--inbound-port", str(INBOUND)))
         yield mesh
     finally:
         mesh.close()
@@ -73,6 +77,17 @@ def certified(answer: dict[str, Any]) -> bool:
 def test_a_new_mesh_is_strict(mesh: Mesh, caller: Caller) -> None:
     assert certified(caller.call("http://service-b/data").json())
     assert plain(door(mesh)) is None
+
+
+def test_the_sidecars_port_is_where_it_was_named_also_after_a_restart_of_envoy(mesh: Mesh) -> None:
+    assert door(mesh) == ("127.0.0.1", INBOUND)
+    with applied(mesh, peers("PERMISSIVE")):
+        wait_for("plain text to be taken", lambda: plain(door(mesh)))
+        (proxy,) = (one["id"] for one in mesh.proxies() if one["service"] == "service-b")
+        assert mesh.tulle("proxy", proxy, "restart").returncode == 0
+        assert plain(door(mesh)) is not None
+    assert door(mesh) == ("127.0.0.1", INBOUND)
+    wait_for("plain text to be refused", lambda: plain(door(mesh)) is None)
 
 
 def test_permissive_takes_both_on_one_port_and_callers_stay_with_mutual_tls(mesh: Mesh, caller: Caller) -> None:

@@ -40,7 +40,8 @@ class AgentConfig:
     restart: whether a program that has ended is started again, a policy of `restarts`. log_format: `text` or `json`.
     log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of
     `capture.choose`. weight: its share of the calls at first. locality: `region/zone/subzone`, as much as is known.
-    workload_api: whether the program finds a SPIFFE Workload API.
+    workload_api: whether the program finds a SPIFFE Workload API. inbound_port: where its sidecar takes calls, for clients that
+    have no sidecar to find it; None: on a port of the agent's choice.
     address: where other sidecars reach this one; "": on loopback or, when it joins, where it reaches the control plane from.
     join: the descriptor of a pipe with a join token, by which it joins a control plane on another machine; jwt_file: a file with
     the JWT by which it does so, where the token has no secret.
@@ -68,6 +69,7 @@ class AgentConfig:
     address: str = ""
     join: int | None = None
     jwt_file: str | None = None
+    inbound_port: int | None = None
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

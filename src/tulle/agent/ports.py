@@ -66,10 +66,10 @@ class Ports:
 
 
 @contextmanager
-def reserve(ports: Sequence[Port], address: str = LOOPBACK) -> Iterator[Ports]:
+def reserve(ports: Sequence[Port], address: str = LOOPBACK, inbound: int | None = None) -> Iterator[Ports]:
     """Holds all ports of an agent within the block, but those that the user has named and that are taken.
 
-    address: on which the inbound port is to be.
+    address: on which the inbound port is to be. inbound: that port, if the user has named it.
     Raises AgentError if one can't be used by anybody.
     """
     _check_own(address)
@@ -83,10 +83,13 @@ def reserve(ports: Sequence[Port], address: str = LOOPBACK) -> Iterator[Ports]:
                 taken[target] = f"port {target} is taken{f' by {by}' if by else ''}"
             else:
                 programs.enter_context(held)
+        if inbound is not None:
+            for host in dict.fromkeys((address, LOOPBACK)):  # as _block does
+                stack.enter_context(_named_inbound(host, inbound))
         first, dns_sockets = _block(stack, programs if chosen else stack, address)
         program = first + 2 if chosen else targets[0]
         names = tuple(dict.fromkeys((program, *targets)))
-        yield Ports(first, first + 1, program, first + 3, programs, names, dns_sockets, taken)
+        yield Ports(first, inbound or first + 1, program, first + 3, programs, names, dns_sockets, taken)
 
 
 def ephemeral_range() -> range:
@@ -157,14 +160,32 @@ def _named(port: int) -> socket.socket | None:
         return None
 
 
-def _held(port: int) -> socket.socket:
+def _named_inbound(address: str, port: int) -> socket.socket:
+    """Holds the sidecar's port, open to Envoy. Raises AgentError if it can't be had."""
+    try:
+        held = _held(port, address)
+    except PermissionError:
+        raise AgentError(f"--inbound-port {port} may not be used by an ordinary user; name one above 1023") from None
+    except OSError as error:
+        by = holder_of(port) if error.errno == errno.EADDRINUSE else None
+        why = (
+            f"is taken{f' by {by}' if by else ''}"
+            if error.errno == errno.EADDRINUSE
+            else f"can't be used: {error.strerror}"
+        )
+        raise AgentError(f"--inbound-port {port} {why}; name another, or let tulle choose one") from error
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return held
+
+
+def _held(port: int, address: str = LOOPBACK) -> socket.socket:
     """Holds a port as most servers get it: connections of an earlier run that still linger don't matter.
 
     SO_REUSEADDR lets that be, but also lets any other who has set it bind the same (socket(7)). So it is taken back, and
     as the kernel only looks at that once one without it has bound the port somewhere, this is done as well, elsewhere.
     """
     with _bound(_ELSEWHERE, port):
-        held = _bound(LOOPBACK, port, reuse_address=True)
+        held = _bound(address, port, reuse_address=True)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     return held
 

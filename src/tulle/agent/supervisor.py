@@ -75,7 +75,8 @@ async def supervise(
         control_plane = RemoteControlPlane(Path(config.data), join, config.jwt_file)
         config = replace(config, address=config.address or own_address(join))
     credentials = Credentials(config, proxy, control_plane, console)
-    with handled_signals() as signals, reserve(config.service_ports, config.address or LOOPBACK) as ports:
+    address, inbound = config.address or LOOPBACK, config.inbound_port
+    with handled_signals() as signals, reserve(config.service_ports, address, inbound) as ports:
         check_ports(ports, config.capture)
         admission = await unless(_admission(config, credentials, maker), signals.stop())
         if admission is None:

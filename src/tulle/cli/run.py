@@ -105,6 +105,12 @@ class _BeforeTheDashes(click.Command):
     help="Where sidecars on other machines reach this one.  [default: on loopback; where it joins another machine, the "
     "address from which it gets there]",
 )
+@click.option(
+    "--inbound-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Where the sidecar takes calls, for clients without a sidecar.  [default: any free one; sidecars find it]",
+)
 @click.option("--isolate", is_flag=True, help="The same as --capture netns: in a network namespace of its own.")
 @click.option(
     "--workload-api",
@@ -238,6 +244,7 @@ def agent_config(
     log_file: str | None,
     program: Sequence[str],
     workload_api: bool = False,
+    inbound_port: int | None = None,
     join: str | None = None,
     join_file: str | None = None,
     join_jwt: str | None = None,
@@ -256,6 +263,10 @@ def agent_config(
         mistakes.extend(f"--address: {problem}" for problem in address_problems(address))
     if isolate and capture not in (AUTO, "netns"):
         mistakes.append(f"--isolate and --capture {capture} contradict each other; --isolate is --capture netns")
+    if inbound_port in {port.target for port in parsed_ports}:
+        mistakes.append(
+            f"--inbound-port {inbound_port}: the program listens there; give the sidecar another port, or the program"
+        )
     if not program:
         mistakes.append("say what to run after the two dashes: tulle run NAME [OPTIONS] -- PROGRAM...")
     if mistakes:
@@ -284,6 +295,7 @@ def agent_config(
         workload_api=workload_api,
         address=address or "",
         jwt_file=join_jwt and str(Path(join_jwt).absolute()),
+        inbound_port=inbound_port,
     )
 
 

@@ -10,18 +10,17 @@ from collections.abc import Iterable
 from tulle.ir.types import Inbound
 from tulle.model.names import Destination
 from tulle.model.workload import Workload
-from tulle.pipeline.demands import Demand, Demands
-from tulle.pipeline.holdings import Holdings
+from tulle.pipeline.demands import Demand
 from tulle.pipeline.picture import Encoder, authorizing
+from tulle.pipeline.reaching import Reaching
 from tulle.resolve.index import Mesh
 from tulle.translate import names
 from tulle.xds.resources import Key
 
 
 class Authorizing:
-    def __init__(self, demands: Demands, holdings: Holdings, encoder: Encoder) -> None:
-        self._demands = demands
-        self._holdings = holdings
+    def __init__(self, reaching: Reaching, encoder: Encoder) -> None:
+        self._reaching = reaching
         self._encoder = encoder
         self._by_door: dict[str, Demand] = {}
 
@@ -34,8 +33,8 @@ class Authorizing:
             return ()
         demand = Demand(listener, Destination(asked.service, 0))
         reached = authorizing(mesh, self._encoder, workload, asked.service, asked.backend)
-        self._holdings.put(demand, reached)
-        self._demands.relate(demand, reached.uses)
+        self._reaching.holdings.put(demand, reached)
+        self._reaching.demands.relate(demand, reached.uses)
         if before is not None and before != demand:
             self._drop(listener)
         self._by_door[listener] = demand
@@ -53,5 +52,6 @@ class Authorizing:
     def _drop(self, listener: str) -> None:
         demand = self._by_door.pop(listener, None)
         if demand is not None:
-            self._holdings.drop(demand)
-            self._demands.unrelate(demand)
+            self._reaching.holdings.drop(demand)
+            self._reaching.rejected.pop(demand, None)
+            self._reaching.demands.unrelate(demand)

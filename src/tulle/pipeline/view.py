@@ -60,7 +60,7 @@ class View:
         self.superseded = False
         self.mistakes = Mistakes()
         self._reaching = Reaching(self.session, encoder, self.mistakes)
-        self._authorizing = Authorizing(self._reaching.demands, self._reaching.holdings, encoder)
+        self._authorizing = Authorizing(self._reaching, encoder)
         self._standing = Standing(self.session, self.mistakes, self._authorizing)
         eviction = Eviction()
         self._asking = Asking(self.session, self._reaching, eviction, self.allowance, self.mistakes)
