@@ -91,8 +91,9 @@ def _sidecars(folder: Path, workloads: dict[str, tuple[tuple[Protocol, MutualTls
     authority = Authority(folder, "mesh")
     write_identity_of(folder, authority, f"{WORKLOAD_PREFIX}default/sa/server")
     made = [_inbound(name, ports) for name, ports in workloads.items()]
-    tell(folder, made)
-    listeners = [listening(folder, one) for one in made]
+    for one in made:
+        tell(folder, one)
+    listeners = [listening(one, folder) for one in made]
     for listener in listeners:
         for chain in listener.filter_chains:  # Python's `ssl` sends no names with underscores
             dashed = [name.replace("_", "-") for name in chain.filter_chain_match.server_names]
