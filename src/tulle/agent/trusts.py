@@ -48,5 +48,5 @@ class Trusts:
 
     def hold(self, **what: str) -> None:
         """Envoy has taken this up."""
-        self.holds = {**self.holds, **what}
+        self.holds = {"trust": "", "root": "", **self.holds, **what}
         self._tell()
