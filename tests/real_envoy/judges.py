@@ -30,12 +30,12 @@ from policy_mesh import bootstrap
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, pack, unpack
 from tulle.ir.access import Access
+from tulle.ir.tokens import Issuer
 from tulle.ir.types import Inbound, InboundPort, MutualTls, Paths
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol
 from tulle.translate import names
-from tulle.translate.access.tokens import METADATA, PAYLOAD
 from tulle.translate.clusters import program_clusters
 from tulle.translate.inbound_listener import inbound_listener
 from tulle.translate.inbound_routes import inbound_routes
@@ -156,7 +156,7 @@ def bench(folder: Path, judges: Sequence[Judge], trusted: Sequence[str] = (WORKL
 def _inbound(number: int, judge: Judge, target: int, trusted: tuple[str, ...]) -> Inbound:
     protocol = Protocol.TCP if judge.access.tcp else Protocol.HTTP
     port = InboundPort(DESTINATION, target, protocol, "127.0.0.1", mutual_tls=MutualTls.PERMISSIVE, access=judge.access)
-    return Inbound(f"guarded-{number}", "127.0.0.1", 0, (port,), trusted, judge.paths)
+    return Inbound(f"guarded-{number}", "127.0.0.1", 0, (port,), trusted, judge.paths, (issuer(),))
 
 
 def _listening(inbound: Inbound) -> Any:
@@ -184,12 +184,6 @@ def _telling(manager: Any, inbound: Inbound) -> Any:
     manager.ClearField("local_reply_config")
     details = {"text_format_source": {"inline_string": "%RESPONSE_CODE_DETAILS%"}}
     manager.MergeFrom(type(manager)(local_reply_config={"body_format": details}))
-    filters = [
-        type(manager.http_filters[0])(name=METADATA, typed_config=pack(_checking_tokens())),
-        *manager.http_filters,
-    ]
-    del manager.http_filters[:]
-    manager.http_filters.extend(filters)
     return manager
 
 
@@ -198,21 +192,10 @@ def token(claims: Mapping[str, Any]) -> str:
     return jwt.encode(dict(claims), _KEY, "ES256", {"kid": "tests"})
 
 
-def _checking_tokens() -> Any:
-    """The filter that RequestAuthentication stands for: no token passes, and a good one."""
+def issuer() -> Issuer:
+    """Of the tokens."""
     key = {**json.loads(ECAlgorithm.to_jwk(_KEY.public_key())), "kid": "tests", "alg": "ES256"}
-    provider = {
-        "issuer": ISSUER,
-        "local_jwks": {"inline_string": json.dumps({"keys": [key]})},
-        "payload_in_metadata": PAYLOAD,
-        "normalize_payload_in_metadata": {"space_delimited_claims": SPACED},
-        "forward": True,
-    }
-    either = [{"provider_name": "tests"}, {"allow_missing": {}}]
-    rule = {"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": either}}}
-    return message("envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication")(
-        providers={"tests": provider}, rules=[rule]
-    )
+    return Issuer(ISSUER, "RequestAuthentication default/tests", jwks=json.dumps({"keys": [key]}), spaced=SPACED)
 
 
 def _ports(folder: Path, process: subprocess.Popen[bytes], number: int) -> dict[str, int]:

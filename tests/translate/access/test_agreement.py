@@ -12,11 +12,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from judges import ISSUER, SPACED, Bench, Judge, Ruling, bench, token
+from judges import Bench, Judge, Ruling, bench, issuer, token
 from made_up import ALIASES, Case, case, connections, requests
 from tulle.ir import access as ir
 from tulle.ir.access import Action, Attribute
-from tulle.ir.tokens import Issuer
 from tulle.model.spiffe import WORKLOAD_PREFIX, workload_prefix
 from tulle.resolve.access.calls import Connection, Written, call, of_bytes
 from tulle.resolve.access.evaluation import Verdict, evaluate
@@ -25,7 +24,7 @@ from tulle.resolve.access.paths import normalised
 CASES, REQUESTS = 160, 15
 TCP_CASES = 30
 TRUSTED = (WORKLOAD_PREFIX, *map(workload_prefix, ALIASES))
-ISSUERS = (Issuer(ISSUER, "RequestAuthentication default/tests", spaced=SPACED),)
+ISSUERS = (issuer(),)
 
 
 class Difference(Struct, frozen=True):
