@@ -41,6 +41,7 @@ from tulle.identity.authority import Authority
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
+from tulle.identity.revocations import Revocations
 from tulle.identity.root import new_root
 from tulle.identity.tokens import JoinTokens
 from tulle.model.names import ServiceName
@@ -297,9 +298,24 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         trusts = TrustKeeper(authority, mesh, time.monotonic)
         force, attestation = InForceReports(mesh), Attestation(SECRET)
         records, tokens = EnrolledRecords(store, time.time), JoinTokens(store, time.time)
-        enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records)
+        revocations = Revocations(store, time.time)
+        enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records, revocations)
         attestors = {JOIN: TokenAttestor(tokens, time.time)}
-        doors = Doors(SmallMesh(), agents, enrolment, attestation, declared, force, jwts, trusts, tokens, attestors)
+        doors = Doors(
+            *(
+                SmallMesh(),
+                agents,
+                enrolment,
+                attestation,
+                declared,
+                force,
+                jwts,
+                trusts,
+                tokens,
+                revocations,
+                attestors,
+            )
+        )
         api = Api(build_app(doors), agents, folder / "api.sock", mesh, authority, tokens)
         await api.start()
         yield api

@@ -40,6 +40,7 @@ from tulle.identity.authority import Authority
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
+from tulle.identity.revocations import Revocations
 from tulle.identity.root import new_root
 from tulle.identity.secret import open_secret
 from tulle.identity.tokens import JoinTokens
@@ -197,10 +198,21 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
         jwts = JwtAuthority.open(tmp_path, time.time)
         trusts = TrustKeeper(authority, command.live, time.monotonic)
         force = InForceReports(command.live)
-        enrolment = Enrolment(authority, 600, lambda *_: {}, store, EnrolledRecords(store, time.time))
+        revocations, records = Revocations(store, time.time), EnrolledRecords(store, time.time)
+        enrolment = Enrolment(authority, 600, lambda *_: {}, store, records, revocations)
         tokens, at = JoinTokens(store, time.time), ("10.0.0.1:7443",)
         doors = Doors(
-            Mesh(), command.agents, enrolment, attestation, declared, force, jwts, trusts, tokens, listening=at
+            Mesh(),
+            command.agents,
+            enrolment,
+            attestation,
+            declared,
+            force,
+            jwts,
+            trusts,
+            tokens,
+            revocations,
+            listening=at,
         )
         task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)

@@ -15,6 +15,7 @@ from tulle.control_plane.sessions import AgentReports
 from tulle.identity import enrolled
 from tulle.identity.enrolled import Enrolled, Issued
 from tulle.identity.enrolled_records import EnrolledRecords
+from tulle.identity.revocations import Revocations
 from tulle.model.names import ServiceName
 from tulle.model.workload import Proxy, Workload
 from tulle.registry.registry import Registry
@@ -38,7 +39,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def reports(store: Store, mesh: LiveMesh) -> AgentReports:
-    return AgentReports(Registry(store), mesh, EnrolledRecords(store, time.time))
+    records, revocations = EnrolledRecords(store, time.time), Revocations(store, time.time)
+    return AgentReports(Registry(store), mesh, records, revocations)
 
 
 async def test_who_has_enrolled_registers_as_that(reports: AgentReports, store: Store) -> None:

@@ -16,6 +16,7 @@ from tulle.api.doors import Unreachable
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.sessions import AgentReports
 from tulle.identity.enrolled_records import EnrolledRecords
+from tulle.identity.revocations import Revocations
 from tulle.model.names import Destination, ServiceName
 from tulle.model.resources.common import LabelSelector
 from tulle.model.resources.resource import Ref, Resource
@@ -46,7 +47,7 @@ A_CALLS_B = {A: (Destination(B, 80),), C: (Destination(A, 80),)}
 @pytest.fixture
 async def reports(tmp_path: Path, mesh: LiveMesh) -> AsyncIterator[AgentReports]:
     async with open_store(tmp_path) as store:
-        yield AgentReports(Registry(store), mesh, EnrolledRecords(store, time.time))
+        yield AgentReports(Registry(store), mesh, EnrolledRecords(store, time.time), Revocations(store, time.time))
 
 
 async def is_held_up(propagation: asyncio.Task[Any]) -> bool:

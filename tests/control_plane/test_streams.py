@@ -26,7 +26,11 @@ def certificate(folder: Path, spiffe_id: str) -> bytes:
 
 
 def test_the_oldest_of_too_many_streams_is_woken_and_ended(tmp_path: Path) -> None:
-    envoys, proved, woken = Envoys(LiveMesh(Timeline(time.time))), certificate(tmp_path / "ca", proxy_id("a1")), []
+    envoys, proved, woken = (
+        Envoys(LiveMesh(Timeline(time.time)), lambda _: ""),
+        certificate(tmp_path / "ca", proxy_id("a1")),
+        [],
+    )
     streams = [envoys.connect(proved, "a1", lambda number=number: woken.append(number)) for number in range(4)]  # type: ignore[misc]
     assert woken == [0]
     oldest, *others = streams
@@ -40,7 +44,7 @@ def test_the_oldest_of_too_many_streams_is_woken_and_ended(tmp_path: Path) -> No
 
 
 def test_only_a_proxy_gets_a_stream_and_only_its_own(tmp_path: Path) -> None:
-    envoys = Envoys(LiveMesh(Timeline(time.time)))
+    envoys = Envoys(LiveMesh(Timeline(time.time)), lambda _: "")
     workload = certificate(tmp_path / "ca", workload_id("default", "service-a"))
     refused = envoys.connect(workload, "service-a-1", lambda: None)
     assert isinstance(refused, Refusal)

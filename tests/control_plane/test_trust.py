@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ class Sessions:
         self.mesh = LiveMesh(Timeline(time.time))
         self.keeper = TrustKeeper(self.authority, self.mesh, time.monotonic)
         self.told: dict[str, list[dict[str, object]]] = {}
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
         self._revision = 0
 
     def register(self, *names: str) -> None:

@@ -23,6 +23,7 @@ from tulle.identity.caller import Grant
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest
 from tulle.identity.possession import Proof, digest_of_key
+from tulle.identity.revocations import Revocations
 from tulle.identity.root import new_root
 from tulle.identity.svid import proved_id
 from tulle.identity.tokens import JoinTokens
@@ -87,8 +88,9 @@ class Desk:
         self.authority = Authority(new_root(datetime.fromtimestamp(NOW, UTC)), self.clock)
         self.tokens = JoinTokens(self.store, self.clock)
         self.records = EnrolledRecords(self.store, self.clock)
+        self.revocations = Revocations(self.store, self.clock)
         bootstrap = lambda proxy, address: {"node": {"id": proxy}, "address": address}  # noqa: E731
-        self.enrolment = Enrolment(self.authority, 600, bootstrap, self.store, self.records)
+        self.enrolment = Enrolment(self.authority, 600, bootstrap, self.store, self.records, self.revocations)
 
     def clock(self) -> float:
         return self.now

@@ -22,11 +22,15 @@ _PASSING = (408, 429)  # Request Timeout, Too Many Requests
 
 
 class Refused(Exception):
-    """The control plane answered, and not with what was asked for. `str` is its text."""
+    """The control plane answered, and not with what was asked for. `str` is its text.
 
-    def __init__(self, status: int, message: str) -> None:
+    is_revoked: this proxy is thrown out of the mesh.
+    """
+
+    def __init__(self, status: int, message: str, *, is_revoked: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.is_revoked = is_revoked
 
     @property
     def is_final(self) -> bool:
@@ -138,7 +142,7 @@ async def asked(
     status = await connection.response()
     body = await connection.body()
     if status != 200:
-        raise Refused(status, _error(status, body))
+        raise _refused(status, body)
     try:
         return json.loads(body)
     except ValueError as error:
@@ -154,11 +158,12 @@ async def accepted(connection: http1.Connection) -> None:
     async with asyncio.timeout(_ANSWER_SECONDS):
         status = await connection.response()
         if status != 200:
-            raise Refused(status, _error(status, await connection.body()))
+            raise _refused(status, await connection.body())
 
 
-def _error(status: int, body: bytes) -> str:
+def _refused(status: int, body: bytes) -> Refused:
     try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP status {status}"
+        told = json.loads(body)
+        return Refused(status, str(told["error"]), is_revoked=bool(told.get("revoked")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Refused(status, f"HTTP status {status}")

@@ -63,6 +63,8 @@ class Session:
         self._is_leaving = False
         self._over = asyncio.Event()
         self.is_connected = False
+        self.revocation = ""  # why it may not come back
+        self._revoked = asyncio.Event()
         self.outside = Outside()  # as the control plane said last
         self.trusts = Trusts(health.touch)
         self._held: dict[str, str] = {}  # what the control plane was told of that
@@ -71,7 +73,7 @@ class Session:
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
 
     async def run(self) -> None:
-        """Keeps the session open until `bye`."""
+        """Keeps the session open until `bye`, or until the proxy is revoked."""
         try:
             await self._keep_open()
         finally:
@@ -86,6 +88,10 @@ class Session:
                 if self.is_connected:
                     pause = _BACK_OFF[0]
                 self.is_connected = False
+                if isinstance(error, Refused) and error.is_revoked:
+                    self.revocation = str(error)
+                    self._revoked.set()
+                    break
                 if self._is_leaving:
                     break
                 self._tell_trouble(error)
@@ -102,6 +108,11 @@ class Session:
         """Waits until the control plane says that the sidecar has all it needs for what is offered now."""
         async with self._heard:
             await self._heard.wait_for(lambda: self._is_ready)
+
+    async def revoked(self) -> str:
+        """Waits until the control plane has thrown this proxy out of the mesh; why."""
+        await self._revoked.wait()
+        return self.revocation
 
     async def address_of(self, name: str) -> str | None:
         """The address that stands for a service, once the sidecar takes connections to it; None if `name` is none.
@@ -210,7 +221,7 @@ class Session:
 
     async def _hear(self, message: dict[str, Any]) -> None:
         if "error" in message:
-            raise Refused(500, str(message["error"]))
+            raise Refused(500, str(message["error"]), is_revoked=bool(message.get("revoked")))
         self.trusts.hear(message)
         if "weight" in message:
             self._weight = int(message["weight"])

@@ -156,12 +156,15 @@ class _Life:
                 try:
                     async with ways.tried(mode) as way:
                         self._begin(group, way, renewal)
-                        problem = await unless(self._problem(way), self._sidecar.signals.stop())
+                        session = self._sidecar.session
+                        problem = await unless(self._problem(way), self._sidecar.signals.stop(), session.revoked())
                         if problem:
                             reasons.append((mode, problem))
                             way.program.keep_folder()
                             continue
                         try:
+                            if problem is None and session.revocation:
+                                raise AgentError(_revoked(session.revocation))
                             if problem is None:
                                 code = of_signal(self._sidecar.signals.first)
                             else:
@@ -242,7 +245,11 @@ class _Life:
         ]
         restarts: Restarts | None = Restarts(workload.config.restart)
         while restarts:
-            if await unless(workload.program.ended(), workload.signals.stop(), _done(following)) is None:
+            enders = (workload.signals.stop(), _done(following), workload.session.revoked())
+            if await unless(workload.program.ended(), *enders) is None:
+                if workload.session.revocation and not workload.signals.first:
+                    await give_up(workload)
+                    raise AgentError(_revoked(workload.session.revocation))
                 if following.done() and not workload.signals.first:
                     await give_up(workload)
                     raise AgentError(following.result())
@@ -283,6 +290,10 @@ class _Life:
         self._sidecar.console.warning(
             f"the sidecar is not ready after {_READY_SECONDS:g} s ({why}); the program is started when it is"
         )
+
+
+def _revoked(why: str) -> str:
+    return f"this instance is out of the mesh, and its program ends: {why}. Started anew, it gets new keys"
 
 
 async def _done(task: asyncio.Task[Any]) -> None:

@@ -8,7 +8,8 @@ an address; `{"idle": ["<cluster>", ...]}` for what it has not called for long;
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
 no service is meant) or `{"resolved": "<host>", "problem": "..."}` (its sidecar takes no connections to it),
 `{"hosts": [...], "passes": ...}` before it is ready and after each change, unless that is none and true (which names beside
-the mesh's own are declared, null for any; whether others may be looked up), `{"error": "..."}` and the end.
+the mesh's own are declared, null for any; whether others may be looked up), `{"error": "..."}` and the end,
+`{"error": "...", "revoked": true}` if the proxy is thrown out of the mesh: its agent is not to come back.
 `{"trust": {"bundle": PEM, "crl": PEM, "version": ...}}` is said once it is registered and after each change, `{"renew": true,
 "within": SECONDS}` when its certificates are to be renewed (ca.py).
 A restart of its Envoy is asked for and answered in between (restarts.py). `{"weight": N}` has the agent register again with
@@ -32,7 +33,7 @@ from starlette.types import Receive, Scope, Send
 
 from tulle.aio.changes import Changes
 from tulle.api.ca import tell_trust
-from tulle.api.doors import Agents, NotRegistered, Outside, RegistrationRefused, Trusts, Unreachable
+from tulle.api.doors import Agents, NotRegistered, Outside, ProxyRevoked, RegistrationRefused, Trusts, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems, unreachable
 from tulle.api.restarts import RestartFailed, Restarts
@@ -76,10 +77,11 @@ class _BadLine(Exception):
 
 
 class _End(NamedTuple):
-    """How a session ended. abandoned: its instances may be gone without a word."""
+    """How a session ended. abandoned: its instances may be gone without a word. revoked: the agent is not to come back."""
 
     error: str = ""
     abandoned: bool = False
+    revoked: bool = False
 
 
 class AgentSessions:
@@ -106,7 +108,7 @@ class AgentSessions:
                 end = _End(str(error))
             else:
                 end = await self._serve(proxy, lines, answer, scope["state"]["closing"], peer)
-        await answer.end(end.error)
+        await answer.end(end.error, revoked=end.revoked)
 
     async def restart(self, proxy: str, seconds: float) -> None:
         """Has the proxy's agent replace its Envoy. Raises RestartFailed."""
@@ -142,7 +144,7 @@ class AgentSessions:
                 if earlier is not None:
                     await earlier.end("another session of this proxy took over")
         except (RegistrationRefused, StoreError) as error:
-            return _End(str(error))
+            return _End(str(error), revoked=isinstance(error, ProxyRevoked))
         end = _End()
         try:
             end = await _Session(self._agents, self._trusts, proxy, answer, turn, peer).run(lines)
@@ -210,12 +212,15 @@ class _Session:
     async def run(self, lines: AsyncGenerator[bytes]) -> _End:
         async with asyncio.TaskGroup() as self._tasks:
             await self._registered()
-            news = tell_trust(self._trusts, self._proxy.id, self._answer.say)
-            trusting = self._tasks.create_task(news, name=f"{self._proxy.id}: trust")
+            trusting = self._tasks.create_task(self._tell_trust(), name=f"{self._proxy.id}: trust")
             end = await self._follow(lines, _Propagation(self._tasks, self._agents, self._proxy, self._answer))
             for task in (self._ready, trusting, *self._resolving):
                 task.cancel()
         return end
+
+    async def _tell_trust(self) -> None:
+        why = await tell_trust(self._trusts, self._proxy.id, self._answer.say)
+        await self._answer.end(why, revoked=True)
 
     async def _registered(self) -> None:
         self._answer.weight = self._proxy.workloads[0].weight
@@ -239,7 +244,7 @@ class _Session:
         except StoreError as error:
             return _End(str(error))  # the agent is alive, and will be back before its lease ends
         except (_BadLine, RegistrationRefused) as error:
-            return _End(str(error), abandoned=True)
+            return _End(str(error), abandoned=True, revoked=isinstance(error, ProxyRevoked))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return _End(f"a line is no report: {error}", abandoned=True)
         finally:
@@ -365,9 +370,10 @@ class _Answer:
             body = msgspec.json.encode(line) + b"\n"
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def end(self, error: str = "") -> None:
+    async def end(self, error: str = "", *, revoked: bool = False) -> None:
         if not self.has_ended:
             self.has_ended = True
             self.changes.touch("proxy")
-            body = msgspec.json.encode({"error": error}) + b"\n" if error else b""
+            line = {"error": error, "revoked": True} if revoked else {"error": error}
+            body = msgspec.json.encode(line) + b"\n" if error else b""
             await self._send({"type": "http.response.body", "body": body, "more_body": False})

@@ -12,6 +12,7 @@ POST   /v1/jwt-svids, GET /v1/jwt-keys    api.jwt_svids
 POST   /v1/analysis                      api.analysis
 /v1/ca...                                api.ca
 /v1/authz...                             api.access
+/v1/revocations...                       api.revocations
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tulle.api.jwt_svids import JwtSvids
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
+from tulle.api.revocations import RevocationDoor
 from tulle.api.tokens import Tokens
 from tulle.api.views import RestartView, WeightView
 from tulle.identity.attempts import FailedAttempts
@@ -73,10 +75,11 @@ def build_app(doors: Doors) -> Starlette:
         *Access(doors.mesh, doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
+        *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Known, attestation=doors.attestation)],
+        middleware=[Middleware(Known, attestation=doors.attestation, revoked=doors.revoked)],
         exception_handlers={
             HTTPException: _refusal,
             StoreError: _unavailable,

@@ -60,11 +60,16 @@ class CertificateAuthority:
         return Response(msgspec.json.encode(self._trusts.ca()), media_type="application/json")
 
 
-async def tell_trust(trusts: Trusts, proxy: str, say: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-    """Tells an agent for ever what to trust, at first and when it changes, and when to renew its certificates."""
+async def tell_trust(trusts: Trusts, proxy: str, say: Callable[[dict[str, Any]], Awaitable[None]]) -> str:
+    """Tells an agent what to trust, at first and when it changes, and when to renew its certificates.
+
+    For ever, or until it is revoked; returns why.
+    """
     told, asked = "", ""
     while True:
         wanted = trusts.wanted(proxy)
+        if wanted.revoked:
+            return wanted.revoked
         if wanted.trust.version != told:
             told = wanted.trust.version
             bundle, crl = wanted.trust.bundle_pem, wanted.trust.crl_pem

@@ -11,7 +11,7 @@ and `certificate`, DER, that TLS has verified; "" and b"" where there is no such
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -63,17 +63,23 @@ def may_ask(caller: Caller | None, method: str, path: str) -> bool:
 
 
 class Known:
-    """Lets a request through only from who may ask, and otherwise says nothing about what there is."""
+    """Lets a request through only from who may ask, and otherwise says nothing about what there is.
 
-    def __init__(self, app: ASGIApp, attestation: Attestation) -> None:
+    revoked: why a proxy is that, "" if it is not.
+    """
+
+    def __init__(self, app: ASGIApp, attestation: Attestation, revoked: Callable[[str], str]) -> None:
         self._app = app
         self._attestation = attestation
+        self._revoked = revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             caller = caller_of(scope, self._attestation)
         except Stranger as error:
             return await _refusal(401, str(error))(scope, receive, send)
+        if caller is not None and caller.proxy and (why := self._revoked(caller.proxy)):
+            return await _refusal(403, why, revoked=True)(scope, receive, send)
         if not may_ask(caller, scope["method"], scope["path"]):
             return await _refusal(403, _NOT_FOR_AGENTS)(scope, receive, send)
         scope["state"]["caller"] = caller
@@ -92,7 +98,7 @@ def _by_certificate(certificate: bytes) -> Caller:
     return Caller(Role.AGENT, f"certificate {identity}", proxy)
 
 
-def _refusal(status: int, text: str) -> Response:
-    return Response(
-        msgspec.json.encode({"error": text}), status, {"connection": "close"}, media_type="application/json"
-    )
+def _refusal(status: int, text: str, *, revoked: bool = False) -> Response:
+    """revoked: whoever asks is not to ask again."""
+    content = {"error": text, "revoked": True} if revoked else {"error": text}
+    return Response(msgspec.json.encode(content), status, {"connection": "close"}, media_type="application/json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from tulle.identity.attestors import Attestor
 from tulle.identity.brought import Brought
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
+from tulle.identity.revocations import Revocations
 from tulle.identity.tokens import JoinTokens
 from tulle.identity.trust import Holding, Trust
 from tulle.model import workload
@@ -26,6 +27,10 @@ from tulle.sources.stored import Declared
 
 class RegistrationRefused(Exception):
     """The mesh can't take this proxy. The message is for the user."""
+
+
+class ProxyRevoked(RegistrationRefused):
+    """It was thrown out of the mesh, and is not to come back."""
 
 
 class NotRegistered(Exception):
@@ -118,11 +123,12 @@ class Agents(Protocol):
 
 class WantedTrust(Struct, frozen=True):
     """What a proxy should hold. renew: the root for which it should renew its certificates soon, within so many seconds; "" if
-    they are good, or if it has not said yet what it holds."""
+    they are good, or if it has not said yet what it holds. revoked: why it may not go on; "" if it may."""
 
     trust: Trust
     renew: str = ""
     within: float = 0.0
+    revoked: str = ""
 
 
 class Trusts(Protocol):
@@ -214,6 +220,7 @@ class Doors:
     """attestors: by the scheme of the Authorization header, for agents on other machines.
 
     listening: `host:port`, where those reach this control plane; empty if they can't, or if it is not known where.
+    revoked: why a proxy is that, "" if it is not.
     """
 
     mesh: Mesh
@@ -225,6 +232,8 @@ class Doors:
     jwt_authority: JwtAuthority
     trusts: Trusts
     tokens: JoinTokens
+    revocations: Revocations
     attestors: Mapping[str, Attestor] = field(default_factory=dict)
     listening: tuple[str, ...] = ()
     keys: Keys = field(default_factory=NoKeys)
+    revoked: Callable[[str], str] = lambda proxy: ""

@@ -21,6 +21,7 @@ from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestors import AttestationRefused, AttestationUnavailable, Attested, Attestor
 from tulle.identity.caller import Caller, Grant, Role
 from tulle.identity.enrolment import EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest
+from tulle.identity.revocations import IsRevoked
 
 JOIN, JWT = "join", "jwt"
 _MOST_OF_STRANGERS = 64 * 1024
@@ -59,11 +60,11 @@ class Enrolling:
             raise HTTPException(403, f"the certificate is proxy {caller.proxy}'s, the request is for {asked.proxy}")
         try:
             return _answer(await self._enrolled(asked, request, caller))
-        except (AttestationRefused, EnrolRefused) as error:
+        except (AttestationRefused, EnrolRefused, IsRevoked) as error:
             self._failed(peer, caller)
             if peer:
                 _log.warning("refused to enrol %s for %s: %s", _short(asked.proxy), peer, _short(str(error)))
-            raise HTTPException(403 if isinstance(error, AttestationRefused) else 400, str(error)) from error
+            raise HTTPException(400 if isinstance(error, EnrolRefused) else 403, str(error)) from error
         except AttestationUnavailable as error:
             raise HTTPException(503, str(error)) from error
 

@@ -330,3 +330,25 @@ class MadeTokenView(Struct, frozen=True):
     id: str
     token: str
     about: TokenView | None = None
+
+
+class RevocationView(Struct, frozen=True):
+    """Who is revoked: a proxy, or all that would enrol with a service account. until: when the last certificate ends."""
+
+    kind: Literal["proxy", "service account"]
+    name: str
+    namespace: str
+    service: str
+    spiffe_id: str
+    since: float
+    reason: str
+    by: str
+    until: float | None = None
+
+
+class RevokedView(Struct, frozen=True):
+    """What has been revoked now, or undone, and what of it was revoked before. handshakes: whether they are refused."""
+
+    changed: list[RevocationView]
+    already: list[RevocationView]
+    handshakes: bool

@@ -32,6 +32,7 @@ COMMANDS = {
     "proxy": "Show one sidecar and its configuration, or restart its Envoy.",
     "ca": "Show the certificate authority, or rotate its root.",
     "token": "Make, list or revoke join tokens.",
+    "revoke": "Throw a workload out of the mesh.",
     "forget": "Forget a service that has no live instance.",
     "version": "Show the versions of tulle and of its Envoy.",
 }

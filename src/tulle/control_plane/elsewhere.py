@@ -21,6 +21,7 @@ from tulle.identity.attestation_token import TokenAttestor
 from tulle.identity.attestors import Attestor
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.issuer import IssuerKeys
+from tulle.identity.revocations import Revocations
 from tulle.identity.tokens import JoinTokens
 from tulle.model.addresses import LOOPBACK
 from tulle.model.join_token import written_address
@@ -82,13 +83,14 @@ async def serve(app: ASGIApp, listening: socket.socket, own: OwnCertificate) -> 
     await remote.serve(app, listening, newest, asyncio.Event())
 
 
-async def tidy(records: EnrolledRecords, tokens: JoinTokens) -> None:
+async def tidy(records: EnrolledRecords, tokens: JoinTokens, revocations: Revocations) -> None:
     """Forgets for ever what has ended."""
     trouble = ""
     while True:
         try:
             await records.tidy()
             await tokens.tidy()
+            await revocations.tidy()
             trouble = ""
         except StoreError as error:
             if str(error) != trouble:

@@ -13,10 +13,14 @@ from tulle.xds.server import Refusal, StreamEnded, Subscriber
 
 
 class Envoys:
-    """A stream belongs to the proxy that its certificate proves; the node id may say nothing else."""
+    """A stream belongs to the proxy that its certificate proves; the node id may say nothing else.
 
-    def __init__(self, mesh: LiveMesh) -> None:
+    revoked: why a proxy is that, "" if it is not. gRPC reads no lists of revoked certificates, so it is looked at here.
+    """
+
+    def __init__(self, mesh: LiveMesh, revoked: Callable[[str], str]) -> None:
         self._mesh = mesh
+        self._revoked = revoked
 
     def connect(self, certificate: bytes, node: str, wake: Callable[[], None]) -> Subscriber | Refusal:
         try:
@@ -28,20 +32,28 @@ class Envoys:
             return Refusal(f"{identity} is no proxy's identity: only proxies are given configuration")
         if node != proxy:
             return Refusal(f"the certificate is proxy {proxy}'s, the node says that it is {node}")
-        return _Stream(self._mesh, self._mesh.connect(proxy, wake))
+        if why := self._revoked(proxy):
+            return Refusal(why)
+        return _Stream(self._mesh, self._mesh.connect(proxy, wake), self._revoked)
 
 
 class _Stream:
-    def __init__(self, mesh: LiveMesh, view: View) -> None:
-        self._mesh, self._view = mesh, view
+    def __init__(self, mesh: LiveMesh, view: View, revoked: Callable[[str], str]) -> None:
+        self._mesh, self._view, self._revoked = mesh, view, revoked
 
     def receive(self, request: Request) -> None:
+        self._check()
         self._mesh.receive(self._view, request)
 
     def flush(self) -> list[bytes]:
+        self._check()
         if self._view.superseded:
             raise StreamEnded(f"proxy {self._view.proxy_id} has opened newer streams")
         return self._view.flush()
+
+    def _check(self) -> None:
+        if why := self._revoked(self._view.proxy_id):
+            raise StreamEnded(why)
 
     def disconnect(self) -> None:
         self._mesh.disconnect(self._view)

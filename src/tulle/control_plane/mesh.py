@@ -125,6 +125,12 @@ class LiveMesh:
         self.timeline.lost(view)
         self.changes.touch(view.proxy_id)
 
+    def wake(self, proxy_id: str) -> None:
+        """Has the proxy's streams look at where they are."""
+        for view in self.hub.views.get(proxy_id, ()):
+            if wake := self._wakes.get(view):
+                wake()
+
     def _spread(self, touched: Touched) -> None:
         for fault in touched.faults:
             _log.error(

@@ -29,6 +29,7 @@ from tulle.control_plane.inspection import Inspection
 from tulle.control_plane.key_sets.addresses import allowed
 from tulle.control_plane.key_sets.keeper import KeySets
 from tulle.control_plane.mesh import LiveMesh
+from tulle.control_plane.revoking import RevocationKeeper
 from tulle.control_plane.sessions import AgentReports
 from tulle.control_plane.timeline import Timeline
 from tulle.control_plane.trust import TrustKeeper
@@ -42,6 +43,7 @@ from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.private import StateUnusable
+from tulle.identity.revocations import Revocations
 from tulle.identity.secret import open_secret
 from tulle.identity.tokens import JoinTokens
 from tulle.model.addresses import LOOPBACK
@@ -109,11 +111,12 @@ async def running(
         declared = Declared(store, clock)
         records, tokens = EnrolledRecords(store, clock), JoinTokens(store, clock)
         keys = KeySets(store, allowed(settings.jwks_allow), settings.jwks_refresh, clock)
+        revocations = Revocations(store, clock, audit)
         mesh = LiveMesh(Timeline(clock), steady)
         tasks = await stack.enter_async_context(_tasks())
 
         known = asyncio.Event()
-        sources = merged(registry.snapshots(), declared.snapshots(), keys.snapshots())
+        sources = merged(registry.snapshots(), declared.snapshots(), keys.snapshots(), revocations.snapshots())
         tasks("follow the sources", mesh.follow(sources, known))
         tasks("remember callees", mesh.remember(registry))
         tasks("evict what is idle", mesh.tidy())
@@ -121,34 +124,42 @@ async def running(
         await known.wait()
         tasks("keep the keys of token issuers", keys.keep(mesh))
 
-        trusts = TrustKeeper(authority, mesh, steady)
+        revoking, revoked = RevocationKeeper(revocations, authority, mesh, registry, clock), asyncio.Event()
+        trusts = TrustKeeper(authority, mesh, steady, revoking.why)
+        tasks("keep out who is revoked", revoking.keep(revoked, trusts.changed))
+        tasks("take registrations of the revoked away", revoking.remove())
+        await revoked.wait()
         tasks("keep the trust", trusts.keep())
         own = OwnCertificate(authority, settings.cert_ttl, clock)
         remembered = settings.data / "xds-port"
         xds_port = port.choose(remembered, settings.xds_port)
         addresses = elsewhere.xds_addresses(settings.listen)
         await stack.enter_async_context(
-            xds_server.serve(Envoys(mesh), own.identity, addresses[0], xds_port, addresses[1:])
+            xds_server.serve(Envoys(mesh, revoking.why), own.identity, addresses[0], xds_port, addresses[1:])
         )
         port.remember(remembered, xds_port)
 
         doors = Doors(
             mesh=Inspection(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
-            agents=AgentReports(registry, mesh, records),
-            enrolment=Enrolment(authority, settings.cert_ttl, partial(_bootstrap, xds_port), store, records),
+            agents=AgentReports(registry, mesh, records, revocations),
+            enrolment=Enrolment(
+                authority, settings.cert_ttl, partial(_bootstrap, xds_port), store, records, revocations
+            ),
             attestation=attestation,
             declared=declared,
             force=InForceReports(mesh),
             jwt_authority=JwtAuthority.open(settings.data / AUTHORITY, clock),
             trusts=trusts,
             tokens=tokens,
+            revocations=revocations,
+            revoked=revoking.why,
             attestors=elsewhere.attestors(tokens, settings.jwt, clock),
             listening=elsewhere.reached_at(settings.listen),
             keys=keys,
         )
         listening, app = asyncio.Event(), build_app(doors)
         tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))
-        tasks("forget who has gone", elsewhere.tidy(records, tokens))
+        tasks("forget who has gone", elsewhere.tidy(records, tokens, revocations))
         await listening.wait()
         if settings.listen:
             elsewhere.raise_open_files()

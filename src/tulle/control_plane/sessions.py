@@ -11,6 +11,7 @@ from tulle.api import doors
 from tulle.control_plane.mesh import LiveMesh
 from tulle.identity.enrolled import Enrolled
 from tulle.identity.enrolled_records import EnrolledRecords
+from tulle.identity.revocations import Revocations
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, Workload
 from tulle.pipeline.connecting import tcp_destinations
@@ -29,7 +30,8 @@ _NOTHING = doors.Outside()
 class AgentReports:
     """records: by which an agent may register as what it has enrolled as, and as nothing else."""
 
-    def __init__(self, registry: Registry, mesh: LiveMesh, records: EnrolledRecords) -> None:
+    def __init__(self, registry: Registry, mesh: LiveMesh, records: EnrolledRecords, revocations: Revocations) -> None:
+        self._revocations = revocations
         self._registry = registry
         self._records = records
         self._mesh = mesh
@@ -37,12 +39,23 @@ class AgentReports:
         self._changes = mesh.changes
 
     async def register(self, proxy: Proxy) -> None:
+        await self._check(proxy.id)
         if problem := mismatch(proxy, (await self._records.find(proxy.id)).record):
             raise doors.RegistrationRefused(problem)
         try:
             await self._registry.register(proxy)
         except errors.RegistrationRefused as error:
             raise doors.RegistrationRefused(str(error)) from error
+        try:
+            await self._check(proxy.id)
+        except doors.ProxyRevoked:  # meanwhile, and who removes registrations may have seen none
+            await self._registry.leave(proxy.id)
+            raise
+
+    async def _check(self, proxy: str) -> None:
+        """Raises ProxyRevoked."""
+        if why := await self._revocations.why(proxy):
+            raise doors.ProxyRevoked(why)
 
     async def keep_alive(self, proxy: str) -> None:
         if not await self._registry.keep_alive(proxy):

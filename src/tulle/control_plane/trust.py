@@ -34,10 +34,16 @@ _log = logging.getLogger(__name__)
 
 
 class TrustKeeper:
-    """steady: seconds on a clock that only goes forward."""
+    """steady: seconds on a clock that only goes forward. revoked: why a proxy is that, "" if it is not."""
 
-    def __init__(self, authority: Authority, mesh: LiveMesh, steady: Callable[[], float]) -> None:
-        self._authority, self._mesh, self._steady = authority, mesh, steady
+    def __init__(
+        self,
+        authority: Authority,
+        mesh: LiveMesh,
+        steady: Callable[[], float],
+        revoked: Callable[[str], str] = lambda proxy: "",
+    ) -> None:
+        self._authority, self._mesh, self._steady, self._revoked = authority, mesh, steady, revoked
         self._held: dict[str, Holding] = {}
         self._gone: set[str] = set()  # that were not registered when this was last looked at
         self._waiting: dict[object, str] = {}
@@ -77,7 +83,8 @@ class TrustKeeper:
     def wanted(self, proxy: str) -> WantedTrust:
         held, signing = self._held.get(proxy), self._authority.known.active.root_id
         renew = signing if held and held.root and held.root != signing else ""
-        return WantedTrust(self._authority.trust, renew, min(_MOST_SPREAD, _SPREAD * len(self._mesh.hub.mesh.proxies)))
+        spread = min(_MOST_SPREAD, _SPREAD * len(self._mesh.hub.mesh.proxies))
+        return WantedTrust(self._authority.trust, renew, spread, self._revoked(proxy))
 
     async def wanted_after(self, proxy: str, before: WantedTrust) -> WantedTrust:
         def now() -> WantedTrust:

@@ -23,6 +23,7 @@ from tulle.identity.csr import CsrRefused, requested_key
 from tulle.identity.enrolled import Enrolled
 from tulle.identity.enrolled_records import EnrolledRecords, issued
 from tulle.identity.possession import NotProved, Proof, digest_of_key, proved_key
+from tulle.identity.revocations import IsRevoked, Revocations
 from tulle.model.names import label_problem
 from tulle.model.spiffe import proxy_id, workload_id
 from tulle.store.contract import Put, Store
@@ -95,12 +96,14 @@ class Enrolment:
         bootstrap: Callable[[str, str], Mapping[str, Any]],
         store: Store,
         records: EnrolledRecords,
+        revocations: Revocations,
     ) -> None:
         self._authority = authority
         self._ttl = ttl
         self._bootstrap = bootstrap
         self._store = store
         self._records = records
+        self._revocations = revocations
 
     @property
     def bundle_pem(self) -> str:
@@ -108,10 +111,10 @@ class Enrolment:
         return self._authority.trust.bundle_pem
 
     async def enrol(self, request: EnrolRequest, attest: Attest) -> EnrolAnswer:
-        """Raises EnrolRefused, with every bad name at once, and what `attest` raises, which is asked when it matters."""
+        """Raises EnrolRefused, with every bad name at once, IsRevoked, and what `attest` raises, asked when it matters."""
         try:
             return await self._enrolled(request, attest)
-        except EnrolRefused as error:
+        except (EnrolRefused, IsRevoked) as error:
             if not isinstance(error.__cause__, CsrRefused):  # of which the authority has told already
                 self._authority.refused("", str(error), request.proxy)
             raise
@@ -136,9 +139,10 @@ class Enrolment:
                     raise EnrolRefused(
                         f"proxy {request.proxy} renews too often; wait until its older certificates have ended"
                     )
+            welcome = await self._revocations.check(record.proxy, record.namespace, record.service_account)
             signed = signed or self._signed(request)
             record = self._with(record, signed, prover)
-            compares = (found.unchanged(request.proxy), *attested.compares)
+            compares = (found.unchanged(request.proxy), *welcome, *attested.compares)
             put = Put(enrolled.key(request.proxy), enrolled.encode(record))
             if await self._store.transaction(compares, (put, *attested.operations)) is not None:
                 return self._answer(request, signed)
