@@ -18,7 +18,7 @@ from tulle.agent import exits as agent_exits
 from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
-from tulle.api import views
+from tulle.api import access_views, views
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.cli import exits
@@ -27,7 +27,7 @@ from tulle.cli.run import agent_config
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-OPTION = re.compile(r"(?<![\w-])(?:--?[a-z][\w-]*|-A\b)")
+OPTION = re.compile(r"(?<![\w-])(?:--?[a-z][\w-]*|-[AH]\b)")
 
 
 def page(name: str) -> str:
@@ -64,8 +64,19 @@ def command(name: str) -> click.Command:
     return found
 
 
+def beneath(name: str) -> dict[str, click.Command]:
+    """A command, or those that it is a group of, by their words."""
+    found = command(name)
+    return (
+        {f"{name} {word}": each for word, each in found.commands.items()}
+        if isinstance(found, click.Group)
+        else {name: found}
+    )
+
+
 def options_of(name: str) -> list[click.Option]:
-    return [parameter for parameter in command(name).params if isinstance(parameter, click.Option)]
+    given = (parameter for each in beneath(name).values() for parameter in each.params)
+    return [parameter for parameter in given if isinstance(parameter, click.Option)]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -109,8 +120,9 @@ def test_no_page_names_an_option_that_no_command_has() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_told_with_its_arguments(name: str) -> None:
     text = page("commands")
-    pieces = command(name).collect_usage_pieces(click.Context(command(name), info_name=f"tulle {name}"))
-    assert f"\ntulle {name} {' '.join(pieces)}\n" in section(text, f"tulle {name}")
+    for words, each in beneath(name).items():
+        pieces = each.collect_usage_pieces(click.Context(each, info_name=f"tulle {words}"))
+        assert f"\ntulle {words} {' '.join(pieces)}\n" in section(text, f"tulle {name}")
     assert any(f"`tulle {name}`" in row[0] for row in rows(text))
 
 
@@ -150,7 +162,12 @@ def test_every_path_of_the_api_is_told() -> None:
     assert set(re.findall(r"(?:GET|POST|DELETE|PUT) /v1/[^`\s]+", page("api"))) == served
 
 
-VIEWS = [view for view in vars(views).values() if isinstance(view, type) and view.__module__ == views.__name__]
+VIEWS = [
+    view
+    for module in (views, access_views)
+    for view in vars(module).values()
+    if isinstance(view, type) and view.__module__ == module.__name__
+]
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -1,4 +1,4 @@
-"""`POST /v1/authz/check` and `GET /v1/authz/services/{service}`: who may do what, by the configuration that proxies are given.
+"""`POST /v1/authz/check` and `GET /v1/authz/guards`: who may do what, by the configuration that proxies are given.
 
 Both only look. Nothing of a question is kept or logged: it may have claims in it.
 """
@@ -34,7 +34,7 @@ class Access:
     def routes(self) -> list[Route]:
         return [
             Route("/v1/authz/check", self.check, methods=["POST"]),
-            Route("/v1/authz/services/{service:path}", self.explain),
+            Route("/v1/authz/guards", self.explain),
         ]
 
     async def check(self, request: Request) -> Response:
@@ -68,7 +68,7 @@ class Access:
             raise HTTPException(400, "port must be a number")
         mesh = self._force.mesh()
         try:
-            there = service(mesh, request.path_params["service"], namespace)
+            there = service(mesh, request.query_params.get("service", ""), namespace)
             numbers = [int(port)] if port else [one.number for one in there.ports]
             found = [door for number in numbers for door in doors(mesh, there.name, number)]
         except Unknown as error:

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class CallView(Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+class CallView(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A call that somebody might make.
 
     caller: a service, a SPIFFE id, or `-` for one without mutual TLS. service: that is called. namespace: of names that say

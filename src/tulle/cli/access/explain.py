@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 
@@ -34,9 +33,9 @@ def command(service: str, namespace: str | None, output: str, data: Path) -> Non
       tulle authz explain shop/reviews:9080 -o json
     """
     name, port = with_port(service, None)
-    query = [("namespace", namespace or DEFAULT_NAMESPACE), *([("port", str(port))] if port else [])]
+    query = [("service", name), ("namespace", namespace or DEFAULT_NAMESPACE), *([("port", str(port))] if port else [])]
     try:
-        guards = ControlPlane(data).get(f"/v1/authz/services/{quote(name)}", GuardsView, query)
+        guards = ControlPlane(data).get("/v1/authz/guards", GuardsView, query)
     except Refused as error:
         if error.status in (400, 404):
             raise Mistakes([error.message]) from error
