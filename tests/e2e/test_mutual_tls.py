@@ -94,6 +94,7 @@ def test_permissive_takes_both_on_one_port_and_callers_stay_with_mutual_tls(mesh
     with applied(mesh, peers("PERMISSIVE")):
         wait_for("plain text to be taken", lambda: plain(door(mesh)))
         assert certified(caller.call("http://service-b/data").json())
+        assert "80/http permissive" in mesh.tulle("services").stdout
         forged = plain(door(mesh), **{"x-forwarded-client-cert": "URI=spiffe://cluster.local/ns/default/sa/service-a"})
         assert forged is not None and "x-forwarded-client-cert" not in forged["headers"]
     wait_for("plain text to be refused", lambda: plain(door(mesh)) is None)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from tulle.ir.types import MutualTls
 from tulle.model.workload import Capture, Health, Protocol
 from tulle.resolve.analysis.findings import Level
 from tulle.sources.problems import Severity
@@ -47,11 +48,15 @@ class StatusView(Struct, frozen=True):
 
 
 class PortView(Struct, frozen=True):
-    """A service port, as callers name it."""
+    """A service port, as callers name it.
+
+    mutual_tls: what its instances take (PeerAuthentication), each once; more than one where they differ.
+    """
 
     number: int
     protocol: Protocol
     name: str = ""
+    mutual_tls: list[MutualTls] = []
 
 
 class InstanceView(Struct, frozen=True):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from tulle.api.views import ServiceView
+from tulle.api.views import PortView, ServiceView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed
 from tulle.cli.printing import ago, print_json, print_table
+from tulle.ir.types import MutualTls
 from tulle.model.workload import Health
 
 
@@ -54,13 +55,19 @@ def _print_services(services: list[ServiceView]) -> None:
         (
             service.name,
             service.namespace,
-            ",".join(f"{port.number}/{port.protocol}" for port in service.ports) or "-",
+            ",".join(map(_port, service.ports)) or "-",
             _healthy(service),
             ",".join(sorted({instance.version for instance in service.instances if instance.version})) or "-",
         )
         for service in services
     ]
     print_table(("NAME", "NAMESPACE", "PORTS", "HEALTHY", "VERSIONS"), rows)
+
+
+def _port(port: PortView) -> str:
+    """`80/http`, and what it takes if that is more than the mesh's mutual TLS: `80/http permissive`."""
+    taken = "+".join(port.mutual_tls) if set(port.mutual_tls) - {MutualTls.STRICT} else ""
+    return f"{port.number}/{port.protocol} {taken}".rstrip()
 
 
 def _healthy(service: ServiceView) -> str:

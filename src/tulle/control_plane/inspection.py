@@ -18,9 +18,11 @@ from tulle.api.views import (
 )
 from tulle.control_plane.timeline import Timeline
 from tulle.envoy_api.messages import ANY, message, to_dict
+from tulle.ir.types import MutualTls
 from tulle.model.workload import Health, Proxy
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.view import View
+from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.index import Instance, Service
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource
 
@@ -85,11 +87,20 @@ class Inspection:
             name=service.name.name,
             namespace=service.name.namespace,
             host=service.name.host,
-            ports=[PortView(port.number, port.protocol, port.name) for port in service.ports],
+            ports=[
+                PortView(port.number, port.protocol, port.name, self._taken(service, port.number))
+                for port in service.ports
+            ],
             instances=[self._instance(instance) for instance in service.instances],
             healthy=_healthy(service),
             vip=service.vip,
         )
+
+    def _taken(self, service: Service, number: int) -> list[MutualTls]:
+        """What instances take at a port."""
+        declared = self._hub.mesh.declared
+        modes_by_port = [port_modes(modes(declared, i.workload), i.workload) for i in service.instances]
+        return sorted({by_port[number] for by_port in modes_by_port if number in by_port})
 
     def _instance(self, instance: Instance) -> InstanceView:
         workload = instance.workload

@@ -15,7 +15,7 @@ from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
-from tulle.resolve.access.mutual_tls import only_plain
+from tulle.resolve.access.mutual_tls import modes, only_plain
 from tulle.resolve.callers import Caller
 from tulle.resolve.entries import (
     discovery,
@@ -46,6 +46,7 @@ class Basis(Struct, frozen=True, eq=False):
     plain: tuple[
         tuple[str, str], ...
     ] = ()  # proxy and workload of the instances that take plain text alone at the port
+    policies: tuple[str, ...] = ()  # that say so, sorted
 
     @property
     def service(self) -> Service:
@@ -65,6 +66,7 @@ class Basis(Struct, frozen=True, eq=False):
             self.offer.of_mesh,
             self.config,
             self.plain,
+            self.policies,
             caller and (caller.locality, caller.labels),
         )
 
@@ -72,7 +74,7 @@ class Basis(Struct, frozen=True, eq=False):
     def sources(self) -> frozenset[str]:
         """The resources of which the backend is made."""
         found = [*self.rules, *self.service.selected, *(part for part in (self.offer.entry, self.config) if part)]
-        return frozenset(str(resource.ref) for resource in found)
+        return frozenset((*self.policies, *(str(resource.ref) for resource in found)))
 
     @property
     def mesh_config(self) -> MeshConfig | None:
@@ -89,24 +91,26 @@ def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
     labels = policies.subset_labels(found, ref.subset) if ref.subset else {}
     if labels is None:
         return None
-    return Basis(ref, offered, labels, found, mesh.declared.mesh_config, caller, _plain(mesh, offered, ref))
+    plain = _plain(mesh, offered, ref)
+    said = {source for i in plain for source in modes(mesh.declared, i.workload).sources}
+    called = tuple(sorted((i.proxy, i.workload.id) for i in plain))
+    return Basis(ref, offered, labels, found, mesh.declared.mesh_config, caller, called, tuple(sorted(said)))
 
 
-def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> tuple[tuple[str, str], ...]:
+def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> list[Instance]:
+    """Who is called in plain text."""
     if not mesh.declared.policies:
-        return ()
+        return []
     number = ref.destination.port
     own = offered.service.instances if offered.of_mesh else ()
     serving = [(i, number) for i in own]
     if offered.entry is not None:
         serving += [(i, port.number) for i, port in inside(offered.entry, offered.service, number)]
-    return tuple(
-        sorted(
-            (i.proxy, i.workload.id)
-            for i, port in serving
-            if (i.proxy, i.workload.id) not in mesh.opening and only_plain(mesh.declared, i.workload, port)
-        )
-    )
+    return [
+        i
+        for i, port in serving
+        if (i.proxy, i.workload.id) not in mesh.opening and only_plain(mesh.declared, i.workload, port)
+    ]
 
 
 def backend(given: Basis) -> Backend:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import MutualTls, Transport
@@ -18,6 +19,7 @@ from tulle.resolve import backends
 from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.callers import Caller
 from tulle.resolve.declared import Declared, apply
+from tulle.resolve.inbound import inbound
 from tulle.resolve.index import Mesh
 from tulle.resolve.index import apply as applied
 
@@ -132,3 +134,24 @@ def test_a_policy_concerns_the_callers_of_its_namespace_alone() -> None:
     elsewhere = policy("{mtls: {mode: DISABLE}}", namespace="elsewhere")
     _, changed = applied(before, Snapshot(2, resources={elsewhere.ref: elsewhere}))
     assert not changed.endpoints and changed.policed == {"elsewhere"}
+
+
+def test_what_callers_hold_says_by_which_policies_it_is_plain() -> None:
+    ref = BackendRef(Destination(WEB.service, 80))
+    for found, expected in (
+        (mesh(MESH, NAMESPACE, workload=ONE_PORT), {str(MESH.ref), str(NAMESPACE.ref)}),
+        (mesh(MESH), set()),
+    ):
+        basis = backends.basis(found, Caller("default"), ref)
+        assert basis is not None and basis.sources == expected
+
+
+def test_who_is_under_way_to_plain_text_is_called_by_mutual_tls() -> None:
+    found = replace(mesh(NAMESPACE, workload=ONE_PORT), opening=frozenset({("web-1", "web-1")}))
+    assert reached(found) == (Transport.MESH, [False])
+
+
+def test_a_door_that_is_to_be_closed_takes_plain_text_until_callers_know() -> None:
+    found = replace(mesh(workload=ONE_PORT), closing=frozenset({("web-1", "web-1")}))
+    door = inbound(found, Proxy("web-1", "127.0.0.1", 20001, 20002, (ONE_PORT,)), ONE_PORT)
+    assert door is not None and door.closing and [port.mutual_tls for port in door.ports] == [PERMISSIVE]
