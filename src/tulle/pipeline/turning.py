@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.model.names import ServiceName
-from tulle.resolve.access.mutual_tls import plain_alone
+from tulle.resolve.access.mutual_tls import only_plain
 from tulle.resolve.index import Instance, Member, Mesh
 
 # A sidecar that acknowledges nothing holds no door open: what it then calls in plain text is refused.
@@ -35,7 +35,7 @@ class Turning(Struct, frozen=True):
 
 def turned(turning: Turning, before: Mesh, after: Mesh, names: Iterable[ServiceName]) -> Turning:
     """What is under way once the mesh has changed. names: the services of which something may have."""
-    if not (before.declared.policies or after.declared.policies):
+    if not (before.declared.disabling or after.declared.disabling):
         return turning
     opening, closing = dict(turning.opening), dict(turning.closing)
     for name in names:
@@ -79,7 +79,7 @@ def services_of(mesh: Mesh, member: Member) -> Iterator[ServiceName]:
 def _called_in_plain_text(mesh: Mesh, name: ServiceName) -> set[Member]:
     service = mesh.services.get(name)
     there = (*service.instances, *service.chosen) if service else ()
-    return {_member(instance) for instance in there if plain_alone(mesh.declared, instance.workload)}
+    return {_member(instance) for instance in there if only_plain(mesh.declared, instance.workload)}
 
 
 def _member(instance: Instance) -> Member:

@@ -15,7 +15,7 @@ from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
-from tulle.resolve.access.mutual_tls import modes, only_plain
+from tulle.resolve.access.mutual_tls import Modes, only_plain
 from tulle.resolve.callers import Caller
 from tulle.resolve.entries import (
     discovery,
@@ -92,25 +92,23 @@ def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
     if labels is None:
         return None
     plain = _plain(mesh, offered, ref)
-    said = {source for i in plain for source in modes(mesh.declared, i.workload).sources}
-    called = tuple(sorted((i.proxy, i.workload.id) for i in plain))
-    return Basis(ref, offered, labels, found, mesh.declared.mesh_config, caller, called, tuple(sorted(said)))
+    said = {source for modes in plain.values() for source in modes.sources}
+    return Basis(
+        ref, offered, labels, found, mesh.declared.mesh_config, caller, tuple(sorted(plain)), tuple(sorted(said))
+    )
 
 
-def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> list[Instance]:
-    """Who is called in plain text."""
-    if not mesh.declared.policies:
-        return []
+def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> dict[tuple[str, str], Modes]:
+    """Who is called in plain text, and what is said of it."""
+    if not mesh.declared.disabling:
+        return {}
     number = ref.destination.port
     own = offered.service.instances if offered.of_mesh else ()
-    serving = [(i, number) for i in own]
+    serving = [i for i in own if any(port.number == number for port in i.workload.ports)]
     if offered.entry is not None:
-        serving += [(i, port.number) for i, port in inside(offered.entry, offered.service, number)]
-    return [
-        i
-        for i, port in serving
-        if (i.proxy, i.workload.id) not in mesh.opening and only_plain(mesh.declared, i.workload, port)
-    ]
+        serving += [i for i, _ in inside(offered.entry, offered.service, number)]
+    found = {(i.proxy, i.workload.id): only_plain(mesh.declared, i.workload) for i in serving}
+    return {member: modes for member, modes in found.items() if modes is not None and member not in mesh.opening}
 
 
 def backend(given: Basis) -> Backend:

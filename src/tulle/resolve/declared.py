@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tulle.model.resources.authorization_policy import AuthorizationPolicy
 from tulle.model.resources.destination_rule import DestinationRule
 from tulle.model.resources.mesh_config import MeshConfig
-from tulle.model.resources.peer_authentication import PeerAuthentication
+from tulle.model.resources.peer_authentication import MutualTLSMode, PeerAuthentication
 from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
@@ -37,7 +37,8 @@ class Declared(Struct, frozen=True):
     """Resources by fully qualified host or by namespace, the oldest first.
 
     roots: what delegates to a VirtualService, by `namespace/name` of that. selecting: the ServiceEntries that select
-    workloads, by namespace. policies: those of `security.istio.io`, by namespace. mesh_config: the mesh's only one, or none.
+    workloads, by namespace. policies: those of `security.istio.io`, by namespace. disabling: namespaces of those that switch
+    mutual TLS off somewhere, so that nobody looks for them elsewhere. mesh_config: the mesh's only one, or none.
     """
 
     resources: Mapping[Ref, Resource] = {}
@@ -49,6 +50,7 @@ class Declared(Struct, frozen=True):
     selecting: Index = {}
     sidecars: Index = {}
     policies: Index = {}
+    disabling: frozenset[str] = frozenset()
     mesh_config: Resource | None = None
 
     @property
@@ -104,6 +106,8 @@ def apply(declared: Declared, changes: Mapping[Ref, Resource | None]) -> tuple[D
         found = [r for ref, r in resources.items() if ref.kind == "MeshConfig"]
         config = min(found, key=lambda r: (r.ref.name != MESH_CONFIG_NAME, r.age), default=None)
     after = replace(declared, resources=resources, mesh_config=config, **indexes)
+    if any(ref.kind == "PeerAuthentication" for ref in changes):
+        after = replace(after, disabling=frozenset(space for space, found in after.policies.items() if _disable(found)))
     return after, _touched(declared, after, changes, about)
 
 
@@ -146,6 +150,17 @@ def _facets(resource: Resource) -> Iterator[_Facet]:
         yield "sidecars", namespace
     elif isinstance(spec, PeerAuthentication | RequestAuthentication | AuthorizationPolicy):
         yield "policies", namespace
+
+
+def _disable(policies: Iterable[Resource]) -> bool:
+    """Whether mutual TLS is switched off by any of them."""
+    said = (
+        mtls
+        for policy in policies
+        if isinstance(policy.spec, PeerAuthentication)
+        for mtls in (policy.spec.mtls, *policy.spec.port_level_mtls.values())
+    )
+    return any(mtls is not None and mtls.mode is MutualTLSMode.DISABLE for mtls in said)
 
 
 def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource | None], about: set[_Facet]) -> Touched:

@@ -67,20 +67,16 @@ def port_modes(found: Modes, workload: Workload) -> dict[int, MutualTls]:
     return {port.number: found.of(port, targets) for port in workload.ports}
 
 
-def only_plain(declared: Declared, workload: Workload, number: int) -> bool:
-    """Whether sidecars call a service port in plain text: mutual TLS is off, and no other port could be meant.
+def only_plain(declared: Declared, workload: Workload) -> Modes | None:
+    """What is said, if sidecars call the workload in plain text: mutual TLS is off, and no other port could be meant.
 
-    Plain text does not say which port of the workload it is for. The others take mutual TLS in each mode.
+    Plain text does not say which port of the workload it is for. Those of several take mutual TLS in each mode.
     """
-    return plain_alone(declared, workload) and workload.ports[0].number == number
-
-
-def plain_alone(declared: Declared, workload: Workload) -> bool:
-    """Whether a workload has such a port."""
-    if len(workload.ports) != 1 or not declared.policies:
-        return False
-    (mode,) = port_modes(modes(declared, workload), workload).values()
-    return mode is MutualTls.DISABLED
+    if len(workload.ports) != 1 or declared.disabling.isdisjoint((declared.root_namespace, workload.service.namespace)):
+        return None
+    found = modes(declared, workload)
+    (mode,) = port_modes(found, workload).values()
+    return found if mode is MutualTls.DISABLED else None
 
 
 _MESH, _NAMESPACE, _WORKLOAD = range(3)
