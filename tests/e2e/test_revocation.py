@@ -124,21 +124,20 @@ def test_all_instances_of_a_service_account_are_out_and_none_gets_in_until_that_
     mesh.up()
     mesh.serve("service-b", "b1")
     gone = mesh.serve("service-b", "b2", options=("--service-account", "leaked"))
-    caller = mesh.caller()
-    with caller.load("http://service-b/data") as load:
+    with mesh.caller().load("http://service-b/data", 2) as load:
         wait_for("both answer", lambda: len(load.by_instance) == 2)
         done = mesh.tulle("revoke", "ns/default/sa/leaked")
         assert done.returncode == 0, done.stderr
         assert gone.wait() == AGENT_FAILED, gone.output
         before = load.by_instance["b2"]
         load.more(50)
-        assert load.by_instance["b2"] - before <= 4, "those that were under way"
+        assert load.by_instance["b2"] == before
+        assert not load.failed
     refused = mesh.run("service-b", "server.py", "b3", options=("--service-account", "leaked"))
     assert refused.wait() == AGENT_FAILED
     assert "the service account leaked in namespace default is revoked" in refused.output
     assert mesh.tulle("revoke", "--undo", "ns/default/sa/leaked").returncode == 0
     mesh.serve("service-b", "b3", options=("--service-account", "leaked"))
-    assert {caller.call("http://service-b/data").status for _ in range(10)} == {200}
 
 
 def test_a_stolen_join_token_is_worth_nothing_and_who_came_by_it_can_be_thrown_out(mesh: Mesh, tmp_path: Path) -> None:
