@@ -49,7 +49,7 @@ def doors(mesh: Mesh, name: ServiceName, number: int | None) -> tuple[Door, ...]
         made = inbound(mesh, mesh.proxies[instance.proxy], instance.workload)
         port = next((one for one in made.ports if one.destination.port == number), None) if made else None
         if made and port:
-            plain = only_plain(mesh.declared, instance.workload, number)
+            plain = only_plain(mesh.declared, instance.workload) is not None
             # Where each listens makes no difference.
             key = InboundPort(port.destination, 0, port.protocol, "", mutual_tls=port.mutual_tls, access=port.access)
             alike.setdefault((key, made.issuers, plain), (made, []))[1].append(instance.proxy)
