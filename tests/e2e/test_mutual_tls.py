@@ -100,6 +100,25 @@ def test_permissive_takes_both_on_one_port_and_callers_stay_with_mutual_tls(mesh
     wait_for("plain text to be refused", lambda: plain(door(mesh)) is None)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"rules": [{"from": [{"source": {"principals": ["*"]}}]}]},
+        {"rules": [{"from": [{"source": {"namespaces": ["default"]}}]}]},
+        {
+            "action": "DENY",
+            "rules": [{"from": [{"source": {"notPrincipals": ["cluster.local/ns/default/sa/service-a"]}}]}],
+        },
+    ],
+    ids=["principals", "namespaces", "all others denied"],
+)
+def test_plain_text_is_nobody_to_a_policy(mesh: Mesh, caller: Caller, spec: Document) -> None:
+    policy = {**peers(""), "kind": "AuthorizationPolicy", "spec": spec}
+    with applied(mesh, peers("PERMISSIVE"), policy):
+        wait_for("plain text to be denied", lambda: plain(door(mesh)) == {"status": 403})
+        assert certified(caller.call("http://service-b/data").json())
+
+
 def test_where_it_is_disabled_callers_use_plain_text(mesh: Mesh, caller: Caller) -> None:
     with applied(mesh, peers("DISABLE")):
         wait_for("the caller to follow", lambda: not certified(caller.call("http://service-b/data").json()))
