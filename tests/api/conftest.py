@@ -37,6 +37,7 @@ from tulle.control_plane.timeline import Timeline
 from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
 from tulle.identity.attestation_token import TokenAttestor
+from tulle.identity.audit import Event
 from tulle.identity.authority import Authority
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
@@ -44,6 +45,7 @@ from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.revocations import Revocations
 from tulle.identity.root import new_root
 from tulle.identity.tokens import JoinTokens
+from tulle.identity.users import Users
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.sources.stored import Declared
@@ -215,7 +217,10 @@ class Agent:
 
 @dataclass
 class Api:
-    """The running server, and clients for it. told: what the agents' door has been told. mesh: has what is declared."""
+    """The running server, and clients for it.
+
+    told: what the agents' door has been told. mesh: has what is declared. events: for the audit log. now: 0 for the real one.
+    """
 
     app: Starlette
     agents: RecordedAgents
@@ -223,6 +228,10 @@ class Api:
     mesh: LiveMesh
     authority: Authority
     tokens: JoinTokens
+    users: Users
+    events: list[Event]
+    audit_log: Path
+    now: float = 0.0
     task: asyncio.Task[None] | None = None
 
     @property
@@ -294,32 +303,33 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with open_store(tmp_path / "state") as store:
         declared, mesh = Declared(store, time.time), LiveMesh(Timeline(time.time))
         following = asyncio.create_task(mesh.follow(declared.snapshots(), asyncio.Event()), name="follow")
+        users, log = Users(store, lambda: running.now or time.time()), tmp_path / "audit.log"
         jwts = JwtAuthority.open(tmp_path, time.time)
         trusts = TrustKeeper(authority, mesh, time.monotonic)
-        force, attestation = InForceReports(mesh), Attestation(SECRET)
         records, tokens = EnrolledRecords(store, time.time), JoinTokens(store, time.time)
         revocations = Revocations(store, time.time)
         enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records, revocations)
-        attestors = {JOIN: TokenAttestor(tokens, time.time)}
+        events: list[Event] = []
         doors = Doors(
-            *(
-                SmallMesh(),
-                agents,
-                enrolment,
-                attestation,
-                declared,
-                force,
-                jwts,
-                trusts,
-                tokens,
-                revocations,
-                attestors,
-            )
+            SmallMesh(),
+            agents,
+            enrolment,
+            Attestation(SECRET),
+            declared,
+            InForceReports(mesh),
+            jwts,
+            trusts,
+            tokens,
+            revocations,
+            users,
+            events.append,
+            log,
+            {JOIN: TokenAttestor(tokens, time.time)},
         )
-        api = Api(build_app(doors), agents, folder / "api.sock", mesh, authority, tokens)
-        await api.start()
-        yield api
-        await api.stop()
+        running = Api(build_app(doors), agents, folder / "api.sock", mesh, authority, tokens, users, events, log)
+        await running.start()
+        yield running
+        await running.stop()
         following.cancel()
         await asyncio.wait([following])
 

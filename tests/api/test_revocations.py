@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.routing import Route
 
-from tulle.api.callers import Known
+from tulle.api.callers import Known, Proof
+from tulle.api.roles import ROLES
+from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestation import Attestation
+from tulle.identity.audit import nobody
 from tulle.identity.authority import Authority
 from tulle.identity.root import new_root
+from tulle.identity.users import Users
 from tulle.model.spiffe import proxy_id
+from tulle.store.contract import Store
+from tulle.store.sqlite import open_store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path / "state") as store:
+        yield store
 
 
 def csr() -> str:
@@ -77,7 +91,7 @@ async def test_what_can_not_be_revoked_is_told(api: Any, content: bytes, status:
     assert words in refused["error"]
 
 
-async def test_the_door_for_other_machines_is_closed_to_a_revoked_proxy() -> None:
+async def test_the_door_for_other_machines_is_closed_to_a_revoked_proxy(store: Store) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     signed = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     request = signed.public_bytes(serialization.Encoding.PEM).decode()
@@ -97,9 +111,15 @@ async def test_the_door_for_other_machines_is_closed_to_a_revoked_proxy() -> Non
     async def receive() -> Any:
         raise AssertionError("nothing is read")
 
-    revoked = {"web-1": "proxy web-1 is revoked"}
-    for known in ({}, revoked):
-        door = Known(app, Attestation("5e" * 32), lambda proxy, known=known: known.get(proxy, ""))  # type: ignore[misc]
+    async def nothing(request: Any) -> Any: ...
+
+    # Those of the table, with nothing behind them.
+    routes = [Route(way.split()[1], nothing, methods=way.split()[:1]) for way in ROLES]
+    proof = Proof(Attestation("5e" * 32), Users(store, time.time), FailedAttempts(time.monotonic), nobody)
+    known: dict[str, str] = {}
+    door = Known(app, routes, proof, nobody, time.time, lambda proxy: known.get(proxy, ""))
+    for why in ({}, {"web-1": "proxy web-1 is revoked"}):
+        known.update(why)
         for path in ("/v1/agents/web-1", "/v1/enrol", "/v1/trust"):
             scope: dict[str, Any] = {
                 "type": "http",

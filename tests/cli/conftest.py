@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
 from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.attestation import Attestation
+from tulle.identity.audit import opened
 from tulle.identity.authority import Authority
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
@@ -44,6 +46,7 @@ from tulle.identity.revocations import Revocations
 from tulle.identity.root import new_root
 from tulle.identity.secret import open_secret
 from tulle.identity.tokens import JoinTokens
+from tulle.identity.users import Users
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Protocol
 from tulle.sources.stored import Declared
@@ -191,28 +194,30 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
     command.data.mkdir()
     authority = Authority(new_root(datetime.now(UTC)), time.time)
     attestation = Attestation(open_secret(command.data / "secret"))
-    async with open_store(command.data) as store:
+    async with open_store(command.data) as store, AsyncExitStack() as stack:
         listening = asyncio.Event()
         declared = Declared(store, time.time)
         following = asyncio.create_task(command.live.follow(declared.snapshots(), asyncio.Event()), name="follow")
         jwts = JwtAuthority.open(tmp_path, time.time)
         trusts = TrustKeeper(authority, command.live, time.monotonic)
-        force = InForceReports(command.live)
         revocations, records = Revocations(store, time.time), EnrolledRecords(store, time.time)
         enrolment = Enrolment(authority, 600, lambda *_: {}, store, records, revocations)
-        tokens, at = JoinTokens(store, time.time), ("10.0.0.1:7443",)
+        audit = stack.enter_context(opened(command.data / "audit.log"))
         doors = Doors(
             Mesh(),
             command.agents,
             enrolment,
             attestation,
             declared,
-            force,
+            InForceReports(command.live),
             jwts,
             trusts,
-            tokens,
+            JoinTokens(store, time.time),
             revocations,
-            listening=at,
+            Users(store, time.time),
+            audit,
+            command.data / "audit.log",
+            listening=("10.0.0.1:7443",),
         )
         task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)

@@ -13,7 +13,7 @@ import click
 import pytest
 from starlette.routing import Route
 
-from running import Mesh
+from running import Mesh, wait_for
 from tulle.agent import exits as agent_exits
 from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
@@ -21,6 +21,7 @@ from tulle.agent.ports import Ports
 from tulle.api import access_views, views
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
+from tulle.api.roles import ROLES
 from tulle.cli import exits
 from tulle.cli.commands import COMMANDS, tulle
 from tulle.cli.run import agent_config
@@ -160,6 +161,8 @@ def test_every_path_of_the_api_is_told() -> None:
         assert isinstance(route, Route)
         served |= {f"{method} {route.path}" for method in (route.methods or set()) - {"HEAD"}}
     assert set(re.findall(r"(?:GET|POST|DELETE|PUT) /v1/[^`\s]+", page("api"))) == served
+    table = [row for row in rows(page("api")) if " /v1/" in row[0]]
+    assert {row[0].strip("`"): row[1] for row in table} == {way: role or "anybody" for way, role in ROLES.items()}
 
 
 VIEWS = [
@@ -195,6 +198,8 @@ def test_every_file_of_the_state_folder_is_told(tmp_path_factory: pytest.TempPat
         mesh.up()
         mesh.serve("service-b", "b1", options=("--workload-api",))
         proxy = mesh.proxies()[0]["id"]
+        mesh.tulle("user", "create", "vera", "--role", "viewer")
+        wait_for("it is noted", lambda: (mesh.data / "audit.log").exists())
         there = {str(path.relative_to(mesh.data)) for path in mesh.data.rglob("*") if not path.is_dir()}
         there = {re.sub(r"^ca/[0-9a-f]{32}\.pem$", "ca/ID.pem", path) for path in there}
     finally:

@@ -33,6 +33,10 @@ def virtual_service(name: str, *hosts: str, namespace: str = "default", line: in
     return Resource(ref(name, namespace), spec, labels, origin=Origin("mesh.yaml", line))
 
 
+def done(outcomes: list[Outcome]) -> list[tuple[Ref, Action]]:
+    return [(one.ref, one.action) for one in outcomes]
+
+
 async def the(declared: Declared, name: str) -> Resource:
     stored = await declared.get(ref(name))
     assert stored is not None
@@ -41,7 +45,7 @@ async def the(declared: Declared, name: str) -> Resource:
 
 async def test_what_was_applied_is_read_as_it_was_given(declared: Declared) -> None:
     given = virtual_service("reviews", "reviews", "reviews.com", line=7, team="books")
-    assert await declared.apply([given]) == [Outcome(given.ref, Action.CREATED)]
+    assert done(await declared.apply([given])) == [(given.ref, Action.CREATED)]
     found = await the(declared, "reviews")
     assert (found.spec, found.labels, found.origin) == (given.spec, {"team": "books"}, Origin("mesh.yaml", 7))
     assert (found.created, found.generation) == (1000.0, 1)
@@ -68,10 +72,10 @@ async def test_the_same_document_again_is_unchanged_also_when_its_line_has_moved
 
 
 async def test_a_dry_run_says_what_would_be_and_writes_nothing(declared: Declared) -> None:
-    assert await declared.apply([virtual_service("a")], dry_run=True) == [Outcome(ref("a"), Action.CREATED)]
+    assert done(await declared.apply([virtual_service("a")], dry_run=True)) == [(ref("a"), Action.CREATED)]
     assert await declared.get(ref("a")) is None
     await declared.apply([virtual_service("a")])
-    assert await declared.delete([ref("a")], dry_run=True) == [Outcome(ref("a"), Action.DELETED)]
+    assert done(await declared.delete([ref("a")], dry_run=True)) == [(ref("a"), Action.DELETED)]
     assert await declared.get(ref("a")) is not None
 
 
@@ -112,8 +116,19 @@ async def test_a_resource_twice_or_more_than_one_transaction_is_refused(declared
 
 async def test_what_is_deleted_is_gone_and_what_was_not_there_is_not_told(declared: Declared) -> None:
     await declared.apply([virtual_service("a"), virtual_service("b")])
-    assert await declared.delete([ref("b"), ref("c")]) == [Outcome(ref("b"), Action.DELETED)]
+    assert done(await declared.delete([ref("b"), ref("c")])) == [(ref("b"), Action.DELETED)]
     assert [one.resource.ref for one in (await declared.listed())[1]] == [ref("a")]
+
+
+async def test_an_outcome_has_what_was_and_what_is(declared: Declared) -> None:
+    [created] = await declared.apply([virtual_service("a")])
+    [configured] = await declared.apply([virtual_service("a", "a", "b")])
+    [deleted] = await declared.delete([ref("a")])
+    assert created.before is None and created.after is not None and created.after.generation == 1
+    assert configured.before is not None and configured.before.spec == created.after.spec
+    assert configured.after is not None and configured.after.generation == 2
+    assert deleted.before is not None and deleted.before.spec == configured.after.spec
+    assert deleted.after is None
 
 
 async def test_a_list_is_of_a_kind_and_of_a_namespace(declared: Declared) -> None:

@@ -1,4 +1,4 @@
-"""The API's paths. Who may ask for which is callers.py's matter; every answer, errors too, is JSON.
+"""The API's paths. Who may ask for which is in roles.py; every answer, errors too, is JSON.
 
 POST   /v1/enrol, GET /v1/trust          api.enrolment
 /v1/tokens...                            api.tokens
@@ -13,6 +13,8 @@ POST   /v1/analysis                      api.analysis
 /v1/ca...                                api.ca
 /v1/authz...                             api.access
 /v1/revocations...                       api.revocations
+/v1/users...                             api.users
+GET    /v1/audit                         api.audit_log
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api import roles
 from tulle.api.access import Access
 from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.analysis import Analysis
+from tulle.api.audit_log import AuditLog
 from tulle.api.ca import CertificateAuthority
-from tulle.api.callers import Known
+from tulle.api.callers import Known, Proof
+from tulle.api.changes import changes_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.enrolment import Enrolling
 from tulle.api.jwt_svids import JwtSvids
@@ -44,6 +49,7 @@ from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
 from tulle.api.revocations import RevocationDoor
 from tulle.api.tokens import Tokens
+from tulle.api.users import UsersApi
 from tulle.api.views import RestartView, WeightView
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.fingerprints import fingerprints
@@ -57,6 +63,10 @@ _log = logging.getLogger(__name__)
 
 def build_app(doors: Doors) -> Starlette:
     api = _Api(doors)
+
+    def roots() -> tuple[str, ...]:
+        return fingerprints(doors.enrolment.bundle_pem)
+
     routes = [
         Route("/v1/agents/{proxy}", api.sessions, methods=["POST"]),
         Route("/v1/status", api.status),
@@ -69,17 +79,23 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
         Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
         *Enrolling(doors.enrolment, doors.attestors, FailedAttempts(time.monotonic)).routes,
-        *Tokens(doors.tokens, doors.listening, lambda: fingerprints(doors.enrolment.bundle_pem)).routes,
+        *Tokens(doors.tokens, doors.listening, roots).routes,
         *Resources(doors.declared, doors.force, doors.keys).routes,
         *Analysis(doors.force).routes,
         *Access(doors.mesh, doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,
+        *UsersApi(doors.users, doors.listening, roots).routes,
+        *AuditLog(doors.audit_log).routes,
     ]
+    roles.check(routes)
+    proof = Proof(doors.attestation, doors.users, FailedAttempts(time.monotonic), doors.audit)
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Known, attestation=doors.attestation, revoked=doors.revoked)],
+        middleware=[
+            Middleware(Known, routes=routes, proof=proof, audit=doors.audit, clock=time.time, revoked=doors.revoked)
+        ],
         exception_handlers={
             HTTPException: _refusal,
             StoreError: _unavailable,
@@ -114,12 +130,14 @@ class _Api:
         if problem := label_problem("namespace", namespace) or label_problem("service name", name):
             raise HTTPException(400, problem)
         service = ServiceName(namespace, name)
+        known = [one for one in self._mesh.services() if (one.namespace, one.name) == (namespace, name)]
         try:
             await self._agents.forget(service)
         except UnknownService as error:
             raise HTTPException(404, f"there is no service {service}") from error
         except ServiceInUse as error:
             raise HTTPException(409, str(error)) from error
+        changes_of(request).add(f"service {service}", before=msgspec.to_builtins(known[0]) if known else None)
         return answer({"forgotten": str(service)})
 
     async def proxies(self, request: Request) -> Response:
@@ -139,6 +157,7 @@ class _Api:
             await self.sessions.restart(name, seconds)
         except RestartFailed as error:
             raise HTTPException(502, str(error)) from error
+        changes_of(request).add(f"the Envoy of {name} was replaced")
         with suppress(TimeoutError):  # it serves already; what it does not hold yet it asks for when it is called for
             async with asyncio.timeout(max(0.0, started + seconds - time.monotonic())):
                 await self._agents.settled(name)
@@ -147,10 +166,13 @@ class _Api:
     async def weigh(self, request: Request) -> Response:
         name, weight = request.path_params["name"], _weight(request.query_params.get("weight", ""))
         _found(self._mesh.proxy(name), request)
+        before = [one.weight for service in self._mesh.services() for one in service.instances if one.id == name]
         try:
             await self.sessions.weigh(name, weight)
         except WeighingFailed as error:
             raise HTTPException(502, str(error)) from error
+        was = {"weight": before[0]} if before else None
+        changes_of(request).add(f"instance {name}", before=was, after={"weight": weight})
         return answer(WeightView(name, weight))
 
 

@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.bodies import body_of
+from tulle.api.changes import changes_of
 from tulle.api.doors import Trusts
+from tulle.api.views import CaView
 from tulle.identity.authority import RotationRefused
 from tulle.identity.brought import Brought
 
@@ -42,22 +44,29 @@ class CertificateAuthority:
             brought = _brought.decode(body) if body else None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HTTPException(400, f"this is no authority to go over to: {error}") from error
-        return await self._done(self._trusts.rotate(brought))
+        return await self._done(request, self._trusts.rotate(brought))
 
     async def _finish(self, request: Request) -> Response:
-        return await self._done(self._trusts.finish(force=request.query_params.get("force") == "1"))
+        return await self._done(request, self._trusts.finish(force=request.query_params.get("force") == "1"))
 
-    async def _done(self, work: Awaitable[None]) -> Response:
+    async def _done(self, request: Request, work: Awaitable[None]) -> Response:
+        before = self._trusts.ca()
         try:
             await work
         except RotationRefused as error:
             raise HTTPException(409, str(error)) from error
         except OSError as error:
             raise HTTPException(503, f"can't write to the state folder: {error.strerror or error}") from error
+        changes_of(request).add("certificate authority", _told(before), _told(self._trusts.ca()))
         return self._answer()
 
     def _answer(self) -> Response:
         return Response(msgspec.json.encode(self._trusts.ca()), media_type="application/json")
+
+
+def _told(ca: CaView) -> dict[str, Any]:
+    """For the audit log: what is trusted, and who signs."""
+    return {"phase": ca.phase, "roots": [root.id for root in ca.roots], "issuers": msgspec.to_builtins(ca.issuers)}
 
 
 async def tell_trust(trusts: Trusts, proxy: str, say: Callable[[dict[str, Any]], Awaitable[None]]) -> str:

@@ -1,8 +1,11 @@
-"""Who asks: the one place where the caller of a request is decided, and what that one may ask for at all.
+"""Who asks, and whether that one may: the one place where the caller of a request is decided.
 
-On this machine, by the Unix socket: a process of our user or of root that knows the data folder's secret may do all. From other
-machines, by TLS: an agent with a proxy's certificate may keep that proxy's session; whoever has none may see the roots, which
-are no secret, and try to enrol. The request's scope has the Caller in its state as `caller`, None for a stranger.
+By the Unix socket comes a process of our user or of root: if it knows the data folder's secret it may do all. From other
+machines, by TLS, comes an agent with a proxy's certificate, which may keep that proxy's session, or a stranger, who may see the
+roots and try to enrol. On both ways a user's token proves that user. What each role may is in roles.py.
+
+The request's scope has the Caller in its state as `caller`, None for a stranger. What callers change, and what they are
+refused, goes to the audit log from here.
 
 The door says in the scope's state who is at its other end: `uid` of a local process, or `peer`, the address of a remote one,
 and `certificate`, DER, that TLS has verified; "" and b"" where there is no such thing.
@@ -11,79 +14,154 @@ and `certificate`, DER, that TLS has verified; "" and b"" where there is no such
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tulle.api.changes import Changes, Made
+from tulle.api.roles import ROLES, allows, way_of
+from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestation import Attestation
+from tulle.identity.audit import Audit, Event
 from tulle.identity.caller import Caller, Role
 from tulle.identity.svid import NotAnSvid, proved_id
+from tulle.identity.users import NotProved, User, Users
+from tulle.model.api_token import PREFIX, NoApiToken, decode
 from tulle.model.spiffe import proxy_of
+from tulle.store.errors import StoreError
 
-# What strangers may ask for.
-_OPEN = {("GET", "/v1/trust"), ("POST", "/v1/enrol")}
-# For agents, whichever proxy is theirs.
-_FOR_AGENTS = {("POST", "/v1/jwt-svids"), ("GET", "/v1/jwt-keys")}
-_AGENTS = "/v1/agents/"
+_USER = f"Bearer {PREFIX}".encode()
 
 _WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
-_NO_CERTIFICATE = "from another machine this needs the certificate of an enrolled proxy"
+_NO_CERTIFICATE = "from another machine this needs the certificate of an enrolled proxy, or a user's token (TULLE_API)"
 _NOT_FOR_AGENTS = "an agent on another machine may enrol and keep its own session, and nothing else"
+_TOO_MANY = "too many tokens that are not valid came from this address; try again in a minute"
 
 
 class Stranger(Exception):
-    """The request proves nobody, and is not for strangers. The message is for its sender."""
+    """The request proves nobody. The message is for its sender."""
+
+    def __init__(self, message: str, status: int = 401) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-def caller_of(scope: Scope, attestation: Attestation) -> Caller | None:
-    """None: a stranger, at a path that is for strangers. Raises Stranger."""
-    state: Mapping[str, Any] = scope["state"]
-    if state.get("peer", ""):
-        if certificate := state.get("certificate", b""):
-            return _by_certificate(certificate)
-        if (scope["method"], scope["path"]) in _OPEN:
-            return None
-        raise Stranger(_NO_CERTIFICATE)
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    if attestation.accepts(headers.get(b"authorization", b"")):
-        return Caller(Role.ADMIN, f"local uid {state.get('uid', '?')}")
-    raise Stranger(_WRONG_SECRET)
+class Proved(Struct, frozen=True):
+    """caller: None: a stranger. user: by whose token, if by one."""
+
+    caller: Caller | None
+    user: User | None = None
 
 
-def may_ask(caller: Caller | None, method: str, path: str) -> bool:
-    """Whether a caller may ask for this path; what is done there may depend on more."""
-    if (method, path) in _OPEN or (caller is not None and caller.role is Role.ADMIN):
-        return True
-    if caller is None or caller.role is not Role.AGENT:
-        return False
-    return (method, path) in _FOR_AGENTS or path == f"{_AGENTS}{caller.proxy}"
+class Proof:
+    """failures: of tokens, by address."""
+
+    def __init__(self, attestation: Attestation, users: Users, failures: FailedAttempts, audit: Audit) -> None:
+        self._attestation = attestation
+        self._users = users
+        self._failures = failures
+        self._audit = audit
+
+    async def of(self, scope: Scope, now: float) -> Proved:
+        """Raises Stranger for who proves something, but not what is wanted; StoreError."""
+        state: Mapping[str, Any] = scope["state"]
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        if authorization.startswith(_USER):
+            return await self._user(
+                authorization.removeprefix(b"Bearer ").decode("latin-1"), state.get("peer", ""), now
+            )
+        if state.get("peer", ""):
+            certificate = state.get("certificate", b"")
+            return Proved(_by_certificate(certificate) if certificate else None)
+        if self._attestation.accepts(authorization):
+            return Proved(Caller(Role.ADMIN, f"local uid {state.get('uid', '?')}"))
+        raise Stranger(_WRONG_SECRET)
+
+    async def holds(self, proved: Proved) -> bool:
+        """Whether it still proves what it did."""
+        try:
+            return proved.user is None or await self._users.is_current(proved.user)
+        except StoreError:
+            return False
+
+    async def _user(self, token: str, peer: str, now: float) -> Proved:
+        """Who has a good token is heard whatever others have tried: 256 random bits are not guessed, however often."""
+        try:
+            user = await self._users.proved(decode(token).evidence)
+        except (NoApiToken, NotProved) as error:
+            if self._failures.are_too_many(peer):
+                raise Stranger(_TOO_MANY, 429) from error
+            self._failures.failed(peer)
+            self._audit(Event(now, "user refused", peer or "local", reason=str(error)))
+            raise Stranger(str(error)) from error
+        return Proved(Caller(user.role, f"user {user.name}"), user)
 
 
 class Known:
-    """Lets a request through only from who may ask, and otherwise says nothing about what there is.
+    """Lets a request through only from who may make it. clock: Unix time in seconds. revoked: why a proxy is that, or ""."""
 
-    revoked: why a proxy is that, "" if it is not.
-    """
-
-    def __init__(self, app: ASGIApp, attestation: Attestation, revoked: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: Sequence[BaseRoute],
+        proof: Proof,
+        audit: Audit,
+        clock: Callable[[], float],
+        revoked: Callable[[str], str],
+    ) -> None:
         self._app = app
-        self._attestation = attestation
+        self._routes = routes
+        self._proof = proof
+        self._audit = audit
+        self._clock = clock
         self._revoked = revoked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            caller = caller_of(scope, self._attestation)
+            proved = await self._proof.of(scope, self._clock())
         except Stranger as error:
-            return await _refusal(401, str(error))(scope, receive, send)
+            return await _refusal(error.status, str(error))(scope, receive, send)
+        except StoreError as error:
+            return await _refusal(503, str(error))(scope, receive, send)
+        caller, way = proved.caller, way_of(self._routes, scope)
         if caller is not None and caller.proxy and (why := self._revoked(caller.proxy)):
             return await _refusal(403, why, revoked=True)(scope, receive, send)
-        if not may_ask(caller, scope["method"], scope["path"]):
-            return await _refusal(403, _NOT_FOR_AGENTS)(scope, receive, send)
-        scope["state"]["caller"] = caller
-        return await self._app(scope, receive, send)
+        if caller is None and (way is None or ROLES[way] is not None):
+            return await _refusal(401, _NO_CERTIFICATE)(scope, receive, send)
+        if caller is not None and not allows(caller, way, scope["path"]):
+            return await _refusal(403, self._refused(caller, way, scope))(scope, receive, send)
+        scope["state"] |= {"caller": caller, "changes": Changes()}
+        is_change = caller is not None and way is not None and ROLES[way] is Role.ADMIN and not way.startswith("GET ")
+        note = partial(self._note, scope, caller.name) if caller is not None and is_change else _nothing
+        answer = _Answer(send, proved, self._proof, note)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            if not answer.is_cut_off:
+                raise
+        finally:
+            answer.end()
+
+    def _refused(self, caller: Caller, way: str | None, scope: Scope) -> str:
+        what = f"{scope['method']} {scope['path']}"
+        text = f"{caller.name} has the role {caller.role}, and {what} needs {way and ROLES[way]}"
+        self._audit(Event(self._clock(), "refused", caller.name, what, reason=text))
+        return _NOT_FOR_AGENTS if caller.role is Role.AGENT else text
+
+    def _note(self, scope: Scope, who: str, status: int) -> None:
+        changes: Changes = scope["state"]["changes"]
+        path, made = f"{scope['method']} {scope['path']}", changes.made
+        if not made and status < 400 and not changes.is_none:
+            made = [Made("")]
+        for one in made:
+            what = f"{path}: {one.what}" if one.what else path
+            self._audit(Event(self._clock(), "changed", who, what, before=one.before, after=one.after))
 
 
 def _by_certificate(certificate: bytes) -> Caller:
@@ -96,6 +174,39 @@ def _by_certificate(certificate: bytes) -> Caller:
     if proxy is None:
         raise Stranger(f"{identity} is no proxy's identity: only proxies may ask")
     return Caller(Role.AGENT, f"certificate {identity}", proxy)
+
+
+class _CutOff(Exception):
+    """The caller's token has been revoked, or has expired, while it was answered."""
+
+
+class _Answer:
+    """A long answer, such as a watch, goes on only while its caller's token is good."""
+
+    def __init__(self, send: Send, proved: Proved, proof: Proof, begins: Callable[[int], None]) -> None:
+        """begins: told the status as soon as there is one; 500 if none comes."""
+        self._send = send
+        self._proved = proved
+        self._proof = proof
+        self._begins: Callable[[int], None] | None = begins
+        self.is_cut_off = False
+
+    def end(self, status: int = 500) -> None:
+        begins, self._begins = self._begins, None
+        if begins:
+            begins(status)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.end(message["status"])
+        elif message.get("more_body") and not await self._proof.holds(self._proved):
+            self.is_cut_off = True
+            await self._send({"type": "http.response.body", "body": b""})
+            raise _CutOff
+        await self._send(message)
+
+
+def _nothing(status: int) -> None: ...
 
 
 def _refusal(status: int, text: str, *, revoked: bool = False) -> Response:

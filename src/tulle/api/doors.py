@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,12 +12,14 @@ from msgspec import Struct
 from tulle.api.views import CaView, ConfigView, ProxyView, ServiceView, StatusView
 from tulle.identity.attestation import Attestation
 from tulle.identity.attestors import Attestor
+from tulle.identity.audit import Audit
 from tulle.identity.brought import Brought
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.revocations import Revocations
 from tulle.identity.tokens import JoinTokens
 from tulle.identity.trust import Holding, Trust
+from tulle.identity.users import Users
 from tulle.model import workload
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Ref
@@ -220,7 +223,7 @@ class Doors:
     """attestors: by the scheme of the Authorization header, for agents on other machines.
 
     listening: `host:port`, where those reach this control plane; empty if they can't, or if it is not known where.
-    revoked: why a proxy is that, "" if it is not.
+    revoked: why a proxy is that, "" if it is not. audit_log: the file that `audit` writes.
     """
 
     mesh: Mesh
@@ -233,6 +236,9 @@ class Doors:
     trusts: Trusts
     tokens: JoinTokens
     revocations: Revocations
+    users: Users
+    audit: Audit
+    audit_log: Path
     attestors: Mapping[str, Attestor] = field(default_factory=dict)
     listening: tuple[str, ...] = ()
     keys: Keys = field(default_factory=NoKeys)

@@ -31,6 +31,7 @@ _BACKLOG = 512
 _HANDSHAKE_WITHIN = 5.0
 _REQUEST_WITHIN = 5.0
 _SILENCE = 30.0  # agents say something every second
+_KEEPALIVE_SECONDS = 30
 MOST_STRANGERS = 512
 MOST_STRANGERS_OF_ONE = 64
 MOST_CONNECTIONS = 20_000
@@ -128,6 +129,11 @@ class _Server:
         )
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Who watches says nothing more, and may be gone without a word.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
             await loop.connect_accepted_socket(
                 make, connection, ssl=self._context(), ssl_handshake_timeout=_HANDSHAKE_WITHIN, ssl_shutdown_timeout=1.0
             )
@@ -202,7 +208,10 @@ class _RemoteProtocol(JsonProtocol):
         """Ends the connection of whoever says nothing, or does not come to the end of a request's head."""
         now = self.loop.time()
         is_asking = self.cycle is not None and not self.cycle.response_complete
-        if now - self._heard > _SILENCE or (not is_asking and now - self._awaited > _REQUEST_WITHIN):
+        has_more_to_say = not is_asking or self.cycle.more_body
+        if (now - self._heard > _SILENCE and has_more_to_say) or (
+            not is_asking and now - self._awaited > _REQUEST_WITHIN
+        ):
             self.transport.abort()
             return
         self._timer = self.loop.call_later(1.0, self._look)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from tulle.api.bodies import body_of
+from tulle.api.changes import changes_of
 from tulle.api.declared_state import declared_views
 from tulle.api.doors import Awaited, Force, Generation, Keys
 from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents
@@ -30,7 +31,7 @@ from tulle.api.views import (
     RejectionView,
 )
 from tulle.model.names import DEFAULT_NAMESPACE, label_problem
-from tulle.model.resources.resource import SPECS, Ref
+from tulle.model.resources.resource import SPECS, Ref, Resource
 from tulle.sources.codec import Checked
 from tulle.sources.errors import Conflict, TooMany
 from tulle.sources.problems import Problem, Severity
@@ -88,6 +89,7 @@ class Resources:
                 raise HTTPException(409, str(error)) from error
             except (TooMany, ValueError) as error:
                 raise HTTPException(422, f"nothing was applied: {error}") from error
+            await _aside(lambda: _note(request, outcomes))
             answer = await _aside(lambda: _encoder.encode(AppliedView(_outcomes(outcomes), warnings)))
         if awaited is None or _is_set(request, "dry_run"):
             return Response(answer, media_type="application/json")
@@ -142,6 +144,7 @@ class Resources:
             raise HTTPException(409, str(error)) from error
         if not outcomes:
             raise HTTPException(404, f"there is no {ref}")
+        _note(request, outcomes)
         return _json(_outcomes(outcomes)[0])
 
     async def delete_several(self, request: Request) -> Response:
@@ -154,6 +157,7 @@ class Resources:
             raise HTTPException(400, f"this is no list of kind, namespace and name: {error}") from error
         except (TooMany, ValueError) as error:
             raise HTTPException(422, f"nothing was deleted: {error}") from error
+        await _aside(lambda: _note(request, outcomes))
         answer = _encoder.encode(_outcomes(outcomes))
         if awaited is None or _is_set(request, "dry_run"):
             return Response(answer, media_type="application/json")
@@ -232,6 +236,27 @@ def _problem(checked: Checked, problem: Problem) -> ProblemView:
 def _generations(refs: Iterable[Ref], found: Iterable[Stored]) -> dict[Ref, Generation | None]:
     there = {one.resource.ref: (one.resource.created, one.resource.generation) for one in found}
     return {ref: there.get(ref) for ref in refs}
+
+
+def _note(request: Request, outcomes: Iterable[Outcome]) -> None:
+    """For the audit log."""
+    changes = changes_of(request)
+    made = [] if _is_set(request, "dry_run") else [one for one in outcomes if one.action is not Action.UNCHANGED]
+    if not made:
+        changes.none()
+    for one in made:
+        changes.add(f"{one.action} {one.ref}", _document(one.before), _document(one.after))
+
+
+def _document(resource: Resource | None) -> dict[str, Any] | None:
+    if resource is None:
+        return None
+    ref = resource.ref
+    metadata = {"name": ref.name, "namespace": ref.namespace, "generation": resource.generation}
+    for field in ("labels", "annotations"):
+        if values := dict(getattr(resource, field)):
+            metadata[field] = values
+    return {"kind": ref.kind, "metadata": metadata, "spec": msgspec.to_builtins(resource.spec)}
 
 
 def _outcomes(outcomes: Iterable[Outcome]) -> list[OutcomeView]:

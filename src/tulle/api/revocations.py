@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.bodies import body_of
+from tulle.api.changes import changes_of
 from tulle.api.views import RevocationView, RevokedView
 from tulle.identity.caller import Caller
 from tulle.identity.revocation_targets import NoTarget
@@ -57,6 +58,7 @@ class RevocationDoor:
 
     async def revoke(self, request: Request) -> Response:
         wanted = await _asked(request)
+        changes_of(request).none()  # it notes itself what it changes
         try:
             done = await self._revocations.revoke(wanted.target, wanted.namespace, wanted.reason, _who(request))
         except NoTarget as error:
@@ -65,6 +67,7 @@ class RevocationDoor:
 
     async def undo(self, request: Request) -> Response:
         wanted = await _asked(request)
+        changes_of(request).none()  # it notes itself what it changes
         try:
             done = await self._revocations.undo(wanted.target, wanted.namespace, _who(request))
         except NoTarget as error:

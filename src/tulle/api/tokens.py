@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.bodies import body_of
+from tulle.api.changes import changes_of
 from tulle.api.views import MadeTokenView, TokenView
 from tulle.identity.tokens import JoinTokens, Token, TokenRefused
 from tulle.model.join_token import JoinToken, encode, parsed_address
@@ -71,6 +72,7 @@ class Tokens:
             raise HTTPException(400, "a token holds at most 8 addresses")
         where = JoinToken(tuple(addresses), self._fingerprints())
         if wanted.jwt:
+            changes_of(request).none()  # it holds no secret, and nothing is kept of it
             return _answer(MadeTokenView("", encode(where)))
         try:
             made, secret = await self._tokens.create(
@@ -82,13 +84,17 @@ class Tokens:
             )
         except TokenRefused as error:
             raise HTTPException(400, str(error)) from error
+        changes_of(request).add(f"join token {made.id}", after=msgspec.to_builtins(view(made)))
         text = encode(JoinToken(where.addresses, where.fingerprints, made.id, secret))
         return _answer(MadeTokenView(made.id, text, view(made)))
 
     async def revoke(self, request: Request) -> Response:
         id = request.path_params["id"]
+        found = await self._tokens.find(id)
         if not await self._tokens.revoke(id):
             raise HTTPException(404, f"there is no join token {id}; `tulle token list` lists them")
+        before = msgspec.to_builtins(view(found[0])) if found else None
+        changes_of(request).add(f"join token {id}", before=before)
         return _answer({"revoked": id})
 
 

@@ -316,6 +316,23 @@ class CaView(Struct, frozen=True):
     revokes: bool
 
 
+class UserView(Struct, frozen=True):
+    """Somebody who may ask by a token. last_used: None if never; to the minute."""
+
+    name: str
+    role: str
+    created: float
+    expires: float
+    last_used: float | None = None
+
+
+class MadeUserView(Struct, frozen=True):
+    """token: the whole text for TULLE_API; told only now."""
+
+    token: str
+    user: UserView
+
+
 class TokenView(Struct, frozen=True):
     """A join token, without its secret, which nobody keeps. uses: how many agents may enrol by it; used: how many have."""
 

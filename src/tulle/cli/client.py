@@ -1,11 +1,15 @@
-"""The control plane as the commands see it: HTTP over the Unix socket in the data folder."""
+"""The control plane as the commands see it: HTTP over the Unix socket in the data folder, or by TLS from elsewhere.
+
+Who asks is told by the data folder's secret, or by a user's token in the environment, which comes first.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -15,9 +19,12 @@ from urllib.parse import urlencode
 import msgspec
 
 from tulle.aio.unix import short_path
-from tulle.cli.exits import Failed, Unreachable
+from tulle.cli.exits import Failed, Mistakes, Unreachable
+from tulle.cli.over_tls import TlsConnection
 from tulle.config import API_SOCKET, SECRET, data_folder
+from tulle.model.api_token import ApiToken, NoApiToken, decode
 
+TOKEN_IN = "TULLE_API"  # noqa: S105  (the name of the variable)
 _ANSWER_WITHIN = 10.0
 
 T = TypeVar("T")
@@ -35,10 +42,16 @@ class Refused(Failed):
 
 
 class ControlPlane:
-    """The one whose data folder this is. Each call is a connection of its own. Raises Unreachable, Refused."""
+    """The one whose data folder this is, or that a user's token names. Raises Unreachable, Refused.
 
-    def __init__(self, data: Path) -> None:
+    Each call is a connection of its own.
+    """
+
+    def __init__(self, data: Path, environ: Mapping[str, str] = os.environ) -> None:
+        """Raises Mistakes."""
         self._data = data
+        self._text = environ.get(TOKEN_IN, "").strip()
+        self._token = _token(self._text) if self._text else None
 
     def get(self, path: str, view: type[T], query: Query = ()) -> T:
         return self._ask("GET", _with(path, query), view)
@@ -84,11 +97,12 @@ class ControlPlane:
     def _asked(
         self, method: str, path: str, within: float, body: bytes = b"", *, has_end: bool = True
     ) -> Iterator[HTTPResponse]:
-        connection = _UnixConnection(self._data / API_SOCKET, within)
+        connection = self._connection(within)
         try:
             with self._reaching(within):
                 connection.connect()
-                connection.request(method, path, body or None, headers={"Authorization": f"Bearer {self._secret()}"})
+                proof = self._text or self._secret()
+                connection.request(method, path, body or None, headers={"Authorization": f"Bearer {proof}"})
                 response = connection.getresponse()
                 if response.status != 200:
                     content = response.read()
@@ -105,15 +119,29 @@ class ControlPlane:
         try:
             yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise Unreachable(f"no control plane runs on {self._data}. Start it with: {self._start}") from error
+            start = f". Start it with: {self._start}" if self._is_here else f"; {TOKEN_IN} names that"
+            raise Unreachable(f"no control plane runs {self._where}{start}") from error
         except PermissionError as error:
             raise Unreachable(f"{error.filename or self._data} belongs to another user; see --data") from error
         except TimeoutError as error:
-            message = f"the control plane on {self._data} has not answered for {within:.0f} s; is it stopped?"
+            message = f"the control plane {self._where} has not answered for {within:.0f} s; is it stopped?"
             raise Unreachable(message) from error
         except (OSError, HTTPException) as error:
-            message = f"the control plane on {self._data} broke off ({error or type(error).__name__}); try again"
+            message = f"the control plane {self._where} broke off ({error or type(error).__name__}); try again"
             raise Unreachable(message) from error
+
+    def _connection(self, within: float) -> HTTPConnection:
+        if self._token is None or not self._token.addresses:
+            return _UnixConnection(self._data / API_SOCKET, within)
+        return TlsConnection(self._token, within)
+
+    @property
+    def _is_here(self) -> bool:
+        return self._token is None or not self._token.addresses
+
+    @property
+    def _where(self) -> str:
+        return f"on {self._data}" if self._token is None or self._is_here else f"at {self._token.addresses[0]}"
 
     def _secret(self) -> str:
         try:
@@ -137,6 +165,14 @@ class _UnixConnection(HTTPConnection):
         self.sock.settimeout(self.timeout)
         with short_path(self._path) as path:
             self.sock.connect(path)
+
+
+def _token(text: str) -> ApiToken:
+    """Raises Mistakes."""
+    try:
+        return decode(text)
+    except NoApiToken as error:
+        raise Mistakes([f"{TOKEN_IN}: {error}; `tulle user create` prints one"]) from error
 
 
 def _decoded(content: bytes, view: type[T]) -> T:

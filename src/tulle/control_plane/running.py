@@ -42,10 +42,11 @@ from tulle.identity.brought import read_brought
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
-from tulle.identity.private import StateUnusable
+from tulle.identity.private import StateUnusable, check_private
 from tulle.identity.revocations import Revocations
 from tulle.identity.secret import open_secret
 from tulle.identity.tokens import JoinTokens
+from tulle.identity.users import Users
 from tulle.model.addresses import LOOPBACK
 from tulle.model.join_token import written_address
 from tulle.model.spiffe import CONTROL_PLANE_ID
@@ -102,6 +103,7 @@ async def running(
     """
     envoy = binary.find()
     async with AsyncExitStack() as stack:
+        check_private(settings.data)
         store = await stack.enter_async_context(open_store(settings.data))
         audit = stack.enter_context(opened(settings.data / AUDIT_LOG))
         brought = read_brought(settings.ca) if settings.ca else None
@@ -156,6 +158,9 @@ async def running(
             attestors=elsewhere.attestors(tokens, settings.jwt, clock),
             listening=elsewhere.reached_at(settings.listen),
             keys=keys,
+            users=Users(store, clock),
+            audit=audit,
+            audit_log=settings.data / AUDIT_LOG,
         )
         listening, app = asyncio.Event(), build_app(doors)
         tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))

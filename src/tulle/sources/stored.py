@@ -39,10 +39,12 @@ class Action(StrEnum):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one resource."""
+    """What became of one resource. before, after: it, as far as there was and is one that can be read."""
 
     ref: Ref
     action: Action
+    before: Resource | None = None
+    after: Resource | None = None
 
 
 class Stored(Struct, frozen=True):
@@ -87,7 +89,7 @@ class Declared:
             stored = await self._read([key_of(ref) for ref in refs])
             _compare(stored, expected or {})
             there = [ref for ref in refs if key_of(ref) in stored]
-            outcomes = [Outcome(ref, Action.DELETED) for ref in there]
+            outcomes = await _aside(len(there), partial(self._deleted, there, stored))
             if dry_run or not there:
                 return outcomes
             compares = [Unchanged(key_of(ref), stored[key_of(ref)].revision) for ref in there]
@@ -169,12 +171,16 @@ class Declared:
             action = Action.CREATED if item is None else Action.CONFIGURED
             if before is not None and _says_the_same(before, after):
                 action = Action.UNCHANGED
-            plan.outcomes.append(Outcome(given.ref, action))
+            plan.outcomes.append(Outcome(given.ref, action, before, after))
             plan.compares.append(Unchanged(key, item.revision if item else 0))
             value = encode(after)
             if item is None or value != item.value:
                 plan.operations.append(Put(key, value))
         return plan
+
+    def _deleted(self, refs: Iterable[Ref], stored: Mapping[str, KeyValue]) -> list[Outcome]:
+        found = {ref: self._stored(stored[key_of(ref)]) for ref in refs}
+        return [Outcome(ref, Action.DELETED, one.resource if one else None) for ref, one in found.items()]
 
     def _stored(self, item: KeyValue) -> Stored | None:
         try:

@@ -23,7 +23,7 @@ class MeshControlPlane:
 
     def __init__(self, data: Path, screen: Screen) -> None:
         self._data = data
-        self._client = ControlPlane(data)
+        self._client = ControlPlane(data, environ={})
         self._screen = screen
         self._own: asyncio.subprocess.Process | None = None
         self._following: asyncio.Task[int] | None = None

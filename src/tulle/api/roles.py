@@ -1,0 +1,84 @@
+"""Which role each path of the API asks for: the one table. A path that is not in it can't be served.
+
+None is for anybody, also for strangers on other machines. VIEWER sees the mesh, of which nothing is secret: keys and tokens are
+in no answer. ADMIN may do all, and is needed for every change. AGENT is for agents alone, at paths of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
+
+from tulle.identity.caller import Caller, Role
+
+ROLES: Mapping[str, Role | None] = {
+    "GET /v1/trust": None,
+    "POST /v1/enrol": None,
+    "POST /v1/agents/{proxy}": Role.AGENT,
+    "GET /v1/status": Role.VIEWER,
+    "GET /v1/version": Role.VIEWER,
+    "GET /v1/services": Role.VIEWER,
+    "DELETE /v1/services/{namespace}/{name}": Role.ADMIN,
+    "GET /v1/proxies": Role.VIEWER,
+    "GET /v1/proxies/{name}": Role.VIEWER,
+    "GET /v1/proxies/{name}/config": Role.VIEWER,
+    "POST /v1/proxies/{name}/restart": Role.ADMIN,
+    "POST /v1/proxies/{name}/weight": Role.ADMIN,
+    "GET /v1/resources": Role.VIEWER,
+    "POST /v1/resources": Role.ADMIN,
+    "POST /v1/resources/delete": Role.ADMIN,
+    "GET /v1/resources/{kind}/{namespace}/{name}": Role.VIEWER,
+    "DELETE /v1/resources/{kind}/{namespace}/{name}": Role.ADMIN,
+    "POST /v1/analysis": Role.VIEWER,
+    "POST /v1/jwt-svids": Role.AGENT,
+    "GET /v1/jwt-keys": Role.AGENT,
+    "GET /v1/ca": Role.VIEWER,
+    "POST /v1/ca/rotate": Role.ADMIN,
+    "POST /v1/ca/finish": Role.ADMIN,
+    "GET /v1/tokens": Role.ADMIN,
+    "POST /v1/tokens": Role.ADMIN,
+    "DELETE /v1/tokens/{id}": Role.ADMIN,
+    "POST /v1/authz/check": Role.VIEWER,
+    "GET /v1/authz/guards": Role.VIEWER,
+    "GET /v1/revocations": Role.VIEWER,
+    "POST /v1/revocations": Role.ADMIN,
+    "POST /v1/revocations/undo": Role.ADMIN,
+    "GET /v1/users": Role.ADMIN,
+    "POST /v1/users": Role.ADMIN,
+    "DELETE /v1/users/{name}": Role.ADMIN,
+    "GET /v1/audit": Role.ADMIN,
+}
+
+
+def ways(route: Route) -> list[str]:
+    """What of the table a route serves. HEAD is GET without its answer's body."""
+    return [f"{method} {route.path}" for method in sorted((route.methods or set()) - {"HEAD"})]
+
+
+def check(routes: Iterable[Route]) -> None:
+    """Raises ValueError if a path has no role, or a role no path."""
+    served = {way for route in routes for way in ways(route)}
+    if served != ROLES.keys():
+        raise ValueError(f"api/roles.py and the routes differ in {sorted(served ^ ROLES.keys())}")
+
+
+def way_of(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
+    """What of the table a request asks for; None if there is nothing at its path, or not by its method."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    for route in routes:
+        match, _ = route.matches(scope)
+        if match is Match.FULL and isinstance(route, Route):
+            return f"{method} {route.path}"
+    return None
+
+
+def allows(caller: Caller, way: str | None, path: str) -> bool:
+    """An agent on another machine gets what is for agents, and of sessions its own. Others learn where there is nothing."""
+    if way is not None and ROLES[way] is None:
+        return True
+    if caller.role is Role.AGENT:
+        is_own = way != "POST /v1/agents/{proxy}" or path == f"/v1/agents/{caller.proxy}"
+        return way is not None and ROLES[way] is Role.AGENT and is_own
+    return way is None or caller.role in (Role.ADMIN, ROLES[way])
