@@ -9,12 +9,13 @@ from tulle.translate import names
 from tulle.translate.access.decision_log import http_decisions, tcp_decisions
 from tulle.translate.access.http_filters import access_filters
 from tulle.translate.access.tcp_filters import tcp_access_filters
-from tulle.translate.access.token_filter import token_filter, without_forged_headers
+from tulle.translate.access.token_filter import headers_of_claims, token_filter
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.http_versions import http2
 from tulle.translate.replies import inbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.vouching import vouched_by_sidecars_alone
 
 
 def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
         drain_timeout={"seconds": 5},
         stream_idle_timeout={},
         http_filters=_http_filters(inbound, port),
-        **without_forged_headers(inbound.issuers),
+        **vouched_by_sidecars_alone(headers_of_claims(inbound.issuers)),
     )
     return [manager]
 

@@ -15,7 +15,6 @@ from tulle.ir.tokens import Issuer
 from tulle.translate.access.tokens import METADATA, PAYLOAD
 
 _FILTER = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
-_EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 # Of an issuer whose keys are not known no token is good. Envoy demands a key: this is a point of P-256 whose private key nobody
 # has, as its x is the SHA-256 of `tulle: nobody has this key, 1`.
 _NO_KEYS = (
@@ -34,19 +33,16 @@ def token_filter(issuers: Sequence[Issuer]) -> list[dict[str, Any]]:
     return [{"name": METADATA, "typed_config": pack(settings)}]
 
 
-def without_forged_headers(issuers: Sequence[Issuer]) -> dict[str, Any]:
-    """Settings of the HTTP manager: headers by which a program is told of claims are taken away before all else.
+def headers_of_claims(issuers: Sequence[Issuer]) -> list[dict[str, Any]]:
+    """Mutations that take away, before all else, the headers by which a program is told of claims.
 
     Also where they are written with `_`, which is the same to many programs (WSGI, CGI).
     """
     headers = {issuer.payload_header for issuer in issuers} | {name for i in issuers for name, _ in i.claim_headers}
     if not (headers := headers - {""}):
-        return {}
+        return []
     either = "|".join(re.sub("[-_]", "[-_]", re.escape(name).replace(r"\-", "-")) for name in sorted(headers))
-    mutation = {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": either}}}}
-    early = pack(message(_EARLY)(mutations=[mutation]))
-    name = "envoy.http.early_header_mutation.header_mutation"
-    return {"early_header_mutation_extensions": [{"name": name, "typed_config": early}]}
+    return [{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": either}}}}]
 
 
 def _requirement(names: list[str]) -> dict[str, Any]:
