@@ -18,8 +18,6 @@ from running import Mesh
 from test_identity import client_context
 
 DROPPED = [
-   
-]
     "x-forwarded-client-cert",
     "X_FORWARDED_CLIENT_CERT",
     "X-Forwarded_Client-Cert",
