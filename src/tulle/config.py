@@ -17,6 +17,9 @@ LogFormat = Literal["text", "json"]
 API_SOCKET = "api.sock"
 SECRET = "secret"  # noqa: S105  (the name of the file, not what is in it)
 AUTHORITY = "ca"
+
+# Where commands look for a user's token.
+API_TOKEN = "TULLE_API"  # noqa: S105  (the name of the variable)
 AUDIT_LOG = "audit.log"
 
 MIN_CERT_TTL = 5.0

@@ -125,13 +125,13 @@ def test_an_envoy_that_claims_another_node_id_gets_nothing_of_it(
     assert mine["in_sync"]
 
 
-def _admin(path: Path, target: str) -> str:
+def _admin(path: Path, target: str, method: str = "GET") -> str:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as admin:
             admin.settimeout(20)
             admin.connect(f"/proc/self/fd/{folder}/{path.name}")
-            admin.sendall(f"GET {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
+            admin.sendall(f"{method} {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
             answer = b""
             while part := admin.recv(65536):
                 answer += part

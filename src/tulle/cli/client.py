@@ -21,10 +21,9 @@ import msgspec
 from tulle.aio.unix import short_path
 from tulle.cli.exits import Failed, Mistakes, Unreachable
 from tulle.cli.over_tls import TlsConnection
-from tulle.config import API_SOCKET, SECRET, data_folder
+from tulle.config import API_SOCKET, API_TOKEN, SECRET, data_folder
 from tulle.model.api_token import ApiToken, NoApiToken, decode
 
-TOKEN_IN = "TULLE_API"  # noqa: S105  (the name of the variable)
 _ANSWER_WITHIN = 10.0
 
 T = TypeVar("T")
@@ -50,7 +49,7 @@ class ControlPlane:
     def __init__(self, data: Path, environ: Mapping[str, str] = os.environ) -> None:
         """Raises Mistakes."""
         self._data = data
-        self._text = environ.get(TOKEN_IN, "").strip()
+        self._text = environ.get(API_TOKEN, "").strip()
         self._token = _token(self._text) if self._text else None
 
     def get(self, path: str, view: type[T], query: Query = ()) -> T:
@@ -119,7 +118,7 @@ class ControlPlane:
         try:
             yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            start = f". Start it with: {self._start}" if self._is_here else f"; {TOKEN_IN} names that"
+            start = f". Start it with: {self._start}" if self._is_here else f"; {API_TOKEN} names that"
             raise Unreachable(f"no control plane runs {self._where}{start}") from error
         except PermissionError as error:
             raise Unreachable(f"{error.filename or self._data} belongs to another user; see --data") from error
@@ -172,7 +171,7 @@ def _token(text: str) -> ApiToken:
     try:
         return decode(text)
     except NoApiToken as error:
-        raise Mistakes([f"{TOKEN_IN}: {error}; `tulle user create` prints one"]) from error
+        raise Mistakes([f"{API_TOKEN}: {error}; `tulle user create` prints one"]) from error
 
 
 def _decoded(content: bytes, view: type[T]) -> T:

@@ -21,6 +21,7 @@ from tulle.cli import options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
 from tulle.cli.ports import parse_port, with_default_port
+from tulle.config import API_TOKEN
 from tulle.model.join_token import MAX_SIZE, NoJoinToken, decode
 from tulle.model.names import ServiceName, is_label
 from tulle.model.workload import Proxy, ServicePort, Workload
@@ -174,7 +175,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
             )
         _print_unit(ctx, config)
         return
-    # Neither the agent nor the program is to have it in its environment, where it stays to be seen.
+    # Neither the agent nor the program is to have tokens in its environment, where they stay to be seen.
+    os.environ.pop(API_TOKEN, "")
     token = joining_by(given["join"], given["join_file"], given["join_jwt"], os.environ.pop(_JOIN_VARIABLE, ""))
     if token:
         config = replace(config, join=handed(token))
