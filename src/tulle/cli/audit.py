@@ -26,9 +26,9 @@ _SHOWN = ("time", "event", "who", "what", "before", "after")
 @options.output
 @options.data
 def command(follow: bool, since: str | None, output: str, data: Path) -> None:
-    """Show who changed what, who was given a certificate, and who was refused.
+    """Show who changed what, and who was refused.
 
-    It is for admins. What a change replaced, and by what, is in the JSON: a line for each event.
+    So is who was given a certificate. It is for admins. What a change replaced, and by what, is in the JSON: a line for each event.
 
     \b
     Examples:

@@ -33,8 +33,8 @@ COMMANDS = {
     "ca": "Show the certificate authority, or rotate its root.",
     "token": "Make, list or revoke join tokens.",
     "revoke": "Throw a workload out of the mesh.",
-    "user": "Give people tokens to ask the control plane by, list them, or revoke one.",
-    "audit": "Show who changed what, who was given a certificate, and who was refused.",
+    "user": "Make, list or revoke tokens of people.",
+    "audit": "Show who changed what, and who was refused.",
     "forget": "Forget a service that has no live instance.",
     "version": "Show the versions of tulle and of its Envoy.",
 }

@@ -46,7 +46,7 @@ _WITHIN = 10.0
 def command(
     action: str, name: str | None, role: str | None, ttl: str, addresses: tuple[str, ...], output: str, data: Path
 ) -> None:
-    """Give people tokens to ask the control plane by, list them, or revoke one.
+    """Make, list or revoke tokens of people.
 
     `create` prints a token, which is kept nowhere. Whoever has it in the environment variable TULLE_API asks by it, in that
     role and under that name, which the audit log notes. Where the control plane listens for other machines (tulle up --listen),
