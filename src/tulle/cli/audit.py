@@ -28,7 +28,8 @@ _SHOWN = ("time", "event", "who", "what", "before", "after")
 def command(follow: bool, since: str | None, output: str, data: Path) -> None:
     """Show who changed what, and who was refused.
 
-    So is who was given a certificate. It is for admins. What a change replaced, and by what, is in the JSON: a line for each event.
+    And who was given a certificate. It is for admins. What a change replaced, and by what, is in the JSON: a line for each
+    event.
 
     \b
     Examples:
