@@ -62,6 +62,8 @@ def answer(door: Door, by: From, source_ip: str, sni: str, request: Written) -> 
         notes.append("mutual TLS is DISABLED there, so that sidecars call in plain text and nobody's identity is known")
     elif not principal and mode is MutualTls.STRICT:
         return Answer("plain text is refused: mutual TLS is STRICT there (PeerAuthentication)")
+    elif not principal and (note := _elsewhere(door)):
+        notes.append(note)
     if principal and not f"{_SCHEME}{principal}".startswith(door.inbound.trusted):
         return Answer(f"the handshake fails: {principal} is no workload of {TRUST_DOMAIN} or of its trustDomainAliases")
     address = source_ip or by.address
@@ -80,6 +82,14 @@ def answer(door: Door, by: From, source_ip: str, sni: str, request: Written) -> 
     if made.path != request.path.partition("?")[0]:
         notes.append(f"the path comes to {made.path} (MeshConfig, pathNormalization)")
     return Answer(verdict=evaluate(door.port.access, made), notes=tuple(notes))
+
+
+def _elsewhere(door: Door) -> str:
+    """Plain text does not say for which port it is."""
+    plain = [one.destination.port for one in door.inbound.ports if one.mutual_tls is not MutualTls.STRICT]
+    if door.inbound.redirected or plain[:1] == [door.port.destination.port]:
+        return ""
+    return f"plain text at the sidecar's own door is for port {plain[0]}, and judged by what holds there"
 
 
 def _claims(door: Door, request: Written, notes: list[str]) -> tuple[dict[str, object] | None, str]:

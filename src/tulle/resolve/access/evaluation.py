@@ -108,7 +108,9 @@ def evaluate(access: Access, call: Call) -> Verdict:
         Tried(policy, tuple(_judged(rule, policy, access, call) for rule in policy.rules)) for policy in ordered
     )
     enforced = [one for one in tried if not one.policy.dry_run]
-    custom = tuple(one.policy.provider for one in enforced if one.policy.action is Action.CUSTOM and one.fitting)
+    custom = tuple(
+        one.policy.provider for one in enforced if one.policy.action is Action.CUSTOM and one.fitting is not None
+    )
     allowed, source, place = _decided(enforced)
     would_allow, tried_source, tried_place = _decided(tried)
     would_deny = (tried_source, tried_place) if allowed and not would_allow else None
