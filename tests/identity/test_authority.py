@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tulle.identity.authority import Authority, ServerCertificate
 from tulle.identity.csr import CsrRefused
 from tulle.identity.root import new_root
-from tulle.identity.svid import NotAnSvid, proved_id
+from tulle.identity.svid import NotAnSvid, proved_id, subject_of
 from tulle.model.spiffe import CONTROL_PLANE_ID, proxy_id, workload_id
 
 NOW = 1_800_000_000.0
@@ -68,6 +68,9 @@ def test_a_certificate_has_the_shape_that_the_svid_standard_asks_for() -> None:
     names = get(x509.SubjectAlternativeName)
     assert names.critical and list(names.value) == [uri(WEB)]
     assert not list(certificate.subject)
+    named = x509.load_pem_x509_certificate(AUTHORITY.issue(csr(), WEB, ttl=60, instance="web-1").chain_pem.encode())
+    assert named.subject.rfc4514_string() == subject_of("web-1") == "CN=web-1"
+    assert list(named.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [uri(WEB)]
     assert get(x509.BasicConstraints).critical and not get(x509.BasicConstraints).value.ca
     usage = get(x509.KeyUsage)
     assert usage.critical and usage.value.digital_signature

@@ -94,7 +94,8 @@ async def test_an_instance_is_revoked_with_its_certificates_and_may_not_enrol_ag
     state = await office.revocations.all()
     leaves = [x509.load_pem_x509_certificate(pem.encode()) for pem in (answer.identity, answer.proxy)]
     assert {one.serial for one in state.serials(NOW)} == {leaf.serial_number for leaf in leaves}
-    assert state.digests == (leaves[0].fingerprint(hashes.SHA256()).hex(),)
+    assert state.subjects == ("CN=web-1",) == (leaves[0].subject.rfc4514_string(),)
+    assert not list(leaves[1].subject)
 
     again = await office.revocations.revoke("web-1")
     assert (again.changed, [one.why for one in again.already]) == ((), ["proxy web-1 is revoked: laptop stolen"])

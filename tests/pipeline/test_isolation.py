@@ -164,7 +164,7 @@ def test_a_name_that_cannot_be_looked_up_is_answered_and_looked_up_again(hub: Hu
 
 
 def test_keys_and_revocations_are_taken_in_beside_what_cannot_be(hub: Hub) -> None:
-    revoked = ("ab" * 32,)
+    revoked = ("CN=web-3fa2c1",)
     bad = entry("bad", hosts=(None,))
     hub.apply(Snapshot(9, resources={bad.ref: bad}, key_sets={"https://issuer/keys": "{}"}, revoked=revoked))
     assert (hub.mesh.key_sets, hub.mesh.revoked) == ({"https://issuer/keys": "{}"}, revoked)

@@ -29,10 +29,11 @@ class Authority:
         self.roots = self._written(f"{name}-ca.pem", certificate.sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key."""
+        """Certificate and key. The last part of a SPIFFE id is the certificate's subject as well."""
         key = ec.generate_private_key(ec.SECP256R1())
         san = x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name)
-        builder = self._builder(x509.Name([]), key.public_key())
+        common = [x509.NameAttribute(x509.NameOID.COMMON_NAME, name.rpartition("/")[2])] if "://" in name else []
+        builder = self._builder(x509.Name(common), key.public_key())
         builder = builder.add_extension(x509.SubjectAlternativeName([san]), critical=True)
         file = self.folder / f"{name.replace('/', '_')}.key"
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

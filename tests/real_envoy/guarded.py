@@ -109,8 +109,8 @@ class Guarded:
         ports = tuple(replace(port, access=access) for port in self._inbound.ports)
         self.update(replace(self._inbound, ports=ports, authorizer=authorizer))
 
-    def revoke(self, *digests: str) -> None:
-        self.update(replace(self._inbound, revoked=digests))
+    def revoke(self, *subjects: str) -> None:
+        self.update(replace(self._inbound, revoked=subjects))
 
     def update(self, inbound: Inbound) -> None:
         self._inbound = inbound
@@ -130,10 +130,6 @@ class Guarded:
         """How often each route configuration has come."""
         found = self.stats("rds.*config_reload$")
         return {name.split(".rds.")[1].removesuffix(".config_reload"): value for name, value in found.items()}
-
-    def certificate(self, caller: str) -> Path:
-        self._context(caller)
-        return self._authority.folder / f"{f'spiffe://{caller}'.replace('/', '_')}.pem"
 
     def stats(self, pattern: str) -> dict[str, int]:
         text = admin(self.folder, f"/stats?filter={pattern}").text

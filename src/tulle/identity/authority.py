@@ -134,17 +134,17 @@ class Authority:
         """Whether every issuer may sign lists of revoked certificates."""
         return all(issuer.signs_crls for issuer in self._known.issuers)
 
-    def issue(self, csr_pem: str, spiffe_id: str, ttl: float, who: str = "") -> IssuedCertificate:
+    def issue(self, csr_pem: str, spiffe_id: str, ttl: float, who: str = "", instance: str = "") -> IssuedCertificate:
         """Signs the key of a certificate request as `spiffe_id` for `ttl` seconds from now. Raises CsrRefused.
 
-        who: asks, for the audit log.
+        who: asks, for the audit log. instance: of the workload, the certificate's subject.
         """
         try:
             key = requested_key(csr_pem, spiffe_id)
         except CsrRefused as error:
             self.refused(spiffe_id, str(error), who)
             raise
-        return self._sign(key, spiffe_id, ttl, who)
+        return self._sign(key, spiffe_id, ttl, who, instance)
 
     def refused(self, spiffe_id: str, reason: str, who: str) -> None:
         """A certificate is not issued, for the audit log."""
@@ -283,7 +283,9 @@ class Authority:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(int(self._clock()), UTC)
 
-    def _sign(self, key: ec.EllipticCurvePublicKey, spiffe_id: str, ttl: float, who: str) -> IssuedCertificate:
+    def _sign(
+        self, key: ec.EllipticCurvePublicKey, spiffe_id: str, ttl: float, who: str, instance: str = ""
+    ) -> IssuedCertificate:
         issued = int(self._clock())
         if self._known.active.ends.timestamp() <= issued:  # the machine has slept for long
             self.renew()
@@ -296,6 +298,7 @@ class Authority:
             datetime.fromtimestamp(issued, UTC) - BACK_DATED,
             datetime.fromtimestamp(ends, UTC),
             issuer,
+            instance,
         )
         made = IssuedCertificate(
             certificate.public_bytes(Encoding.PEM).decode() + issuer.above_leaf_pem,

@@ -152,7 +152,7 @@ class Enrolment:
         try:
             key = requested_key(request.proxy_csr, proxy)
             return _Signed(
-                self._authority.issue(request.csr, workload, self._ttl, request.proxy),
+                self._authority.issue(request.csr, workload, self._ttl, request.proxy, request.proxy),
                 self._authority.issue(request.proxy_csr, proxy, self._ttl, request.proxy),
                 digest_of_key(key),
             )

@@ -19,9 +19,9 @@ from tulle.identity.enrolled import Enrolled
 from tulle.identity.revocation_targets import Account, Named, NoTarget, meant, target_of
 from tulle.identity.revocation_targets import nobody as nobody_there
 from tulle.identity.revoked import RevokedAccount, RevokedProxy
-from tulle.identity.svid import BACK_DATED
+from tulle.identity.svid import BACK_DATED, subject_of
 from tulle.model.snapshot import Snapshot
-from tulle.model.spiffe import proxy_id, workload_id
+from tulle.model.spiffe import workload_id
 from tulle.store.contract import Delete, Put, Store, Unchanged
 from tulle.store.errors import Compacted
 
@@ -55,16 +55,9 @@ class Revocation(Struct, frozen=True):
         )
 
     @property
-    def digests(self) -> tuple[str, ...]:
-        """Of workloads' certificates, sorted: a proxy's own opens no connection to a sidecar."""
-        return tuple(
-            sorted(
-                each.digest
-                for one in self.proxies
-                for each in one.enrolled.certificates
-                if each.spiffe_id != proxy_id(one.enrolled.proxy)
-            )
-        )
+    def subjects(self) -> tuple[str, ...]:
+        """Of all certificates that their workloads ever had, sorted: a connection that is open may be older than those of now."""
+        return tuple(sorted(subject_of(one.enrolled.proxy) for one in self.proxies))
 
 
 class Outcome(Struct, frozen=True):
@@ -164,10 +157,10 @@ class Revocations:
                 continue
 
     async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
-        """The certificates whose requests are to be denied, as a source."""
+        """Those whose requests are to be denied, as a source."""
         async with aclosing(self.states()) as states:
             async for state in states:
-                yield Snapshot(state.revision, revoked=state.digests)
+                yield Snapshot(state.revision, revoked=state.subjects)
 
     async def tidy(self) -> None:
         """Forgets proxies whose certificates have ended, and the connections that were open with them as well."""

@@ -18,7 +18,7 @@ from tulle.identity.enrolled import Enrolled
 PREFIX = "identity/revoked/"
 PROXIES, ACCOUNTS = f"{PREFIX}proxies/", f"{PREFIX}accounts/"
 # A connection that was open before lives on after its certificate has ended, and must not be let in again then.
-KEPT_SECONDS = 7 * 86400.0
+KEPT_SECONDS = 30 * 86400.0
 
 
 class RevokedProxy(Struct, frozen=True):

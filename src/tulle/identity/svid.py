@@ -2,6 +2,9 @@
 
 Source: X509-SVID standard: section 2 (exactly one URI SAN, the SPIFFE id), 3.1 (leaf certificates), 4 (constraints
 and usages), 5.2 (what proves an identity). An empty subject makes the SAN critical (RFC 5280, section 4.1.2.6).
+
+A workload's certificate has its instance as the subject, which proves nothing: all instances of a service prove one id, and when
+one is revoked, its connections are known by that, whichever of its certificates opened them.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tulle.identity.ca import Ca
 from tulle.model.spiffe import TRUST_DOMAIN
@@ -33,17 +36,19 @@ def sign_leaf(
     not_before: datetime,
     not_after: datetime,
     issuer: Ca,
+    instance: str = "",
 ) -> x509.Certificate:
-    """The certificate by which the holder of `key` proves `spiffe_id`, as TLS client and as server."""
+    """The certificate by which the holder of `key` proves `spiffe_id`, as TLS client and as server. instance: its subject."""
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, instance)] if instance else []
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
+        .subject_name(x509.Name(subject))
         .issuer_name(issuer.certificate.subject)
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]), critical=not subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(digital_signature=True), critical=True)
         .add_extension(_EXTENDED_KEY_USAGE, critical=False)
@@ -51,6 +56,11 @@ def sign_leaf(
         .add_extension(issuer.key_identifier, critical=False)
         .sign(issuer.key, hashes.SHA256())
     )
+
+
+def subject_of(instance: str) -> str:
+    """As Envoy writes the subject of an instance's certificates (RFC 2253)."""
+    return f"CN={instance}"
 
 
 def proved_id(pem: bytes) -> str:

@@ -243,8 +243,8 @@ class Inbound(Struct, frozen=True):
     """Where calls to a workload come in: one port for all its service ports.
 
     trusted: with what the SPIFFE ids of callers begin. issuers: whose tokens requests may carry. authorizer: who decides
-    on what a CUSTOM policy fits; None if there is none. revoked: SHA-256 digests,
-    in hex, of certificates that must no longer count, also on connections that are open (sorted). sources: the declared
+    on what a CUSTOM policy fits; None if there is none. revoked: subjects of certificates that must no longer count, also on
+    connections that are open, as in Snapshot (sorted). sources: the declared
     resources of which it is made, sorted. redirected: whether connections to the program's own ports are led here as well.
     detect: for how many nanoseconds first bytes are waited for where plain text is taken; 0 where it is not.
     closing: whether plain text is taken only because callers may not know yet that they must use mutual TLS.

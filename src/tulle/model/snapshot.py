@@ -41,7 +41,7 @@ class Snapshot(Struct, frozen=True):
 
     callees: per calling service all destinations that it is known to call, sorted. resources: what users declared.
     key_sets: JSON Web Key Sets (RFC 7517, section 5) as fetched, by the URI from which they are (`keys_at`).
-    revoked: SHA-256 digests, in hex, of certificates that must no longer count, sorted; None: as before.
+    revoked: subjects of certificates that must no longer count (RFC 2253: `CN=web-3fa2c1`), sorted; None: as before.
     """
 
     revision: int

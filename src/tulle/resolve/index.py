@@ -63,7 +63,7 @@ class Mesh(Struct, frozen=True):
 
     callers: the inverse of `callees`, per service all services that are known to call it. hosts: those that are declared
     and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
-    key_sets: as Snapshot's. revoked: SHA-256 digests, in hex, of certificates that must no longer count, sorted.
+    key_sets: as Snapshot's. revoked: subjects of certificates that must no longer count, sorted.
     opening, closing: instances of which a policy says that they are called in plain text alone, and whose doors are not known to
     take it yet; and those of which it does not any more, and whose callers may not know it yet. See pipeline/turning.py.
     """

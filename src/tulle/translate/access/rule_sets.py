@@ -17,13 +17,13 @@ from tulle.translate.access.rules import rules
 DRY_RUN_DENY, DRY_RUN_ALLOW, AUDIT = "dry_run_deny_", "dry_run_allow_", "audit_"
 
 
-def denying(access: Access, digests: tuple[str, ...], *, tcp: bool, first: Mapping[str, Any] = {}) -> dict[str, Any]:
+def denying(access: Access, subjects: tuple[str, ...], *, tcp: bool, first: Mapping[str, Any] = {}) -> dict[str, Any]:
     """Settings of the filter that denies; empty if it lets everything pass.
 
-    digests: of revoked certificates. first: further rules, by name.
+    subjects: of revoked certificates. first: further rules, by name.
     """
     policies = [policy for policy in access.policies if policy.action is Action.DENY]
-    enforced = {**revoked(digests), **first, **rules((p for p in policies if not p.dry_run), access, tcp=tcp)}
+    enforced = {**revoked(subjects), **first, **rules((p for p in policies if not p.dry_run), access, tcp=tcp)}
     tried = rules((p for p in policies if p.dry_run), access, tcp=tcp)
     return {
         **({"rules": {"action": "DENY", "policies": enforced}} if enforced else {}),
