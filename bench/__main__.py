@@ -20,7 +20,10 @@ from typing import Any
 
 from bench.figure import Figure
 
-NAMES = ("fanout", "start", "ondemand", "dataplane", "routes", "capture", "restarts", "apply", "strangers", "identity")
+NAMES = (
+    *("fanout", "start", "ondemand", "dataplane", "routes", "capture"),
+    *("restarts", "apply", "strangers", "identity", "authorization"),
+)
 
 
 def main() -> None:

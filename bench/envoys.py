@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,25 @@ from bench.processes import Failed, process, wait_for
 from tulle.envoy_api import binary
 from tulle.identity.authority import Authority
 from tulle.model.spiffe import workload_id
+from tulle.translate.names import MESH_ALPN
 
 Json = dict[str, Any]
 
 BODY = json.dumps({"ok": True, "pad": "x" * 980})
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "-l", "warning")
+_HTTP_NODE = ("--service-node", "bench", "--service-cluster", "bench")  # to read secrets from files, it must have one
+_OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "-l", "warning", *_NODE)
+_OPTIONS = (
+    "--disable-hot-restart",
+    "--concurrency",
+    "1",
+    "-l",
+    "warning",
+    "--service-node",
+    "bench",
+    "--service-cluster",
+    "bench",
+)
 _DAY = 86400.0
 
 
@@ -60,10 +72,10 @@ def command(folder: Path, name: str, listener: Json, *clusters: Json) -> tuple[s
 
 @contextmanager
 def envoy(folder: Path, name: str, listener: Json, *clusters: Json) -> Iterator[int]:
-    """Runs an Envoy within the block, which gets its process id once the Envoy listens."""
+    """Runs an Envoy in that folder within the block, which gets its process id once the Envoy listens."""
     log = folder / f"{name}.log"
     at = listener["address"]["socket_address"]
-    with process(command(folder, name, listener, *clusters), log) as started:
+    with process(command(folder, name, listener, *clusters), log, cwd=folder) as started:
 
         def listens() -> bool:
             if started.poll() is not None:
@@ -88,6 +100,19 @@ def serving_sidecar(port: int, own: Credentials, *addresses: str) -> Json:
 def calling_half(port: int) -> Json:
     """The calling half of the bare pair: HTTP in, and out by the cluster `out`."""
     return _listener(port, _http([_route("out")]))
+
+
+def calling_several(port: int, hosts: Iterable[str]) -> Json:
+    """As the calling half, but a request for one of these hosts goes out by the cluster of that name."""
+    return _listener(port, _http([_route(host, host) for host in hosts]))
+
+
+def to_sidecar(name: str, port: int, own: Credentials, sni: str) -> Json:
+    """The cluster `name` to a sidecar of tulle's, which tells by the SNI which port of a service is meant."""
+    tls = _tls("Upstream", own)
+    tls["typed_config"] |= {"sni": sni}
+    tls["typed_config"]["common_tls_context"]["alpn_protocols"] = [MESH_ALPN, "h2"]
+    return {**_cluster(port, "http2_protocol_options"), "name": name, "transport_socket": tls}
 
 
 def serving_half(port: int, own: Credentials) -> Json:
@@ -143,8 +168,9 @@ def _http(routes: list[Json]) -> Json:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def _route(cluster: str) -> Json:
-    return {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
+def _route(cluster: str, host: str = "") -> Json:
+    only = {"headers": [{"name": ":authority", "string_match": {"exact": host}}]} if host else {}
+    return {"match": {"prefix": "/", **only}, "route": {"cluster": cluster, "timeout": "0s"}}
 
 
 def _answer() -> Json:

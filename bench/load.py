@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.processes import Failed
@@ -19,10 +20,11 @@ class Load:
     p50: float
 
 
-def wrk(port: int, seconds: int, connections: int, host: str = "service-b") -> Load:
+def wrk(port: int, seconds: int, connections: int, host: str = "service-b", headers: Mapping[str, str] = {}) -> Load:
     """GETs as fast as they are answered, over so many connections that stay open. Raises Failed unless all succeed."""
     url = f"http://127.0.0.1:{port}/data"
-    command = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", f"Host: {host}", url)
+    given = [word for name, value in {"Host": host, **headers}.items() for word in ("-H", f"{name}: {value}")]
+    command = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *given, url)
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True).stdout
     except FileNotFoundError:

@@ -1,0 +1,127 @@
+"""Ports of a serving sidecar with access rules, as tulle translates them, each in an Envoy of its own.
+
+They are put into a file, so that the same sidecar can also be had with all that decides about access taken out of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bench.envoys import Credentials, Json
+from tulle.envoy_api.messages import pack, to_dict, unpack
+from tulle.ir.access import Access, Action, Policy
+from tulle.ir.tokens import Issuer
+from tulle.ir.types import Inbound, InboundPort
+from tulle.model.names import Destination, ServiceName
+from tulle.model.resources import authorization_policy as written
+from tulle.model.spiffe import TRUST_DOMAIN, WORKLOAD_PREFIX
+from tulle.model.workload import Protocol
+from tulle.resolve.access.conditions import Reader
+from tulle.translate import names
+from tulle.translate.clusters import program_clusters
+from tulle.translate.inbound_listener import inbound_listener
+from tulle.translate.inbound_routes import inbound_routes
+
+CALLER = "service-a"
+DESTINATION = Destination(ServiceName("default", "service-b"), 80)
+_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+_A_POLICY = 10  # rules
+_ISSUER = "https://issuer.example"
+
+
+def policies(rules: int, action: Action) -> tuple[Policy, ...]:
+    """So many rules, ten in a policy. The last alone fits the caller's request, if they allow; none does, if they deny."""
+    reader = Reader("default", (TRUST_DOMAIN,))
+    fits = [rules - 1] if action is Action.ALLOW else []
+    documents = [_fitting() if number in fits else _other(number) for number in range(rules)]
+    made = [msgspec.convert(document, written.Rule) for document in documents]
+    return tuple(
+        Policy(
+            f"AuthorizationPolicy default/{action.value.lower()}-{first:04}",
+            action,
+            tuple(reader.rule(rule, f"spec.rules[{n}]") for n, rule in enumerate(made[first : first + _A_POLICY])),
+        )
+        for first in range(0, rules, _A_POLICY)
+    )
+
+
+def _fitting() -> Json:
+    principal = f"{TRUST_DOMAIN}/ns/default/sa/{CALLER}"
+    return {"from": [_source(principals=[principal])], "to": [_operation(methods=["GET"], paths=["/data"])]}
+
+
+def _other(number: int) -> Json:
+    """Of every three, one fits but for the path, one but for the caller's namespace, one but for who the caller is."""
+    callers = [f"{TRUST_DOMAIN}/ns/team-{number}/sa/{name}" for name in ("web", "worker")]
+    methods = ["GET", "HEAD", "POST"]
+    if number % 3 == 0:
+        mine = _operation(methods=methods, paths=[f"/team-{number}/*", f"/v1/teams/{number}"])
+        return {"from": [_source(principals=[*callers, f"{TRUST_DOMAIN}/ns/default/sa/{CALLER}"])], "to": [mine]}
+    if number % 3 == 1:
+        return {"from": [_source(namespaces=[f"team-{number}"])], "to": [_operation(methods=methods)]}
+    return {"from": [_source(principals=callers)], "to": [_operation(methods=methods, paths=["/data*"])]}
+
+
+def _source(**source: list[str]) -> Json:
+    return {"source": source}
+
+
+def _operation(**operation: list[str]) -> Json:
+    return {"operation": operation}
+
+
+def issuer() -> tuple[Issuer, str]:
+    """One whose tokens a sidecar takes, with a key of P-256, and such a token."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    point = key.public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(one.to_bytes(32)).rstrip(b"=").decode() for one in (point.x, point.y))
+    jwks = json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1", "x": x, "y": y}]})
+    claims = {"iss": _ISSUER, "sub": "alice", "aud": ["shop"], "exp": int(time.time()) + 86400}
+    token = jwt.encode(claims, key, algorithm="ES256", headers={"kid": "1"})
+    return Issuer(_ISSUER, "RequestAuthentication default/tokens", jwks=jwks), token
+
+
+def sidecar(
+    port: int, target: int, rules: tuple[Policy, ...] = (), issuers: tuple[Issuer, ...] = (), *, decides: bool = True
+) -> tuple[Json, list[Json]]:
+    """Its listener, whose routes are within it, and the clusters of its program, which listens on `target`.
+
+    decides: else without the filters that decide about access, and without what tells of their decisions.
+    """
+    access = Access(rules, ("80",) if rules else ())
+    served = InboundPort(DESTINATION, target, Protocol.HTTP, "127.0.0.1", access=access)
+    inbound = Inbound("service-b-1", "127.0.0.1", port, (served,), (WORKLOAD_PREFIX,), issuers=issuers)
+    listener = inbound_listener(inbound)
+    [filter_] = listener.filter_chains[0].filters
+    manager = unpack(filter_.typed_config)
+    manager.route_config.CopyFrom(inbound_routes(inbound, served))
+    if not decides:
+        del manager.http_filters[:-1]
+        manager.ClearField("access_log")
+        del manager.local_reply_config.mappers[0]
+    filter_.typed_config.CopyFrom(pack(manager))
+    return to_dict(listener), [to_dict(cluster) for cluster in program_clusters(inbound.workload, served)]
+
+
+def write_identity(folder: Path, own: Credentials) -> None:
+    """Where an agent writes it for its Envoy."""
+    (folder / "sds").mkdir()
+    pair = {"certificate_chain": {"inline_string": own.chain}, "private_key": {"inline_string": own.key}}
+    for name, content in {
+        "identity": {"tls_certificate": pair},
+        "bundle": {"validation_context": {"trusted_ca": {"inline_string": own.roots}}},
+    }.items():
+        secret: dict[str, Any] = {"@type": _SECRET, "name": name, **content}
+        (folder / "sds" / f"{name}.json").write_text(json.dumps({"resources": [secret]}))
+
+
+def sni() -> str:
+    return names.sni(DESTINATION)
