@@ -112,6 +112,10 @@ class Guarded:
     def revoke(self, *subjects: str) -> None:
         self.update(replace(self._inbound, revoked=subjects))
 
+    def renew(self, caller: str) -> None:
+        """It shows another certificate from now on."""
+        del self._contexts[caller]
+
     def update(self, inbound: Inbound) -> None:
         self._inbound = inbound
         before = self._updates()

@@ -30,12 +30,14 @@ def test_a_policy_counts_at_once_and_so_does_its_end(sidecar: Guarded) -> None:
         assert talk(connection, GET).status == 200
 
 
-def test_a_certificate_that_is_revoked_no_longer_counts(sidecar: Guarded) -> None:
-    with sidecar.connected("revoked") as connection, sidecar.connected("revoked", OTHER) as others:
-        assert (talk(connection, GET).status, talk(others, GET).status) == (200, 200)
-        sidecar.revoke("CN=another", f"CN={CALLER.rpartition('/')[2]}")
-        assert (talk(connection, GET).status, talk(others, GET).status) == (403, 200)
-    assert sidecar.stats("revoked")["http.inbound.rbac.deny_.policy.revoked certificate.denied"] == 1
+def test_who_is_revoked_no_longer_counts_whichever_certificate_opened_the_connection(sidecar: Guarded) -> None:
+    with sidecar.connected("revoked") as before, sidecar.connected("revoked", OTHER) as others:
+        sidecar.renew(CALLER)
+        with sidecar.connected("revoked") as after:
+            assert [talk(each, GET).status for each in (before, after, others)] == [200, 200, 200]
+            sidecar.revoke("CN=another", f"CN={CALLER.rpartition('/')[2]}")
+            assert [talk(each, GET).status for each in (before, after, others)] == [403, 403, 200]
+    assert sidecar.stats("revoked")["http.inbound.rbac.deny_.policy.revoked certificate.denied"] == 2
 
 
 def test_the_answer_tells_nothing_of_the_rules(sidecar: Guarded) -> None:
