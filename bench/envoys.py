@@ -27,19 +27,9 @@ Json = dict[str, Any]
 
 BODY = json.dumps({"ok": True, "pad": "x" * 980})
 _EXTENSIONS = "type.googleapis.com/envoy.extensions"
-_HTTP_NODE = ("--service-node", "bench", "--service-cluster", "bench")  # to read secrets from files, it must have one
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_NODE = ("--service-node", "bench", "--service-cluster", "bench")  # without one, no secret is read from a file
 _OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "-l", "warning", *_NODE)
-_OPTIONS = (
-    "--disable-hot-restart",
-    "--concurrency",
-    "1",
-    "-l",
-    "warning",
-    "--service-node",
-    "bench",
-    "--service-cluster",
-    "bench",
-)
 _DAY = 86400.0
 
 

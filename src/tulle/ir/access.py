@@ -19,7 +19,7 @@ class Attribute(StrEnum):
     SERVICE_ACCOUNT = "service_account"  # the caller's, `<namespace>/<account>`, whatever the trust domain
     TRUST_DOMAIN = "trust_domain"  # the caller's
     SOURCE_IP = "source_ip"  # of the connection
-    REMOTE_IP = "remote_ip"  # of the original caller, by X-Forwarded-For where that is trusted (HTTP)
+    REMOTE_IP = "remote_ip"  # of the first caller: the connection's, as no X-Forwarded-For is trusted (HTTP)
     REQUEST_PRINCIPAL = "request_principal"  # `<iss>/<sub>` of the token (HTTP)
     AUDIENCE = "audience"  # `aud` of the token (HTTP)
     PRESENTER = "presenter"  # `azp` of the token (HTTP)

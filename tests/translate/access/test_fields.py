@@ -78,14 +78,19 @@ CASES: dict[str, tuple[dict[str, Any], list[Ask], list[Ask]]] = {
     "ipBlocks elsewhere": (from_(ipBlocks=["10.0.0.0/8"]), [], [get("/", headers={"x-forwarded-for": "10.1.1.1"})]),
     "notIpBlocks": (from_(notIpBlocks=["127.0.0.1"]), [], [get("/")]),
     "remoteIpBlocks": (
-        from_(remoteIpBlocks=["10.0.0.0/8", "2001:db8::/32"]),
-        [get("/", headers={"x-forwarded-for": "10.1.1.1"}), get("/", headers={"x-forwarded-for": "2001:db8::1"})],
+        from_(remoteIpBlocks=["127.0.0.0/8", "2001:db8::/32"]),
         [get("/"), get("/", headers={"x-forwarded-for": "11.1.1.1"})],
+        [],
+    ),
+    "remoteIpBlocks, forged": (
+        from_(remoteIpBlocks=["10.0.0.0/8", "2001:db8::/32"]),
+        [],
+        [get("/", headers={"x-forwarded-for": "10.1.1.1"}), get("/", headers={"x-forwarded-for": "2001:db8::1"})],
     ),
     "notRemoteIpBlocks": (
         from_(notRemoteIpBlocks=["10.1.1.1"]),
-        [get("/")],
-        [get("/", headers={"x-forwarded-for": "10.1.1.1"})],
+        [get("/"), get("/", headers={"x-forwarded-for": "10.1.1.1"})],
+        [],
     ),
     "requestPrincipals": (
         from_(requestPrincipals=["https://issuer.example/alice"]),
@@ -169,7 +174,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Ask], list[Ask]]] = {
     ),
     "when source.ip": (when("source.ip", "127.0.0.1", "10.0.0.0/8"), [get("/")], []),
     "when source.ip, not": (when("source.ip", but_not=("127.0.0.1",)), [], [get("/")]),
-    "when remote.ip": (when("remote.ip", "10.1.1.1"), [get("/", headers={"x-forwarded-for": "10.1.1.1"})], [get("/")]),
+    "when remote.ip": (when("remote.ip", "127.0.0.1"), [get("/", headers={"x-forwarded-for": "10.1.1.1"})], []),
     "when source.namespace": (when("source.namespace", "a"), [by(A)], [by(B)]),
     "when source.principal": (when("source.principal", A), [by(A), by(OLD)], [by(B)]),
     "when source.principal, not": (when("source.principal", but_not=(A,)), [by(B)], [by(A), by(OLD)]),

@@ -95,7 +95,7 @@ FIELDS: Mapping[type[Any], Mapping[str, str]] = {
         "notServiceAccounts": "None of these.",
         "ipBlocks": "By the address from which the connection comes: an address or a CIDR range.",
         "notIpBlocks": "None of these.",
-        "remoteIpBlocks": "By the address of the first caller, as X-Forwarded-For has it where that is trusted.",
+        "remoteIpBlocks": "By the first caller's address: the connection's, as no X-Forwarded-For is trusted in the mesh.",
         "notRemoteIpBlocks": "None of these.",
         "trustDomains": "By the trust domain in its certificate. Also `abc*`, `*abc` and `*`.",
         "notTrustDomains": "None of these.",
