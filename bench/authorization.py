@@ -89,7 +89,8 @@ def _started(folder: Path, stack: ExitStack, cases: list[Case]) -> int:
     for case in cases:
         inbound = free_port()
         listener, programs = guarded.sidecar(inbound, target, case.rules, case.issuers, decides=case.decides)
-        case.pid = stack.enter_context(envoys.envoy(folder, case.name, listener, *programs))
+        serving = envoys.envoy(folder, case.name, listener, *programs, settings=guarded.settings())
+        case.pid = stack.enter_context(serving)
         clusters.append(envoys.to_sidecar(case.name, inbound, caller, guarded.sni()))
     calling = envoys.calling_several(port, [case.name for case in cases])
     stack.enter_context(envoys.envoy(folder, "calling", calling, *clusters))

@@ -53,19 +53,23 @@ def credentials(authority: Path, account: str) -> Credentials:
     return Credentials(issued.chain_pem, pair["key"], signer.bundle_pem)
 
 
-def command(folder: Path, name: str, listener: Json, *clusters: Json) -> tuple[str, ...]:
-    """What runs an Envoy with these resources, with the options with which an agent runs its own."""
+def command(folder: Path, name: str, listener: Json, *clusters: Json, settings: Json | None = None) -> tuple[str, ...]:
+    """What runs an Envoy with these resources, with the options with which an agent runs its own.
+
+    settings: what else its bootstrap says.
+    """
     file = folder / f"{name}.json"
-    file.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": clusters}}))
+    resources = {"static_resources": {"listeners": [listener], "clusters": clusters}}
+    file.write_text(json.dumps({**resources, **(settings or {})}))
     return (str(binary.find().path), "--config-path", str(file), *_OPTIONS)
 
 
 @contextmanager
-def envoy(folder: Path, name: str, listener: Json, *clusters: Json) -> Iterator[int]:
+def envoy(folder: Path, name: str, listener: Json, *clusters: Json, settings: Json | None = None) -> Iterator[int]:
     """Runs an Envoy in that folder within the block, which gets its process id once the Envoy listens."""
     log = folder / f"{name}.log"
     at = listener["address"]["socket_address"]
-    with process(command(folder, name, listener, *clusters), log, cwd=folder) as started:
+    with process(command(folder, name, listener, *clusters, settings=settings), log, cwd=folder) as started:
 
         def listens() -> bool:
             if started.poll() is not None:

@@ -26,6 +26,7 @@ from tulle.model.spiffe import TRUST_DOMAIN, WORKLOAD_PREFIX
 from tulle.model.workload import Protocol
 from tulle.resolve.access.conditions import Reader
 from tulle.translate import names
+from tulle.translate.bootstrap import bootstrap
 from tulle.translate.clusters import program_clusters
 from tulle.translate.inbound_listener import inbound_listener
 from tulle.translate.inbound_routes import inbound_routes
@@ -109,6 +110,12 @@ def sidecar(
         del manager.local_reply_config.mappers[0]
     filter_.typed_config.CopyFrom(pack(manager))
     return to_dict(listener), [to_dict(cluster) for cluster in program_clusters(inbound.workload, served)]
+
+
+def settings() -> Json:
+    """What of a sidecar's bootstrap counts here: how it takes regular expressions and headers, and what it counts."""
+    own: Json = bootstrap("bench", "127.0.0.1", 1, "spiffe://bench")
+    return {name: own[name] for name in ("layered_runtime", "stats_config", "deferred_stat_options")}
 
 
 def write_identity(folder: Path, own: Credentials) -> None:
