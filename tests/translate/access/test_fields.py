@@ -16,6 +16,7 @@ from written_access import access, rule
 
 A, B = "cluster.local/ns/a/sa/web", "cluster.local/ns/b/sa/worker"
 OLD = "old.example/ns/a/sa/web"
+OTHERS = [f"cluster.local/ns/others/sa/{number}" for number in range(150)]
 Ask = dict[str, Any]
 
 
@@ -58,6 +59,13 @@ CASES: dict[str, tuple[dict[str, Any], list[Ask], list[Ask]]] = {
     "principals": (from_(principals=[A]), [by(A), by(OLD)], [by(B), by(f"{A}2")]),
     "principals, prefix": (from_(principals=["cluster.local/ns/a/*"]), [by(A)], [by(B), by(OLD)]),
     "principals, suffix": (from_(principals=["*/sa/web"]), [by(A), by(OLD)], [by(B)]),
+    "principals, several": (
+        from_(principals=[*OTHERS, "*/sa/w.rker", A, "cluster.local/ns/c/*"]),
+        [by(A), by(OLD), by(OTHERS[140]), by("cluster.local/ns/c/sa/web")],
+        [by(B), by(f"{A}2")],
+    ),
+    "not principals, several": (from_(notPrincipals=[A, *OTHERS]), [by(B), by(f"{A}2")], [by(A), by(OTHERS[140])]),
+    "namespaces, several": (from_(namespaces=["x", "a*", "y"]), [by(A), by(OLD)], [by(B)]),
     "principals, presence": (from_(principals=["*"]), [by(A), by(B)], []),
     "notPrincipals": (from_(notPrincipals=[A]), [by(B)], [by(A), by(OLD)]),
     "namespaces": (from_(namespaces=["a"]), [by(A), by(OLD)], [by(B), by("cluster.local/ns/aa/sa/a")]),

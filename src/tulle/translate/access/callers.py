@@ -5,6 +5,7 @@ Source: Envoy, RBAC `Principal`; SPIFFE-ID, section 2. Ids of workloads are `spi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tulle.ir.access import Attribute, Test, Value
@@ -12,30 +13,41 @@ from tulle.translate.access.addresses import cidr
 from tulle.translate.access.strings import pattern, regex
 
 _PART = "[^/]"
+_ADDRESSES = {Attribute.SOURCE_IP: "direct_remote_ip", Attribute.REMOTE_IP: "remote_ip"}
+# For each principal that does not fit, Envoy reads the certificate anew: it looks for other names in it, which ours lack. That
+# costs what a regular expression does, so of more values one is made; but of too many RE2 would not take it.
+_APART, _TOGETHER = 3, 100
 
 
-def caller(attribute: Attribute, value: Value) -> dict[str, Any]:
-    """A principal for one value of an attribute of the caller."""
-    match attribute:
-        case Attribute.SOURCE_IP:
-            return {"direct_remote_ip": cidr(value.text)}
-        case Attribute.REMOTE_IP:
-            return {"remote_ip": cidr(value.text)}
-        case _:
-            return {"authenticated": {"principal_name": _id(attribute, value)}}
+def callers(attribute: Attribute, values: Sequence[Value]) -> list[dict[str, Any]]:
+    """Principals, of which one fits if one of the values of this attribute of the caller does."""
+    if attribute in _ADDRESSES:
+        return [{_ADDRESSES[attribute]: cidr(value.text)} for value in values]
+    if len(values) <= _APART:
+        return [_with_id(_id(attribute, value)) for value in values]
+    parts = [values[at : at + _TOGETHER] for at in range(0, len(values), _TOGETHER)]
+    return [_with_id(regex("|".join(_pattern(attribute, value) for value in part))) for part in parts]
+
+
+def _with_id(match: dict[str, Any]) -> dict[str, Any]:
+    return {"authenticated": {"principal_name": match}}
 
 
 def _id(attribute: Attribute, value: Value) -> dict[str, Any]:
+    if attribute is Attribute.PRINCIPAL and value.test in (Test.EXACT, Test.PREFIX):
+        return {value.test.value: f"spiffe://{value.text}"}
+    return regex(_pattern(attribute, value))
+
+
+def _pattern(attribute: Attribute, value: Value) -> str:
     part = pattern(value, f"{_PART}*", f"{_PART}+")
     match attribute:
         case Attribute.NAMESPACE:
-            return regex(f"spiffe://{_PART}+/ns/{part}/sa/.+")
+            return f"spiffe://{_PART}+/ns/{part}/sa/.+"
         case Attribute.TRUST_DOMAIN:
-            return regex(f"spiffe://{part}/.+")
+            return f"spiffe://{part}/.+"
         case Attribute.SERVICE_ACCOUNT:
             namespaced = f"{_PART}+/{_PART}+" if value.test is Test.PRESENT else pattern(value)
-            return regex(f"spiffe://{_PART}+/ns/{namespaced.replace('/', '/sa/', 1)}")
-        case _ if value.test is Test.EXACT:
-            return {"exact": f"spiffe://{value.text}"}
+            return f"spiffe://{_PART}+/ns/{namespaced.replace('/', '/sa/', 1)}"
         case _:
-            return regex(f"spiffe://{pattern(value)}")
+            return f"spiffe://{pattern(value)}"

@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tulle.ir.access import Access, Action, Attribute, Condition, Policy, Rule, Value
-from tulle.translate.access.callers import caller
+from tulle.translate.access.callers import callers
 from tulle.translate.access.requests import header, request
 from tulle.translate.access.tokens import token
 
 _REQUEST = frozenset(
     (Attribute.HOST, Attribute.METHOD, Attribute.PATH, Attribute.PORT, Attribute.DESTINATION_IP, Attribute.SNI)
+)
+_CALLER = frozenset(
+    (
+        *(Attribute.PRINCIPAL, Attribute.NAMESPACE, Attribute.SERVICE_ACCOUNT, Attribute.TRUST_DOMAIN),
+        *(Attribute.SOURCE_IP, Attribute.REMOTE_IP),
+    )
 )
 _TOKEN = frozenset((Attribute.REQUEST_PRINCIPAL, Attribute.AUDIENCE, Attribute.PRESENTER, Attribute.CLAIM))
 
@@ -69,6 +75,8 @@ class _Words:
         anywhere = unwanted == (self._action is Action.ALLOW)
         if condition.attribute is Attribute.HEADER:
             return header(condition.key[0], values, anywhere)
+        if condition.attribute in _CALLER:
+            return self._set("or", callers(condition.attribute, values))
         return self._set("or", [self._value(condition, value, anywhere) for value in values])
 
     def _value(self, condition: Condition, value: Value, anywhere: bool) -> dict[str, Any]:
@@ -77,7 +85,7 @@ class _Words:
             return {"any": True} if value.text in self._access.ports else {f"not_{self._word}": {"any": True}}
         if attribute in _TOKEN:
             return token(attribute, condition.key, value)
-        return request(attribute, value, anywhere) if attribute in _REQUEST else caller(attribute, value)
+        return request(attribute, value, anywhere)
 
     def _set(self, how: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
         return parts[0] if len(parts) == 1 else {f"{how}_{self._word}s": {f"{self._word}s": parts}}
