@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -227,6 +228,55 @@ async def test_without_a_certificate_of_ours_nobody_gets_in(
             code, _ = await refusal(call)
         assert code is grpc.StatusCode.UNAVAILABLE
     assert not owner.node
+
+
+async def test_a_session_that_is_taken_up_again_opens_no_stream(
+    owner: Recorder, port: int, issue: Issue, tmp_path: Path
+) -> None:
+    """As HTTP/2 by hand, since gRPC's own client gives no session away."""
+    file = tmp_path / "proxy.pem"
+    file.write_bytes(b"".join(issue(PROXY)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(file)
+    context.set_alpn_protocols(["h2"])
+    first_is_reused, session, _ = await asyncio.to_thread(_asked, context, port, None)
+    await owner.until(lambda: bool(owner.node))
+    owner.node = ""
+    again_is_reused, _, answer = await asyncio.to_thread(_asked, context, port, session)
+    assert (first_is_reused, again_is_reused, owner.node) == (False, True, "")
+    assert b"taken up again" in answer
+
+
+def _asked(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None
+) -> tuple[bool, ssl.SSLSession | None, bytes]:
+    """Opens a stream with a first request; whether the session was taken up, the next one, what came."""
+
+    def frame(kind: int, flags: int, of: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3) + bytes([kind, flags]) + of.to_bytes(4) + payload
+
+    def field(name: str, value: str) -> bytes:  # RFC 7541, section 6.2.2: a literal that is not indexed
+        words = (word.encode() for word in (name, value))
+        return b"\0" + b"".join(bytes([len(word)]) + word for word in words)
+
+    fields = {":method": "POST", ":scheme": "https", ":path": f"/{SERVICE}/{METHOD}", ":authority": SERVER}
+    fields |= {"te": "trailers", "content-type": "application/grpc"}
+    request = first()
+    said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+    said += frame(1, 4, 1, b"".join(field(*each) for each in fields.items()))
+    said += frame(0, 0, 1, b"\0" + len(request).to_bytes(4) + request)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        context.wrap_socket(plain, session=session) as connection,
+    ):
+        connection.sendall(said)
+        connection.settimeout(1)
+        answer = b""
+        with suppress(TimeoutError):
+            while part := connection.recv(4096):
+                answer += part
+        return bool(connection.session_reused), connection.session, answer
 
 
 GARBAGE = {

@@ -42,6 +42,9 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
+# gRPC always offers to take a TLS session up again, and then looks at no certificate: one that has ended would still count.
+_REUSED = "a TLS session that is taken up again proves nothing here: connect without one"
+
 _log = logging.getLogger(__name__)
 
 
@@ -180,7 +183,10 @@ def _handlers(owner: Owner, streams: set[asyncio.Task[None]]) -> Any:
 
 async def _run(owner: Owner, context: Any) -> None:
     request = await _first(context)
-    certificate = context.auth_context()["x509_pem_cert"][0]
+    proved = context.auth_context()
+    if proved.get("ssl_session_reused") != [b"false"]:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, _REUSED)
+    certificate = proved["x509_pem_cert"][0]
     changed, ended = asyncio.Event(), asyncio.Event()
     subscriber = owner.connect(certificate, request.node, changed.set)
     if isinstance(subscriber, Refusal):
