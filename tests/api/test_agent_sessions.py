@@ -252,9 +252,10 @@ async def test_what_the_mesh_can_not_take_is_refused_with_its_reason(api: Any, w
         (b'{"health": "healthy"}\n', "missing required field `proxy`"),
         (b'{"proxy": {"id": "web-3fa2c1"}}\n', "missing required field `address`"),
         (b"[" * 60_000 + b"\n", "the first line must be a registration"),
+        (b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n", "the first line must be a registration"),
         (b" " * 70_000, "the registration is longer than 65536 bytes"),
     ],
-    ids=["empty", "no UTF-8", "a report", "half", "deep", "endless"],
+    ids=["empty", "no UTF-8", "a report", "half", "deep", "deep in what nobody reads", "endless"],
 )
 async def test_a_bad_first_line_is_refused(api: Any, line: bytes, error: str) -> None:
     async with api.agent("web-3fa2c1") as agent:
@@ -285,6 +286,7 @@ async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Prox
         (b"healthy\n", "a line is no report"),
         (b'{"health": "fine"}\n', "Invalid enum value 'fine'"),
         (b"{}\n", 'a line must have "health", "proxy", "resolve", "idle", "holds" or "bye"'),
+        (b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n", "a line is no report"),
         (b"x" * 70_000, "a line is longer than 65536 bytes"),
     ],
 )

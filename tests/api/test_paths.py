@@ -17,8 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tulle.aio.unix import short_path
+from tulle.api.roles import ROLES
 from tulle.identity.svid import proved_id
 from tulle.model.names import ServiceName
+
+# Their body is none, says nothing, or is lines, which test_agent_sessions has.
+WITHOUT_JSON = {
+    "POST /v1/proxies/{name}/restart",
+    "POST /v1/proxies/{name}/weight",
+    "POST /v1/ca/finish",
+    "POST /v1/agents/{proxy}",
+}
+IN_LISTS = {"/v1/resources/delete"}
 
 
 def enrol_request(**changes: str) -> bytes:
@@ -73,6 +83,20 @@ async def test_a_bad_enrolment_is_refused_with_its_reason(api: Any, body: bytes,
     status, answer = await api.ask("POST", "/v1/enrol", body)
     assert status == 400
     assert error in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "path", [way.split()[1] for way in ROLES if way.startswith("POST ") and way not in WITHOUT_JSON]
+)
+async def test_values_within_values_without_end_are_refused_as_any_other_nonsense(
+    api: Any, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A decoder gives up on them in a way of its own, in fields that nobody reads as in others."""
+    deep = b"[" * 20_000 + b"]" * 20_000
+    body = b'{"more": ' + deep + b"}\n" if path not in IN_LISTS else b'[{"more": ' + deep + b"}]"
+    status, answer = await api.ask("POST", path, body)
+    assert (status, set(answer)) == (400, {"error"})
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_body_without_end_is_cut_off(api: Any) -> None:

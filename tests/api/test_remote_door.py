@@ -228,6 +228,13 @@ async def test_who_fails_too_often_is_refused_before_anything_is_looked_at(door:
     assert status == 200, answer
 
 
+async def test_nonsense_is_a_failed_attempt_however_it_is_made(door: Door) -> None:
+    deep = b'{"more": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    for _ in range(10):
+        assert (await door.ask(door.context(), "POST", "/v1/enrol", deep))[0] == 400
+    assert (await door.ask(door.context(), "POST", "/v1/enrol", deep))[0] == 429
+
+
 async def test_neither_the_local_secret_nor_a_token_takes_a_proxy_that_is_alive(door: Door) -> None:
     token, secret = await door.api.tokens.create("default", "web", "web", 60, 5)
     evidence = f"Join {token.id}.{secret}"

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tulle.api.access_shown import Shown
 from tulle.api.access_views import CallView, CheckView, GuardsView
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.doors import Force, Mesh
 from tulle.model.names import DEFAULT_NAMESPACE, DEFAULT_PORT, ServiceName, label_problem
 from tulle.resolve.access.asking import Answer, From, answer, caller, is_address
@@ -40,7 +40,7 @@ class Access:
     async def check(self, request: Request) -> Response:
         try:
             asked = _call.decode(await body_of(request))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise HTTPException(400, f"this is no call to check: {error}") from error
         if asked.source_ip and not is_address(asked.source_ip):
             raise HTTPException(400, f"{asked.source_ip!r} is no IP address")

@@ -32,6 +32,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from tulle.aio.changes import Changes
+from tulle.api.bodies import MALFORMED
 from tulle.api.ca import tell_trust
 from tulle.api.doors import Agents, NotRegistered, Outside, ProxyRevoked, RegistrationRefused, Trusts, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
@@ -173,7 +174,7 @@ async def _registered_proxy(proxy_id: str, lines: AsyncGenerator[bytes], peer: s
         raise _BadLine(f"no registration came within {_FIRST_LINE_WITHIN:.0f} s") from error
     except LineTooLong as error:
         raise _BadLine(f"the registration is longer than {MAX_LINE} bytes") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise _BadLine(f"the first line must be a registration: {error}") from error
     _check(proxy, proxy_id, peer)
     return proxy
@@ -245,7 +246,7 @@ class _Session:
             return _End(str(error))  # the agent is alive, and will be back before its lease ends
         except (_BadLine, RegistrationRefused) as error:
             return _End(str(error), abandoned=True, revoked=isinstance(error, ProxyRevoked))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             return _End(f"a line is no report: {error}", abandoned=True)
         finally:
             propagation.stop()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 MAX_BODY = 1024 * 1024
+
+# What a decoder of msgspec raises for bytes that are not what it reads; the last is for values within values without end.
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 async def body_of(request: Request, limit: int = MAX_BODY) -> bytes:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.doors import Trusts
 from tulle.api.views import CaView
@@ -42,7 +42,7 @@ class CertificateAuthority:
         body = await body_of(request)
         try:
             brought = _brought.decode(body) if body else None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise HTTPException(400, f"this is no authority to go over to: {error}") from error
         return await self._done(request, self._trusts.rotate(brought))
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.bodies import MAX_BODY, body_of
+from tulle.api.bodies import MALFORMED, MAX_BODY, body_of
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestors import AttestationRefused, AttestationUnavailable, Attested, Attestor
 from tulle.identity.caller import Caller, Grant, Role
@@ -93,7 +93,7 @@ async def _asked(request: Request, most: int) -> EnrolRequest:
             return _request.decode(await body_of(request, most))
     except TimeoutError as error:
         raise HTTPException(408, f"no whole request within {_BODY_WITHIN:g} s", {"connection": "close"}) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise HTTPException(400, f"this is no enrolment request: {error}") from error
 
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.doors import Mesh
 from tulle.identity.caller import Caller
 from tulle.identity.jwt_authority import AudienceRefused, JwtAuthority
@@ -39,7 +39,7 @@ class JwtSvids:
     async def _sign(self, request: Request) -> Response:
         try:
             asked = _request.decode(await body_of(request))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise HTTPException(400, f"this is no request for a JWT-SVID: {error}") from error
         caller: Caller = request.state.caller
         if caller.proxy and caller.proxy != asked.proxy:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.declared_state import declared_views
 from tulle.api.doors import Awaited, Force, Generation, Keys
@@ -153,7 +153,7 @@ class Resources:
             refs = _refs.decode(await body_of(request))
             awaited = self._force.awaited(refs) if seconds else None
             outcomes = await self._declared.delete(refs, dry_run=_is_set(request, "dry_run"))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise HTTPException(400, f"this is no list of kind, namespace and name: {error}") from error
         except (TooMany, ValueError) as error:
             raise HTTPException(422, f"nothing was deleted: {error}") from error

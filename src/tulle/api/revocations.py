@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.views import RevocationView, RevokedView
 from tulle.identity.caller import Caller
@@ -103,7 +103,7 @@ async def _asked(request: Request) -> _Wanted:
     """Raises a refusal."""
     try:
         wanted = _wanted.decode(await body_of(request))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise HTTPException(400, f"this is no wish to revoke: {error}") from error
     if wanted.namespace and (problem := label_problem("namespace", wanted.namespace)):
         raise HTTPException(400, problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.exceptions import HTTPException
 
+from tulle.api.bodies import MALFORMED
 from tulle.sources.codec import Checked, check_all
 from tulle.sources.documents import Document
 
@@ -20,6 +21,6 @@ def checked_documents(body: bytes, namespace: str) -> list[Checked]:
         if line:
             try:
                 documents.append(_document.decode(line))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except MALFORMED as error:
                 raise HTTPException(400, f"a line is no document: {error}") from error
     return check_all(documents, namespace)

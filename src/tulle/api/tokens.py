@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.views import MadeTokenView, TokenView
 from tulle.identity.tokens import JoinTokens, Token, TokenRefused
@@ -57,7 +57,7 @@ class Tokens:
     async def create(self, request: Request) -> Response:
         try:
             wanted = _wanted.decode(await body_of(request))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise HTTPException(400, f"this is no wish for a token: {error}") from error
         addresses = wanted.addresses or self._listening
         if not addresses:

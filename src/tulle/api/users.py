@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.bodies import body_of
+from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.views import MadeUserView, UserView
 from tulle.identity.users import User, UserRefused, Users
@@ -50,7 +50,7 @@ class UsersApi:
     async def create(self, request: Request) -> Response:
         try:
             wanted = _wanted.decode(await body_of(request))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise HTTPException(400, f"this describes no user: {error}") from error
         if bad := [each for each in wanted.addresses if parsed_address(each) is None]:
             raise HTTPException(400, f"address {bad[0]!r} is not valid: write HOST:PORT or [IPv6]:PORT")
