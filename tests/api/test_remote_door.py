@@ -235,6 +235,16 @@ async def test_nonsense_is_a_failed_attempt_however_it_is_made(door: Door) -> No
     assert (await door.ask(door.context(), "POST", "/v1/enrol", deep))[0] == 429
 
 
+async def test_a_proxy_that_fails_too_often_is_refused_and_no_other_is(door: Door) -> None:
+    mine = door.context(OWN)
+    found = [(await door.ask(mine, "POST", "/v1/enrol", enrolment()))[0] for _ in range(12)]
+    assert found == [403] * 10 + [429] * 2
+    token, secret = await door.api.tokens.create("default", "web", "web", 60, 1)
+    other = door.context(proxy_id("web-000001"))
+    answer = await door.ask(other, "POST", "/v1/enrol", enrolment("web-000001"), f"Join {token.id}.{secret}")
+    assert answer[0] == 200
+
+
 async def test_neither_the_local_secret_nor_a_token_takes_a_proxy_that_is_alive(door: Door) -> None:
     token, secret = await door.api.tokens.create("default", "web", "web", 60, 5)
     evidence = f"Join {token.id}.{secret}"

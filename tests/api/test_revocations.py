@@ -117,7 +117,9 @@ async def test_the_door_for_other_machines_is_closed_to_a_revoked_proxy(store: S
     routes = [Route(way.split()[1], nothing, methods=way.split()[:1]) for way in ROLES]
     proof = Proof(Attestation("5e" * 32), Users(store, time.time), FailedAttempts(time.monotonic), nobody)
     known: dict[str, str] = {}
-    door = Known(app, routes, proof, nobody, time.time, lambda proxy: known.get(proxy, ""))
+    door = Known(
+        app, routes, proof, nobody, time.time, lambda proxy: known.get(proxy, ""), FailedAttempts(time.monotonic)
+    )
     for why in ({}, {"web-1": "proxy web-1 is revoked"}):
         known.update(why)
         for path in ("/v1/agents/web-1", "/v1/enrol", "/v1/trust"):

@@ -141,6 +141,13 @@ async def test_guesses_are_few(api: Any) -> None:
     assert (await api.ask("GET", "/v1/status"))[0] == 200
 
 
+async def test_who_is_refused_again_and_again_does_not_fill_the_audit_log(api: Any) -> None:
+    vera = await token_of(api, "vera", "viewer")
+    found = [(await api.ask("DELETE", f"/v1/users/{number}", secret=vera))[0] for number in range(30)]
+    assert found == [403] * 30
+    assert len(api.events) == 10
+
+
 async def test_only_a_digest_is_kept_and_a_use_is_noted(api: Any) -> None:
     status, made = await api.ask("POST", "/v1/users", json.dumps({"name": "vera", "role": "viewer"}).encode())
     assert (status, made["user"]["role"], made["user"]["last_used"]) == (200, "viewer", None)

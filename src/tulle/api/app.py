@@ -78,7 +78,7 @@ def build_app(doors: Doors) -> Starlette:
         Route("/v1/proxies/{name}/config", api.config),
         Route("/v1/proxies/{name}/restart", api.restart, methods=["POST"]),
         Route("/v1/proxies/{name}/weight", api.weigh, methods=["POST"]),
-        *Enrolling(doors.enrolment, doors.attestors, FailedAttempts(time.monotonic)).routes,
+        *Enrolling(doors.enrolment, doors.attestors, time.monotonic).routes,
         *Tokens(doors.tokens, doors.listening, roots).routes,
         *Resources(doors.declared, doors.force, doors.keys).routes,
         *Analysis(doors.force).routes,
@@ -90,12 +90,18 @@ def build_app(doors: Doors) -> Starlette:
         *AuditLog(doors.audit_log).routes,
     ]
     roles.check(routes)
-    proof = Proof(doors.attestation, doors.users, FailedAttempts(time.monotonic), doors.audit)
+    known = Middleware(
+        Known,
+        routes=routes,
+        proof=Proof(doors.attestation, doors.users, FailedAttempts(time.monotonic), doors.audit),
+        audit=doors.audit,
+        clock=time.time,
+        revoked=doors.revoked,
+        refusals=FailedAttempts(time.monotonic),
+    )
     return Starlette(
         routes=routes,
-        middleware=[
-            Middleware(Known, routes=routes, proof=proof, audit=doors.audit, clock=time.time, revoked=doors.revoked)
-        ],
+        middleware=[known],
         exception_handlers={
             HTTPException: _refusal,
             StoreError: _unavailable,

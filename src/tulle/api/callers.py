@@ -5,7 +5,7 @@ machines, by TLS, comes an agent with a proxy's certificate, which may keep that
 roots and try to enrol. On both ways a user's token proves that user. What each role may is in roles.py.
 
 The request's scope has the Caller in its state as `caller`, None for a stranger. What callers change, and what they are
-refused, goes to the audit log from here.
+refused, goes to the audit log from here; refusals only as often as leaves room for the rest, which is an admin's to read.
 
 The door says in the scope's state who is at its other end: `uid` of a local process, or `peer`, the address of a remote one,
 and `certificate`, DER, that TLS has verified; "" and b"" where there is no such thing.
@@ -104,7 +104,10 @@ class Proof:
 
 
 class Known:
-    """Lets a request through only from who may make it. clock: Unix time in seconds. revoked: why a proxy is that, or ""."""
+    """Lets a request through only from who may make it. clock: Unix time in seconds. revoked: why a proxy is that, or "".
+
+    refusals: how often each caller was refused.
+    """
 
     def __init__(
         self,
@@ -114,7 +117,9 @@ class Known:
         audit: Audit,
         clock: Callable[[], float],
         revoked: Callable[[str], str],
+        refusals: FailedAttempts,
     ) -> None:
+        self._refusals = refusals
         self._app = app
         self._routes = routes
         self._proof = proof
@@ -151,7 +156,9 @@ class Known:
     def _refused(self, caller: Caller, way: str | None, scope: Scope) -> str:
         what = f"{scope['method']} {scope['path']}"
         text = f"{caller.name} has the role {caller.role}, and {what} needs {way and ROLES[way]}"
-        self._audit(Event(self._clock(), "refused", caller.name, what, reason=text))
+        if not self._refusals.are_too_many(caller.name):
+            self._audit(Event(self._clock(), "refused", caller.name, what, reason=text))
+        self._refusals.failed(caller.name)
         return _NOT_FOR_AGENTS if caller.role is Role.AGENT else text
 
     def _note(self, scope: Scope, who: str, status: int) -> None:

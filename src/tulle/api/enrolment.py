@@ -1,14 +1,15 @@
 """POST /v1/enrol and GET /v1/trust: how an agent comes by its certificates, from this machine and from others.
 
 From others the evidence is in the Authorization header: `Join <id>.<secret>` of a join token, or `JWT <token>`. A renewal needs
-none. Whoever fails too often is refused for a while before anything is looked at.
+none. Whoever fails too often is refused for a while before anything is looked at: strangers by their address, a proxy by its
+certificate, so that none keeps another out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -32,12 +33,13 @@ _request = msgspec.json.Decoder(EnrolRequest)
 
 
 class Enrolling:
-    """attestors: by the Authorization header's scheme in lower case."""
+    """attestors: by the Authorization header's scheme in lower case. clock: in seconds, only goes forward."""
 
-    def __init__(self, enrolment: Enrolment, attestors: Mapping[str, Attestor], attempts: FailedAttempts) -> None:
+    def __init__(self, enrolment: Enrolment, attestors: Mapping[str, Attestor], clock: Callable[[], float]) -> None:
         self._enrolment = enrolment
         self._attestors = attestors
-        self._attempts = attempts
+        self._of_strangers = FailedAttempts(clock)
+        self._of_known = FailedAttempts(clock, over_all=False)
         self.routes = [
             Route("/v1/enrol", self.enrol, methods=["POST"]),
             Route("/v1/trust", self.trust, methods=["GET"]),
@@ -49,29 +51,25 @@ class Enrolling:
     async def enrol(self, request: Request) -> Response:
         caller: Caller | None = request.scope["state"]["caller"]
         peer = str(request.scope["state"].get("peer", ""))
-        if caller is None and self._attempts.are_too_many(peer):
+        who, attempts = (peer, self._of_strangers) if caller is None else (caller.name, self._of_known)
+        if peer and attempts.are_too_many(who):
             raise HTTPException(429, "too many attempts to enrol have failed; wait a moment", {"retry-after": "5"})
         try:
             asked = await _asked(request, _MOST_OF_STRANGERS if peer else MAX_BODY)
         except HTTPException:
-            self._failed(peer, caller)
+            attempts.failed(who)
             raise
         if caller is not None and caller.proxy and caller.proxy != asked.proxy:
             raise HTTPException(403, f"the certificate is proxy {caller.proxy}'s, the request is for {asked.proxy}")
         try:
             return _answer(await self._enrolled(asked, request, caller))
         except (AttestationRefused, EnrolRefused, IsRevoked) as error:
-            self._failed(peer, caller)
+            attempts.failed(who)
             if peer:
                 _log.warning("refused to enrol %s for %s: %s", _short(asked.proxy), peer, _short(str(error)))
             raise HTTPException(400 if isinstance(error, EnrolRefused) else 403, str(error)) from error
         except AttestationUnavailable as error:
             raise HTTPException(503, str(error)) from error
-
-    def _failed(self, peer: str, caller: Caller | None) -> None:
-        """Counts strangers only: an agent whose renewals are refused keeps nobody else of its address out."""
-        if caller is None:
-            self._attempts.failed(peer)
 
     async def _enrolled(self, asked: EnrolRequest, request: Request, caller: Caller | None) -> EnrolAnswer:
         async def attest() -> Attested:

@@ -1,7 +1,7 @@
-"""How often it may be tried in vain to enrol: per address and over all, so that a flood costs neither time nor log.
+"""How often something may be tried in vain: per address and over all, so that a flood costs neither time nor log.
 
-Guessing is hopeless anyhow; this bounds what strangers can have the control plane do. Whoever is over the limit is refused
-before anything is looked at. Certificates are no attempt, so renewals and sessions never suffer.
+Guessing is hopeless anyhow; this bounds what others can have the control plane do, and write down. Callers who are known are
+counted by their names.
 """
 
 from __future__ import annotations
@@ -32,22 +32,27 @@ class _Bucket:
 
 
 class FailedAttempts:
-    """clock: in seconds, only goes forward. An address that was not seen for long is forgotten first."""
+    """clock: in seconds, only goes forward. An address that was not seen for long is forgotten first.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    over_all: whether all together have a limit as well, so that one may suffer for others.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, over_all: bool = True) -> None:
         self._clock = clock
-        self._all = _Bucket(*_OF_ALL, clock())
+        self._all = _Bucket(*_OF_ALL, clock()) if over_all else None
         self._by_address: OrderedDict[str, _Bucket] = OrderedDict()
 
     def are_too_many(self, address: str) -> bool:
-        """Whether this address may not try now."""
+        """Whether this address, or caller, may not try now."""
         now = self._clock()
         known = self._by_address.get(_group(address))
-        return self._all.left(now) < 1 or (known is not None and known.left(now) < 1)
+        of_all = self._all is not None and self._all.left(now) < 1
+        return of_all or (known is not None and known.left(now) < 1)
 
     def failed(self, address: str) -> None:
         now, group = self._clock(), _group(address)
-        self._all.take(now)
+        if self._all:
+            self._all.take(now)
         bucket = self._by_address.setdefault(group, _Bucket(*_OF_ONE, now))
         bucket.take(now)
         self._by_address.move_to_end(group)
