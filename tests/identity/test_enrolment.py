@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tulle.identity import enrolled
 from tulle.identity.attestation_token import TokenAttestor
 from tulle.identity.attestors import AttestationRefused, Attested
+from tulle.identity.audit import Event
 from tulle.identity.authority import Authority
 from tulle.identity.caller import Grant
 from tulle.identity.enrolled_records import EnrolledRecords
@@ -83,9 +84,10 @@ class Desk:
     now: float = NOW
     tokens: JoinTokens = field(init=False)
     records: EnrolledRecords = field(init=False)
+    events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.authority = Authority(new_root(datetime.fromtimestamp(NOW, UTC)), self.clock)
+        self.authority = Authority(new_root(datetime.fromtimestamp(NOW, UTC)), self.clock, self.events.append)
         self.tokens = JoinTokens(self.store, self.clock)
         self.records = EnrolledRecords(self.store, self.clock)
         self.revocations = Revocations(self.store, self.clock)
@@ -287,6 +289,19 @@ async def test_a_token_is_refused_when_it_is_used_up_expired_revoked_or_unknown(
     for evidence in (revoked, f"{other[0]}.{secret}", f"0000000000.{secret}"):
         with pytest.raises(AttestationRefused, match="no join token"):
             await desk.by_token(request(), evidence)
+
+
+async def test_who_is_refused_and_why_is_in_the_audit_log_without_the_secret(desk: Desk) -> None:
+    token = await desk.token()
+    id = token.partition(".")[0]
+    with pytest.raises(AttestationRefused):
+        await desk.by_token(request(), f"{id}.{'A' * 43}")
+    with pytest.raises(EnrolRefused):
+        await desk.by_token(request(service="payments"), token)
+    assert [(each.event, each.who) for each in desk.events] == [("certificate refused", "web-3fa2c1")] * 2
+    assert f"no join token {id} with this secret" in desk.events[0].reason
+    assert "AAAA" not in str(desk.events)
+    assert token.partition(".")[2] not in str(desk.events)
 
 
 async def test_of_more_enrolments_at_once_than_uses_exactly_as_many_succeed(desk: Desk) -> None:

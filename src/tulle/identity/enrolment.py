@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.identity import enrolled
-from tulle.identity.attestors import Attested
+from tulle.identity.attestors import AttestationRefused, Attested
 from tulle.identity.authority import Authority, IssuedCertificate
 from tulle.identity.caller import Grant
 from tulle.identity.csr import CsrRefused, requested_key
@@ -114,7 +114,7 @@ class Enrolment:
         """Raises EnrolRefused, with every bad name at once, IsRevoked, and what `attest` raises, asked when it matters."""
         try:
             return await self._enrolled(request, attest)
-        except (EnrolRefused, IsRevoked) as error:
+        except (EnrolRefused, IsRevoked, AttestationRefused) as error:
             if not isinstance(error.__cause__, CsrRefused):  # of which the authority has told already
                 self._authority.refused("", str(error), request.proxy)
             raise
