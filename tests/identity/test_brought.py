@@ -15,9 +15,10 @@ from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from tulle.config import CaFiles
-from tulle.identity.authority import Authority
+from tulle.identity.authority import Authority, AuthorityEnded
 from tulle.identity.brought import Brought, brought_ca, read_brought
 from tulle.identity.ca import Ca, CaUnusable, key_pem, pem_of
+from tulle.identity.crl import Revoked
 from tulle.identity.private import StateUnusable
 from tulle.identity.svid import proved_id
 
@@ -248,3 +249,20 @@ def test_an_authority_that_has_ended_is_replaced_by_another_below_its_root(tmp_p
         opened(tmp_path, None, later)
     newest = made(ROOT, "newest", length=0)
     assert opened(tmp_path, brought(newest), later).known.active.id == newest.id
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_an_authority_that_ends_meanwhile_signs_nothing_and_ends_nothing_else(length: int) -> None:
+    now = NOW
+    authority = Authority(made(ROOT, "short", length=length, days=30), lambda: now)
+    first = authority.known
+    now += timedelta(days=40).total_seconds()
+    authority.renew()
+    assert authority.known is first
+    authority.revoke([Revoked(5, NOW)])
+    assert authority.trust.crl_pem
+    with pytest.raises(AuthorityEnded, match=r"has ended at 2027-02-1. .*tulle ca rotate"):
+        authority.server_certificate(600)
+    authority.rotate(brought(made(ROOT, "newest", length=0)))
+    authority.activate()
+    assert authority.server_certificate(600)

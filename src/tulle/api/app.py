@@ -52,6 +52,7 @@ from tulle.api.tokens import Tokens
 from tulle.api.users import UsersApi
 from tulle.api.views import RestartView, WeightView
 from tulle.identity.attempts import FailedAttempts
+from tulle.identity.authority import AuthorityEnded
 from tulle.identity.fingerprints import fingerprints
 from tulle.model.names import ServiceName, label_problem
 from tulle.store.errors import StoreError
@@ -105,6 +106,7 @@ def build_app(doors: Doors) -> Starlette:
         exception_handlers={
             HTTPException: _refusal,
             StoreError: _unavailable,
+            AuthorityEnded: _unavailable,
             ClientDisconnect: _nobody,
             Exception: _our_mistake,
         },

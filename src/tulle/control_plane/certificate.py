@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from tulle.identity.authority import Authority
+from tulle.identity.authority import Authority, AuthorityEnded
 from tulle.xds.server import ServerIdentity
 
 
@@ -26,13 +27,15 @@ class OwnCertificate:
         """For a connection that begins now; may be called by any thread."""
         with self._lock:
             if not self._issued <= self._clock() < self._half or self._signed_by != self._signs():
-                self._issue()
+                with suppress(AuthorityEnded):  # then it keeps the last one, and nobody believes it
+                    self._issue()
             return self._current
 
     def _signs(self) -> tuple[str, str]:
         return self._authority.known.active.id, self._authority.bundle_pem
 
     def _issue(self) -> None:
+        """Raises AuthorityEnded."""
         self._signed_by = self._signs()
         issued = self._authority.server_certificate(self._ttl)
         chain = issued.certificate

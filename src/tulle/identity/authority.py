@@ -63,6 +63,10 @@ class RotationRefused(Exception):
     """The authorities can't be changed so now. The message says why, and what to do."""
 
 
+class AuthorityEnded(Exception):
+    """No certificate that is good can be signed any more. The message says what to do."""
+
+
 class Authority:
     """first: the only anchor. clock: Unix time in seconds. lifetime: of an intermediate."""
 
@@ -135,7 +139,7 @@ class Authority:
         return all(issuer.signs_crls for issuer in self._known.issuers)
 
     def issue(self, csr_pem: str, spiffe_id: str, ttl: float, who: str = "", instance: str = "") -> IssuedCertificate:
-        """Signs the key of a certificate request as `spiffe_id` for `ttl` seconds from now. Raises CsrRefused.
+        """Signs the key of a certificate request as `spiffe_id` for `ttl` seconds from now. Raises CsrRefused, AuthorityEnded.
 
         who: asks, for the audit log. instance: of the workload, the certificate's subject.
         """
@@ -151,7 +155,7 @@ class Authority:
         self._audit(Event(self._clock(), "certificate refused", who, spiffe_id=spiffe_id, reason=reason))
 
     def server_certificate(self, ttl: float) -> ServerCertificate:
-        """A fresh key, and a certificate by which the control plane proves itself to proxies."""
+        """A fresh key, and a certificate by which the control plane proves itself to proxies. Raises AuthorityEnded."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(key.public_key(), CONTROL_PLANE_ID, ttl, "control plane")
         return ServerCertificate(key_pem(key).decode(), certificate)
@@ -172,7 +176,7 @@ class Authority:
             issuers, active, upcoming = known.issuers, known.active, known.upcoming
             anchor, life = known.anchor_of(active), self._life(active, now)
             has_to = life >= _LATEST or now < active.certificate.not_valid_before_utc
-            if anchor and anchor.id != active.id:
+            if anchor and anchor.id != active.id and anchor.ends > now:
                 if upcoming is None and life >= _HALF:
                     upcoming = self._issuer(anchor)
                     issuers += (upcoming,)
@@ -290,6 +294,12 @@ class Authority:
         if self._known.active.ends.timestamp() <= issued:  # the machine has slept for long
             self.renew()
         issuer = self._known.active
+        if issuer.ends.timestamp() <= issued:
+            ended = (self._known.anchor_of(issuer) or issuer).ends
+            raise AuthorityEnded(
+                f"the mesh's certificate authority has ended at {ended:%Y-%m-%d %H:%M} UTC, if this machine's clock is "
+                "right; go over to another: tulle ca rotate"
+            )
         # A chain is good no longer than what it leads through.
         ends = min(int(issued + ttl), int(issuer.ends.timestamp()))
         certificate = sign_leaf(

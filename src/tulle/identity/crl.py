@@ -29,7 +29,8 @@ class Revoked(Struct, frozen=True):
 def crls(issuers: Sequence[Ca], revoked: Iterable[Revoked], now: float) -> str:
     """The lists in PEM; "" if nothing is revoked, or if an issuer may sign none by its key usage.
 
-    A list holds until its issuer ends: sidecars go on without a control plane, and a list that has ended refuses all.
+    A list holds until its issuer ends, which may be over: sidecars go on without a control plane, and a list that has ended
+    refuses all.
     """
     entries = [
         x509.RevokedCertificateBuilder()
@@ -48,7 +49,7 @@ def _signed(issuer: Ca, entries: Sequence[x509.RevokedCertificate], now: datetim
         x509.CertificateRevocationListBuilder(revoked_certificates=list(entries))
         .issuer_name(issuer.certificate.subject)
         .last_update(now - BACK_DATED)
-        .next_update(issuer.certificate.not_valid_after_utc + _MARGIN)
+        .next_update(max(issuer.certificate.not_valid_after_utc, now) + _MARGIN)
         .add_extension(issuer.key_identifier, critical=False)
         .add_extension(x509.CRLNumber(int(now.timestamp() * 1000)), critical=False)
     )
