@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tulle.agent.api import Enrolment
+from tulle.agent import credentials
+from tulle.agent.api import ControlPlane, Enrolment
 from tulle.agent.config import AgentConfig
-from tulle.agent.credentials import renewal_after, write_secrets
-from tulle.agent.folder import agent_folder
+from tulle.agent.console import Console
+from tulle.agent.credentials import Credentials, renewal_after, write_secrets
+from tulle.agent.folder import Folder, agent_folder
 from tulle.agent.key_making import begin, finish
 from tulle.identity.possession import Proof, digest_of_key, proved_key
 
@@ -82,3 +87,28 @@ def test_certificates_are_renewed_before_half_of_their_lifetime() -> None:
     one = enrolment(not_before=1000.0, not_after=2000.0)
     assert renewal_after(one, 0.0) == 500.0
     assert renewal_after(one, 1.0) == 400.0
+
+
+async def test_what_was_given_while_the_disk_is_full_is_written_later_and_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, full = [], [True] * 3
+
+    class Given(ControlPlane):
+        async def enrol(self, request: dict[str, Any]) -> Enrolment:
+            asked.append(request)
+            return enrolment(identity=f"I{len(asked)}")
+
+    class Disk(Folder):
+        def replace(self, name: str, text: str) -> None:
+            if full:
+                full.pop()
+                raise OSError(errno.ENOSPC, "no room")
+            super().replace(name, text)
+
+    monkeypatch.setattr(credentials, "_RENEWAL_BACK_OFF", (0.01, 0.01))
+    with agent_folder(tmp_path, "service-b-000001") as folder:
+        work = Credentials(CONFIG, "service-b-000001", Given(tmp_path), Console("text", "service-b-000001"))
+        renewed = await work._renewed(Disk(folder.path, folder.lock), enrolment())
+        assert "I1" in (folder.path / "sds/identity.json").read_text()
+    assert (renewed.identity, len(asked), full) == ("I1", 1, [])

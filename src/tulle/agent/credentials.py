@@ -111,12 +111,15 @@ class Credentials:
                 return wanted
 
     async def _renewed(self, folder: Folder, old: Enrolment) -> Enrolment:
+        """What was given once is written when there is room for it: asking again and again would be refused in the end."""
         pause, failed = _RENEWAL_BACK_OFF[0], False
+        keys, enrolment = Keys(), old
         while True:
             try:
-                keys = await finish(begin(self._config, self._proxy, self._key))
-                enrolment = await self._control_plane.enrol(self._request(keys))
-                self._took(keys, enrolment)
+                if enrolment is old or _passed() >= self._since + renewal_after(enrolment, 0.0):
+                    keys = await finish(begin(self._config, self._proxy, self._key))
+                    enrolment = await self._control_plane.enrol(self._request(keys))
+                    self._took(keys, enrolment)
                 write_pairs(folder, keys, enrolment)
             except (OSError, Refused, AgentError) as error:
                 if not failed:
