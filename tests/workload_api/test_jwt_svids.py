@@ -56,6 +56,11 @@ def test_an_old_token_is_no_good(tmp_path: Path) -> None:
         validated(late.sign(ME, ["shop"]), "shop", late.key_set)
 
 
+def test_a_token_of_a_machine_whose_clock_is_ahead_is_good(tmp_path: Path) -> None:
+    ahead = JwtAuthority.open(tmp_path, lambda: time.time() + 120)
+    assert validated(ahead.sign(ME, ["shop"]), "shop", ahead.key_set)["sub"] == ME
+
+
 def test_another_mesh_signs_nothing_here(tmp_path: Path, authority: JwtAuthority) -> None:
     other = JwtAuthority.open(tmp_path, time.time)
     with pytest.raises(Invalid, match="no key of this trust domain"):

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,12 +112,11 @@ async def supervise(
                 hear=serving.hear,
                 environment=environment(folder) if config.workload_api else {},
             )
-            renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
-            life = _Life(sidecar, serving).run(ways, renewal)
-            if not config.workload_api:
-                return await life
-            async with workload_api(folder, proxy, control_plane, console):
-                return await life
+            async with AsyncExitStack() as stack:
+                if config.workload_api:
+                    await stack.enter_async_context(workload_api(folder, proxy, control_plane, console))
+                renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
+                return await _Life(sidecar, serving).run(ways, renewal)
 
 
 async def _admission(config: AgentConfig, credentials: Credentials, maker: KeyMaker) -> tuple[str, Keys, Enrolment]:

@@ -27,6 +27,7 @@ _LONGEST = 107  # unix(7), sun_path, less its last byte
 _READY_SECONDS = 15.0
 _AGAIN_SECONDS = 1.0
 _ANSWER_SECONDS = 10.0
+_LONGEST_LINE = 1 << 20  # bytes; the longest list of audiences is shorter, as JSON too
 
 
 def environment(folder: Folder) -> Mapping[str, str]:
@@ -68,6 +69,7 @@ class _Served:
             *(sys.executable, "-P", "-m", "tulle.workload_api", str(self._folder.path)),
             stdin=PIPE,
             stdout=PIPE,
+            limit=_LONGEST_LINE,
             start_new_session=True,  # ctrl-C in a terminal is for the agent
             preexec_fn=partial(die_with_parent, os.getpid()),
         )

@@ -22,7 +22,7 @@ from tulle.identity.private import StateUnusable, create_private, read_private
 
 FILE = "jwt-key.pem"
 LIFETIME = 300.0  # seconds
-MOST_AUDIENCES, LONGEST_AUDIENCE = 16, 1024
+_MOST_AUDIENCES, _LONGEST_AUDIENCE = 16, 1024
 _ALGORITHM = "ES256"
 
 
@@ -47,8 +47,8 @@ class JwtAuthority:
 
     def sign(self, spiffe_id: str, audience: Sequence[str]) -> str:
         """Raises AudienceRefused."""
-        if not 1 <= len(audience) <= MOST_AUDIENCES or not all(1 <= len(one) <= LONGEST_AUDIENCE for one in audience):
-            raise AudienceRefused(f"name 1 to {MOST_AUDIENCES} audiences, of 1 to {LONGEST_AUDIENCE} characters each")
+        if problem := audience_problem(audience):
+            raise AudienceRefused(problem)
         now = int(self._clock())
         claims = {"sub": spiffe_id, "aud": list(audience), "iat": now, "exp": now + int(LIFETIME)}
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": self._id, "typ": "JWT"})
@@ -57,6 +57,13 @@ class JwtAuthority:
     def key_set(self) -> str:
         """The public keys by which its tokens are checked, as JSON (RFC 7517, section 5)."""
         return json.dumps({"keys": [self._public], "spiffe_refresh_hint": 300})
+
+
+def audience_problem(audience: Sequence[str]) -> str:
+    """Why no token can be for that; "" if one can."""
+    if 1 <= len(audience) <= _MOST_AUDIENCES and all(1 <= len(one) <= _LONGEST_AUDIENCE for one in audience):
+        return ""
+    return f"name 1 to {_MOST_AUDIENCES} audiences, of 1 to {_LONGEST_AUDIENCE} characters each"
 
 
 def _open_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from tulle.identity.jwt_authority import audience_problem
 from tulle.workload_api import jwt_svid
 from tulle.workload_api.agent import Agent, Unanswered
 from tulle.workload_api.credentials import Credentials, trust_domain
@@ -56,8 +57,8 @@ class _Calls:
 
     async def _jwt_svid(self, request: Any, context: Any) -> Any:
         mine = (await self._credentials.newest()).spiffe_id
-        if not request.audience or not all(request.audience):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "say for which audience the JWT-SVID is")
+        if problem := audience_problem(request.audience):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
         if request.spiffe_id not in ("", mine):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"this workload is {mine}")
         token = await self._asked(context, "jwt_svid", audience=list(request.audience))
