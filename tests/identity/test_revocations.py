@@ -165,6 +165,28 @@ async def test_who_enrols_while_its_account_is_revoked_is_revoked_with_it_or_not
         await office.revocations.undo("ns/shop/sa/web")
 
 
+async def test_who_is_let_in_again_while_its_account_is_revoked_is_not(office: Office) -> None:
+    for number in range(20):
+        await office.enrol(f"web-{number}")
+        await office.revocations.revoke(f"web-{number}")
+        undoing = asyncio.create_task(office.revocations.undo(f"web-{number}"))
+        await asyncio.sleep(0.0003 * number)
+        await office.revocations.revoke("ns/shop/sa/web")
+        with suppress(NoTarget):
+            await undoing
+        assert not (await office.store.range(enrolled.PREFIX)).items
+        await office.revocations.undo("ns/shop/sa/web")
+
+
+async def test_of_two_who_undo_at_once_one_does(office: Office) -> None:
+    for number in range(10):
+        await office.enrol(f"web-{number}")
+        await office.revocations.revoke(f"web-{number}")
+        undoing = [office.revocations.undo(f"web-{number}") for _ in range(2)]
+        outcomes = await asyncio.gather(*undoing, return_exceptions=True)
+        assert sum(isinstance(each, NoTarget) for each in outcomes) == 1
+
+
 @pytest.mark.parametrize(
     "text", ["", "Web", "web.", "web.shop.svc", "ns/shop/sa/", "ns/shop", "spiffe://other/ns/a/sa/b"]
 )

@@ -107,13 +107,9 @@ class Revocations:
         for one in await self._of(target):
             if isinstance(one, RevokedProxy) and isinstance(target, Account):
                 continue  # the keys for which it was revoked are no safer now
-            if isinstance(one, RevokedProxy) and (banned := await self._account(one.enrolled)):
-                raise NoTarget(
-                    f"{banned.why}: undo that first, tulle revoke --undo ns/{banned.namespace}/sa/{banned.service_account}"
-                )
-            await self._store.transaction((), self._undoing(one))
-            changed.append(one)
-            self._tell("revocation undone", one, by, one.reason)
+            if await self._undone(one):
+                changed.append(one)
+                self._tell("revocation undone", one, by, one.reason)
         if not changed:
             raise NoTarget(f"{text} is not revoked; `tulle revoke --list` shows what is")
         return Outcome(tuple(changed))
@@ -189,11 +185,26 @@ class Revocations:
             operations += (Put(revoked.proxy_key(proxy), revoked.encode(one)), enrolled.deletion(proxy))
         return await self._store.transaction(compares, operations) is not None
 
-    def _undoing(self, one: RevokedProxy | RevokedAccount) -> tuple[Put | Delete, ...]:
+    async def _undone(self, one: RevokedProxy | RevokedAccount) -> bool:
+        """False: somebody else was faster. Raises NoTarget if its service account is revoked."""
+        free, back = list[Unchanged](), list[Put]()
         if isinstance(one, RevokedAccount):
-            return (Delete(revoked.account_key(one.namespace, one.service_account)),)
-        back = Put(enrolled.key(one.enrolled.proxy), enrolled.encode(one.enrolled))
-        return (Delete(revoked.proxy_key(one.enrolled.proxy)), back)
+            key = revoked.account_key(one.namespace, one.service_account)
+        else:
+            was = one.enrolled
+            key, account = revoked.proxy_key(was.proxy), revoked.account_key(was.namespace, was.service_account)
+            if await self._store.get(account):
+                raise NoTarget(
+                    f"the service account {was.service_account} in namespace {was.namespace} is revoked: undo that first, "
+                    f"tulle revoke --undo ns/{was.namespace}/sa/{was.service_account}"
+                )
+            free.append(Unchanged(account, 0))
+            back.append(Put(enrolled.key(was.proxy), enrolled.encode(was)))
+        stored = await self._store.get(key)
+        if stored is None or self._decoded(key, stored.value) != one:
+            return False
+        compares = (Unchanged(key, stored.revision), *free)
+        return await self._store.transaction(compares, (Delete(key), *back)) is not None
 
     async def _of(self, target: Account | Named) -> list[RevokedProxy | RevokedAccount]:
         """What of a target is revoked."""
@@ -206,11 +217,6 @@ class Revocations:
             accounts = [one for one in records if isinstance(one, RevokedAccount)]
             found = [*(one for one in accounts if (one.namespace, one.service_account) == asked), *found]
         return found
-
-    async def _account(self, one: Enrolled) -> RevokedAccount | None:
-        stored = await self._store.get(revoked.account_key(one.namespace, one.service_account))
-        record = self._decoded(stored.key, stored.value) if stored else None
-        return record if isinstance(record, RevokedAccount) else None
 
     def _tell(self, event: str, one: RevokedProxy | RevokedAccount, by: str, reason: str) -> None:
         if isinstance(one, RevokedProxy):
