@@ -168,3 +168,9 @@ def test_keys_and_revocations_are_taken_in_beside_what_cannot_be(hub: Hub) -> No
     bad = entry("bad", hosts=(None,))
     hub.apply(Snapshot(9, resources={bad.ref: bad}, key_sets={"https://issuer/keys": "{}"}, revoked=revoked))
     assert (hub.mesh.key_sets, hub.mesh.revoked) == ({"https://issuer/keys": "{}"}, revoked)
+
+
+def test_revocations_are_taken_in_where_nothing_beside_them_can_be(hub: Hub) -> None:
+    bad = entry("bad", hosts=(None,))
+    hub.apply(Snapshot(9, resources={bad.ref: bad}, revoked=("ab" * 32,)))
+    assert (hub.mesh.revoked, hub.mesh.revision) == (("ab" * 32,), 9)

@@ -56,6 +56,8 @@ def take(mesh: Mesh, snapshot: Snapshot, kept_out: Mapping[Key, KeptOut] | None 
     again = dict(islice(waiting.items(), _MOST_TRIED_AGAIN))
     if again:
         attempt.apply([(key, kept.fact) for key, kept in again.items()])
+    if attempt.failed and snapshot.revoked is not None:
+        attempt.apply([])  # it came with facts of which perhaps none could be taken in
     after = attempt.mesh
     if after.revision < snapshot.revision:  # nothing of it could be taken in
         after = replace(after, revision=snapshot.revision)
