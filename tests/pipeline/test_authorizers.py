@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from declared_mesh import instance
 from envoy_like import EnvoyLike
 from golden import declared_in
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Protocol
+from tulle.pipeline import reaching
 from tulle.pipeline.hub import Hub
 from tulle.xds.resources import CDS, EDS, LDS
 
@@ -85,6 +88,25 @@ def test_a_service_that_is_called_as_well_stays_when_nobody_asks_it_any_more() -
     declare(hub, gone=(POLICY,))
     envoy.settle()
     assert not asks(envoy) and CLUSTER in envoy.held[CDS]
+
+
+def test_a_service_that_is_asked_is_kept_however_seldom_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaching, "KEPT_SERVICES", 0)
+    other = instance("other")
+    hub = Hub()
+    hub.apply(Snapshot(1, {one.id: one for one in (WEB, AUTHZ, other)}))
+    envoy = EnvoyLike(hub, WEB.id).settle()
+    declare(hub, POLICY, CONFIG)
+    envoy.settle()
+    envoy.ask("other")
+    envoy.settle()
+    idle = "outbound|80||other.default.svc.cluster.local"
+    assert idle in envoy.held[CDS]
+    hub.idles(WEB.id, [CLUSTER, idle])
+    hub.evict(1000.0)
+    envoy.settle()
+    assert CLUSTER in envoy.held[CDS] and idle not in envoy.held[CDS]
+    assert not envoy.view.mistakes
 
 
 def test_until_the_service_is_there_all_that_the_rules_fit_is_denied() -> None:

@@ -119,14 +119,16 @@ class Reaching:
     def idle(self, clusters: frozenset[str]) -> Iterable[Demand]:
         """The services behind these clusters alone, if there are many.
 
-        None for which there is a listener: a program keeps its address, and connects without asking again.
+        None that nobody asked for, as a door needs it; none for which there is a listener: a program keeps its address, and
+        connects without asking again.
         """
         if not clusters or len(self.demands) - self.demands.strangers <= KEPT_SERVICES:
             return ()
         return [
             demand
             for demand, reached in self.holdings
-            if reached.backends
+            if demand in self.demands
+            and reached.backends
             and not self.demands.is_stranger(demand)
             and all(names.backend(ref) in clusters for ref in reached.backends)
             and not any(resource.type_url == LDS for resource in reached.resources)
