@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from declared_mesh import instance
 from envoy_like import EnvoyLike
@@ -106,6 +107,27 @@ def test_a_service_that_is_asked_is_kept_however_seldom_that_is(monkeypatch: pyt
     hub.evict(1000.0)
     envoy.settle()
     assert CLUSTER in envoy.held[CDS] and idle not in envoy.held[CDS]
+    assert not envoy.view.mistakes
+
+
+def test_a_mistake_with_the_service_is_over_when_it_is_mended() -> None:
+    hub = Hub()
+    hub.apply(Snapshot(1, {one.id: one for one in (WEB, AUTHZ)}))
+    envoy = EnvoyLike(hub, WEB.id).settle()
+    declare(hub, POLICY, CONFIG)
+    envoy.settle()
+    before = envoy.held[EDS][CLUSTER]
+
+    def weigh(weight: int) -> None:
+        hub.apply(Snapshot(10, {AUTHZ.id: replace(AUTHZ, workloads=(replace(AUTHZ.workloads[0], weight=weight),))}))
+        envoy.settle()
+
+    weigh(2**40)
+    assert envoy.view.mistakes and envoy.held[EDS][CLUSTER] == before
+    weigh(7)
+    assert not envoy.view.mistakes and envoy.held[EDS][CLUSTER] != before
+    weigh(2**40)
+    declare(hub, gone=(POLICY,))
     assert not envoy.view.mistakes
 
 

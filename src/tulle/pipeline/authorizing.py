@@ -33,8 +33,7 @@ class Authorizing:
             return ()
         demand = Demand(listener, Destination(asked.service, 0))
         reached = authorizing(mesh, self._encoder, workload, asked.service, asked.backend)
-        self._reaching.holdings.put(demand, reached)
-        self._reaching.demands.relate(demand, reached.uses)
+        self._reaching.need(demand, reached)
         if before is not None and before != demand:
             self._drop(listener)
         self._by_door[listener] = demand
@@ -52,6 +51,4 @@ class Authorizing:
     def _drop(self, listener: str) -> None:
         demand = self._by_door.pop(listener, None)
         if demand is not None:
-            self._reaching.holdings.drop(demand)
-            self._reaching.rejected.pop(demand, None)
-            self._reaching.demands.unrelate(demand)
+            self._reaching.need_no_more(demand)

@@ -13,7 +13,7 @@ from tulle.pipeline.demands import Demand, Demands
 from tulle.pipeline.eviction import KEPT_SERVICES
 from tulle.pipeline.holdings import Holdings
 from tulle.pipeline.mistakes import Mistakes, told
-from tulle.pipeline.picture import Encoder, Unmade, reach, unmade
+from tulle.pipeline.picture import Encoder, Reach, Unmade, reach, unmade
 from tulle.resolve.callers import caller_of
 from tulle.resolve.index import Mesh
 from tulle.resolve.outbound import route_config
@@ -55,6 +55,19 @@ class Reaching:
             self._reach(mesh, demand)
         return beyond
 
+    def need(self, demand: Demand, made: Reach) -> None:
+        """A door needs this, of nobody's asking."""
+        self.holdings.put(demand, made)
+        self.demands.relate(demand, made.uses)
+        self._mend(demand)
+
+    def need_no_more(self, demand: Demand) -> None:
+        """No door needs it."""
+        self.holdings.drop(demand)
+        self.rejected.pop(demand, None)
+        self._mend(demand)
+        self.demands.unrelate(demand)
+
     def update(self, mesh: Mesh, demands: Iterable[Demand]) -> None:
         """What these depend on has changed."""
         for demand in demands:
@@ -82,6 +95,9 @@ class Reaching:
                     continue
                 for resource in made.resources if made else ():
                     self._session.want(resource)
+                for demand in self.holdings.leading_to(demands, ref):
+                    if demand not in self.demands:  # a door's: `_reach` mends the others
+                        self._mend(demand)
 
     def retry(self, mesh: Mesh) -> None:
         """The facts have changed, in whatever: what could not be made may be made now."""
