@@ -80,6 +80,16 @@ def test_a_port_is_that_of_the_program_else_that_of_the_service() -> None:
     assert [one.tcp for one in found] == [False, False, True]
 
 
+def test_a_port_is_a_number_however_it_is_written() -> None:
+    rule = {
+        "to": [{"operation": {"ports": ["08080"], "notPorts": ["081"]}}],
+        "when": [{"key": "destination.port", "values": ["080"]}],
+    }
+    (found,) = access(policy("a", action="DENY", rules=[rule])).policies
+    (operation,), (when,) = found.rules[0].operations[0], found.rules[0].when
+    assert [value.text for value in (*operation.values, *operation.but_not, *when.values)] == ["8080", "81", "80"]
+
+
 def test_each_condition_says_where_it_stands() -> None:
     rule = {
         "from": [{"source": {"principals": ["a"]}}, {"source": {"notNamespaces": ["b"], "ipBlocks": ["10.0.0.1"]}}],

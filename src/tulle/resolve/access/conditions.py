@@ -78,7 +78,7 @@ class Reader(Struct, frozen=True):
             "request.auth.audiences": (Attribute.AUDIENCE, values.values),
             "request.auth.presenter": (Attribute.PRESENTER, values.values),
             "destination.ip": (Attribute.DESTINATION_IP, values.blocks),
-            "destination.port": (Attribute.PORT, values.values),
+            "destination.port": (Attribute.PORT, values.ports),
             "connection.sni": (Attribute.SNI, values.values),
         }
         attribute, read = found[key]
@@ -98,7 +98,7 @@ def _operation(operation: written.Operation, place: str) -> tuple[Condition, ...
     o, at = operation, place
     return _given(
         _condition(Attribute.HOST, at, "hosts", o.hosts, o.not_hosts, values.hosts),
-        _condition(Attribute.PORT, at, "ports", o.ports, o.not_ports),
+        _condition(Attribute.PORT, at, "ports", o.ports, o.not_ports, values.ports),
         _condition(Attribute.METHOD, at, "methods", o.methods, o.not_methods),
         _condition(Attribute.PATH, at, "paths", o.paths, o.not_paths, values.paths),
     )

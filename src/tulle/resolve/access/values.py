@@ -31,6 +31,11 @@ def hosts(texts: Iterable[str]) -> tuple[Value, ...]:
     return values(text.lower() for text in texts)
 
 
+def ports(texts: Iterable[str]) -> tuple[Value, ...]:
+    """As their numbers are written: `080` is 80."""
+    return tuple(Value(Test.EXACT, str(int(text))) for text in texts)
+
+
 def paths(texts: Iterable[str]) -> tuple[Value, ...]:
     """With templates: `/users/{*}/orders/{**}`."""
     return tuple(Value(Test.TEMPLATE, text) if any(t in text for t in _TEMPLATES) else value(text) for text in texts)
