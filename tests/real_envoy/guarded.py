@@ -77,7 +77,7 @@ class Guarded:
         self._authority = authority
         self._inbound = inbound
         self._numbers = numbers
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, str], ssl.SSLContext] = {}
 
     def ask(
         self, port: str, path: str = "/", method: str = "GET", caller: str = CALLER, headers: Mapping[str, str] = {}
@@ -86,17 +86,18 @@ class Guarded:
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
         return self.say(port, "\r\n".join(lines).encode(), caller)
 
-    def say(self, port: str, request: bytes, caller: str = CALLER) -> Said:
+    def say(self, port: str, request: bytes, caller: str = CALLER, offered: str = names.MESH_ALPN) -> Said:
         """What is answered to these bytes."""
-        with self.connected(port, caller) as connection:
+        with self.connected(port, caller, offered) as connection:
             return talk(connection, request)
 
     @contextmanager
-    def connected(self, port: str, caller: str = CALLER) -> Iterator[ssl.SSLSocket]:
+    def connected(self, port: str, caller: str = CALLER, offered: str = names.MESH_ALPN) -> Iterator[ssl.SSLSocket]:
+        """offered: the mesh's protocol (ALPN) that the caller says that it speaks."""
         destination = Destination(SERVICE, self._numbers[port])
         with socket.create_connection(("127.0.0.1", self.port), _SECONDS) as plain:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the request is sent right after the handshake
-            context = self._context(caller)
+            context = self._context(caller, offered)
             with context.wrap_socket(plain, server_hostname=names.sni(destination).replace("_", "-")) as connection:
                 yield connection
 
@@ -144,14 +145,14 @@ class Guarded:
     def log(self) -> str:
         return (self.folder / "envoy.log").read_text()
 
-    def _context(self, caller: str) -> ssl.SSLContext:
-        if caller not in self._contexts:
+    def _context(self, caller: str, offered: str = names.MESH_ALPN) -> ssl.SSLContext:
+        if (caller, offered) not in self._contexts:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.load_cert_chain(*self._authority.issue(f"spiffe://{caller}"))
-            context.set_alpn_protocols([names.MESH_ALPN, "http/1.1"])
-            self._contexts[caller] = context
-        return self._contexts[caller]
+            context.set_alpn_protocols([offered, "http/1.1"])
+            self._contexts[caller, offered] = context
+        return self._contexts[caller, offered]
 
 
 def talk(connection: ssl.SSLSocket, request: bytes) -> Said:

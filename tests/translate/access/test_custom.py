@@ -109,6 +109,8 @@ PORTS = {
     "tcp": port(grpc(), protocol=Protocol.TCP, rules=[{}]),
     "tcp http": port(http(), protocol=Protocol.TCP, rules=[{}]),
     "tcp unknown": port({}, protocol=Protocol.TCP, rules=[{}]),
+    "found out": port(http(), protocol=Protocol.AUTO, rules=[{}]),
+    "found out grpc": port(grpc(), protocol=Protocol.AUTO, rules=[{}]),
     "unknown": port({}),
     "several": port(http(), grpc()),
     "no service": port(http(service="nobody.example")),
@@ -279,6 +281,15 @@ def test_connections_are_decided_over_grpc_alone(made: Made) -> None:
     assert made.ask("tcp", caller=OTHER).status == 0
     assert made.ask("tcp http", caller=OTHER).status == 200
     assert made.ask("tcp unknown").status == 0
+
+
+def test_nobody_gets_past_the_service_by_saying_that_it_speaks_no_http(made: Made) -> None:
+    def says(port: str, offered: str) -> int:
+        return made.sidecar.say(port, b"GET /denied HTTP/1.1\r\nhost: guarded\r\n\r\n", OTHER, offered).status
+
+    for port in ("found out", "found out grpc"):
+        assert says(port, names.MESH_ALPN) in (418, 403)
+        assert says(port, names.DETECTED_TCP_ALPN) == 0
 
 
 def test_why_nobody_can_be_asked() -> None:

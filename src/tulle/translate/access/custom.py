@@ -73,13 +73,16 @@ def http_custom_filters(authorizer: Authorizer | None) -> list[dict[str, Any]]:
 
 
 def tcp_custom_filters(access: Access, authorizer: Authorizer | None) -> list[dict[str, Any]]:
-    """Only over gRPC can a service decide on connections; with a provider over HTTP these policies say nothing here."""
+    """Only over gRPC can a service decide on connections. With a provider over HTTP these policies say nothing of a port that
+    carries TCP. Where a port may carry HTTP they deny, as a caller may only say that this is none.
+    """
     found, tried = fits(access, tcp=True), fits(access, tcp=True, dry_run=True)
     made = [_rbac(TRIED, **shadow(tried, DRY_RUN))] if tried else []
-    if not found or (authorizer is not None and not authorizer.problem and not authorizer.grpc):
+    if not found:
         return made
-    if authorizer is None or authorizer.problem:
-        return [*made, _rbac(CUSTOM, rules={"action": "DENY", "policies": found})]
+    if authorizer is None or authorizer.problem or not authorizer.grpc:
+        is_silent = authorizer is not None and not authorizer.problem and access.tcp
+        return made if is_silent else [*made, _rbac(CUSTOM, rules={"action": "DENY", "policies": found})]
     settings = message("envoy.extensions.filters.network.ext_authz.v3.ExtAuthz")(
         stat_prefix="custom",
         transport_api_version="V3",
