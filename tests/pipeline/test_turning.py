@@ -15,6 +15,7 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.turning import MOST_BEATS
+from tulle.pipeline.view import View
 from tulle.translate import names
 from tulle.xds.resources import EDS, LDS
 
@@ -24,9 +25,10 @@ DOOR = (LDS, names.inbound_listener("web-1"))
 ENDPOINTS = (EDS, "outbound|80||web.default.svc.cluster.local")
 
 
-def proxy(service: str) -> Proxy:
-    workload = Workload(f"{service}-1", ServiceName("default", service), service, ports=PORTS, health=Health.HEALTHY)
-    return Proxy(f"{service}-1", "127.0.0.1", 20001, 20002, (workload,))
+def proxy(service: str, number: int = 1) -> Proxy:
+    id = f"{service}-{number}"
+    workload = Workload(id, ServiceName("default", service), service, ports=PORTS, health=Health.HEALTHY)
+    return Proxy(id, "127.0.0.1", 20001, 20002, (workload,))
 
 
 class Two:
@@ -143,6 +145,26 @@ def test_back_and_forth_ends_where_it_was_said(two: Two) -> None:
     two.beat(MOST_BEATS + 1)
     two.settle()
     assert two.is_called_in_plain_text and two.is_open and not two.hub.mesh.closing
+
+
+def test_a_caller_is_looked_at_once_for_all_instances(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.hub.apply(Snapshot(2, proxies={f"web-{n}": proxy("web", n) for n in range(2, 6)}))
+    two.say("DISABLE")
+    for n in range(2, 6):
+        EnvoyLike(two.hub, f"web-{n}").settle()
+    turn_to_plain_text(two)
+    two.say("STRICT")
+    assert len(two.hub.mesh.closing) > 4
+    asked: list[ServiceName] = []
+    told = View.told
+
+    def count(view: View, service: ServiceName) -> bool:
+        asked.append(service)
+        return told(view, service)
+
+    monkeypatch.setattr(View, "told", count)
+    two.beat()
+    assert asked == [ServiceName("default", "web")]
 
 
 def test_of_an_instance_that_is_gone_nothing_is_left(two: Two) -> None:

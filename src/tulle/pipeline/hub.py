@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 
 from msgspec import Struct
 
@@ -193,27 +193,26 @@ class Hub:
         """A second has gone by: doors are opened and closed for plain text, as far as all is ready for it. See turning.py."""
         if not self._turning:
             return Touched()
-        before, self._turning = self._turning, beaten(self._turning, self.mesh, self._is_open, self._is_told)
+        before = self._turning
+        called = services_of(self.mesh, (*before.opening, *before.closing))
+        told = cache(lambda service: all(view.told(service) for view in self.holders(service)))
+        self._turning = beaten(before, self.mesh, self._is_open, lambda member: all(map(told, called[member])))
         self.mesh = with_turning(self.mesh, self._turning)
         touched: dict[View, None] = {}
-        for member in before.opening.keys() - self._turning.opening.keys():
-            for service in services_of(self.mesh, member):
-                for view in self.holders(service):
-                    view.update_endpoints(self.mesh, service)
-                    touched[view] = None
-        for member in before.closing.keys() - self._turning.closing.keys():
-            for view in self.views.get(member[0], ()):
-                view.refresh_doors(self.mesh)
-                touched[view] = None
+        opened = before.opening.keys() - self._turning.opening.keys()
+        for service in {service for member in opened for service in called[member]}:
+            touched.update(dict.fromkeys(self.holders(service)))
+            _bring(self.holders(service), partial(View.update_endpoints, mesh=self.mesh, service=service))
+        closed = before.closing.keys() - self._turning.closing.keys()
+        doors = [view for proxy in {proxy for proxy, _ in closed} for view in self.views.get(proxy, ())]
+        touched.update(dict.fromkeys(doors))
+        _bring(doors, partial(View.refresh_doors, mesh=self.mesh))
         return Touched(tuple(touched), faults=self._faults(touched))
 
     def _is_open(self, member: Member) -> bool:
         proxy, workload = member
         views = self.views.get(proxy, ())
         return bool(views) and all(view.takes_calls(workload) for view in views)
-
-    def _is_told(self, member: Member) -> bool:
-        return all(view.told(service) for service in services_of(self.mesh, member) for view in self.holders(service))
 
     def holders(self, service: ServiceName) -> tuple[View, ...]:
         """The views that asked for a service."""

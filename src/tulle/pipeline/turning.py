@@ -10,7 +10,7 @@ Time goes by in beats, each a second. From an acknowledgement to the next beat, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -65,15 +65,14 @@ def with_turning(mesh: Mesh, turning: Turning) -> Mesh:
     return replace(mesh, opening=frozenset(turning.opening), closing=frozenset(turning.closing))
 
 
-def services_of(mesh: Mesh, member: Member) -> Iterator[ServiceName]:
-    """By which names an instance is called."""
-    proxy, id = member
-    for workload in mesh.proxies[proxy].workloads if proxy in mesh.proxies else ():
-        if workload.id == id:
-            yield workload.service
+def services_of(mesh: Mesh, members: Iterable[Member]) -> dict[Member, set[ServiceName]]:
+    """By which names instances are called."""
+    found: dict[Member, set[ServiceName]] = {member: set() for member in members}
     for service in mesh.services.values():
-        if any(_member(instance) == member for instance in service.chosen):
-            yield service.name
+        for instance in (*service.instances, *service.chosen):
+            if (member := _member(instance)) in found:
+                found[member].add(service.name)
+    return found
 
 
 def _called_in_plain_text(mesh: Mesh, name: ServiceName) -> set[Member]:
