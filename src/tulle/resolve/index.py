@@ -155,7 +155,8 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))
-    endpoints |= _spoken_to_otherwise(services, about.peers, rules.root_namespace) - differing
+    if mesh.declared.disabling or rules.disabling:
+        endpoints |= _spoken_to_otherwise(services, about.peers, rules.root_namespace) - differing
     ruled = {service_of(host) for host in about.hosts if not host.startswith("*")}
     return after, Changed(
         services=(differing - endpoints) | ruled,

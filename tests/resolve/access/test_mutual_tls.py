@@ -136,6 +136,15 @@ def test_a_policy_concerns_the_callers_of_its_namespace_alone() -> None:
     assert not changed.endpoints and changed.policed == {"elsewhere"}
 
 
+def test_where_nothing_is_disabled_callers_need_not_be_told() -> None:
+    before = mesh(workload=ONE_PORT)
+    permissive, strict = (policy(f"{{mtls: {{mode: {mode}}}}}") for mode in ("PERMISSIVE", "STRICT"))
+    assert permissive.ref == strict.ref
+    for said in (permissive, strict):
+        before, changed = applied(before, Snapshot(2, resources={said.ref: said}))
+        assert not changed.endpoints and changed.policed == {"default"}
+
+
 def test_what_callers_hold_says_by_which_policies_it_is_plain() -> None:
     ref = BackendRef(Destination(WEB.service, 80))
     for found, expected in (
