@@ -65,7 +65,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Ask], list[Ask]]] = {
         [by(B), by(f"{A}2")],
     ),
     "not principals, several": (from_(notPrincipals=[A, *OTHERS]), [by(B), by(f"{A}2")], [by(A), by(OTHERS[140])]),
-    "namespaces, several": (from_(namespaces=["x", "a*", "y"]), [by(A), by(OLD)], [by(B)]),
+    "namespaces, several": (from_(namespaces=["x", "a*", "y", "*z"]), [by(A), by(OLD)], [by(B)]),
     "principals, presence": (from_(principals=["*"]), [by(A), by(B)], []),
     "notPrincipals": (from_(notPrincipals=[A]), [by(B)], [by(A), by(OLD)]),
     "namespaces": (from_(namespaces=["a"]), [by(A), by(OLD)], [by(B), by("cluster.local/ns/aa/sa/a")]),
