@@ -16,6 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tulle.cli.client import ControlPlane
+from tulle.cli.exits import Failed, Unreachable
+
 TULLE = os.environ.get("TULLE_COMMAND", f"{sys.executable} -m tulle").split()
 PROGRAMS = Path(__file__).parent / "programs"
 DEADLINE = 30.0  # generous: the machine may be busy; nothing is asserted about speed
@@ -107,7 +110,7 @@ class Mesh:
     def wait_up(self, control_plane: Running) -> None:
         def answers() -> bool:
             assert control_plane.process.poll() is None, control_plane.output
-            status = self.json("status")
+            status = self._ask("status")
             return status is not None and status["pid"] == control_plane.pid
 
         wait_for("the control plane answers", answers)
@@ -153,11 +156,18 @@ class Mesh:
         done = self.tulle(*words, "-o", "json")
         return json.loads(done.stdout) if done.returncode == 0 else None
 
+    def _ask(self, what: str) -> Any:
+        """The same as the command of that name says. Tests wait for it again and again, and to start Python takes long."""
+        try:
+            return ControlPlane(self.data).get(f"/v1/{what}", Any)
+        except (Failed, Unreachable):
+            return None
+
     def proxies(self) -> list[dict[str, Any]]:
-        return self.json("proxies") or []
+        return self._ask("proxies") or []
 
     def service(self, name: str) -> dict[str, Any] | None:
-        return next((s for s in self.json("services") or [] if s["name"] == name), None)
+        return next((s for s in self._ask("services") or [] if s["name"] == name), None)
 
     def healthy(self, name: str) -> int:
         service = self.service(name)
