@@ -1,5 +1,7 @@
 """The main job, live: service-a calls service-b, unmodified, while instances and the control plane die.
 
+Then, if there is time, a new version gets a tenth of the calls, and a policy keeps a stranger out.
+
 Runs until Ctrl-C, or with DEMO_SECONDS=N for at most N seconds. Its last line is one JSON object with what it measured; it
 exits 0 only if no call failed. Everything runs as `tulle` commands would be typed, in a state folder of its own.
 """
@@ -27,7 +29,16 @@ ASK = """
 from urllib.request import Request, urlopen
 print(urlopen(Request("http://service-b/data", headers={"x-tulle-explain": "1"})).headers["x-tulle-peer"])
 """
+TRY = """
+from urllib.error import HTTPError
+from urllib.request import urlopen
+try:
+    print(urlopen("http://service-b/data").status)
+except HTTPError as refused:
+    print(refused.code, refused.read().decode())
+"""
 ASKING_SECONDS = 2.0
+SHIFT_SECONDS, POLICY_SECONDS = 2.0, 2.0  # what these may take: with less time left they are not shown
 STOPPING_SECONDS = 4.0  # what the end may take: instances drain, the control plane closes its store
 
 
@@ -75,11 +86,12 @@ class Caller:
 class Demo:
     """The processes of the demo, and the one thing after another that happens to them."""
 
-    def __init__(self, data: Path, seconds: float | None) -> None:
-        self.data, self.caller = data, Caller()
+    def __init__(self, folder: Path, seconds: float | None) -> None:
+        self.data, self.caller = folder / "state", Caller()
         self.deadline = None if seconds is None else time.monotonic() + seconds - STOPPING_SECONDS
         self.processes: dict[str, subprocess.Popen[str]] = {}
-        self.log = (data / "demo.log").open("a")
+        self.log_file = folder / "demo.log"  # beside the state folder, in which nothing is for others to read
+        self.log = self.log_file.open("a")
 
     def run(self) -> dict[str, object]:
         """Everything, from start to end; what was measured."""
@@ -97,8 +109,8 @@ class Demo:
     def _play(self) -> None:
         say(f"{BOLD}tulle up{RESET}  {DIM}(state in {self.data}){RESET}")
         self._up()
-        self._instance("b1")
-        self._instance("b2")
+        self._instance("b1", "v1")
+        self._instance("b2", "v1")
         self._wait("two instances of service-b are healthy", lambda: self._said("is healthy") == 2)
         say(
             f"{BOLD}tulle run service-a -- python service_a.py{RESET}  "
@@ -113,10 +125,17 @@ class Demo:
         self._watch(whole * 0.2)
         self._kill_program("b1")
         self._watch(whole * 0.2)
-        say(f"{BOLD}tulle run service-b -- python service_b.py b3{RESET}  {DIM}(a third instance){RESET}")
-        self._instance("b3")
+        say(f"{BOLD}tulle run service-b --version v2 -- python service_b.py b3{RESET}  {DIM}(a third instance){RESET}")
+        self._instance("b3", "v2")
         self._watch(whole * 0.25)
         self._restart_control_plane()
+        if self._has(SHIFT_SECONDS + POLICY_SECONDS):
+            self._wait("the third instance answers", lambda: self.caller.by_instance["b3"] > 0)
+            self._tell("shift", "service-b", "v1=90", "v2=10", "--wait")
+            self._watch(SHIFT_SECONDS - 0.5)
+        if self._has(POLICY_SECONDS):
+            self._tell("apply", "-f", "only-service-a.yaml", "--wait")
+            say(f"a stranger calls service-b, and is told: {BOLD}{self._run('stranger', TRY)}{RESET}")
         self._watch(whole * 0.35 - ASKING_SECONDS if self.deadline else float("inf"))
 
     def _up(self) -> None:
@@ -124,9 +143,19 @@ class Demo:
         self._start("control plane", [str(TULLE), "up", "--data", str(self.data)])
         self._wait("the control plane is ready", lambda: self._said("ready:") > before)
 
-    def _instance(self, name: str) -> None:
-        command = [str(TULLE), "run", "service-b", "--data", str(self.data), "--", sys.executable, "service_b.py", name]
-        self._start(name, command)
+    def _instance(self, name: str, version: str) -> None:
+        said = ["--version", version, "--data", str(self.data)]
+        self._start(name, [str(TULLE), "run", "service-b", *said, "--", sys.executable, "service_b.py", name])
+
+    def _has(self, seconds: float) -> bool:
+        """Whether so much time is left, and some to ask in."""
+        return self.deadline is None or self.deadline - time.monotonic() > seconds + ASKING_SECONDS
+
+    def _tell(self, *words: str) -> None:
+        say(f"{BOLD}tulle {' '.join(words)}{RESET}")
+        command = [str(TULLE), *words, "--data", str(self.data)]
+        if subprocess.run(command, stdout=self.log, stderr=self.log, cwd=HERE, timeout=60, check=False).returncode:
+            raise SystemExit(f"demo: that failed\n{self._last_words()}")
 
     def _kill_program(self, name: str) -> None:
         pid = program_of(self.processes[name].pid, f"service_b.py {name}")
@@ -157,18 +186,28 @@ class Demo:
         until = time.monotonic() + seconds
         while not true():
             if time.monotonic() > until:
-                raise SystemExit(f"demo: waited {seconds:.0f} s in vain until {what}; see {self.data / 'demo.log'}")
+                raise SystemExit(f"demo: waited {seconds:.0f} s in vain until {what}\n{self._last_words()}")
             time.sleep(0.05)
 
     def _said(self, words: str) -> int:
         """How often the processes have said this."""
-        return (self.data / "demo.log").read_text(errors="replace").count(words)
+        return self.log_file.read_text(errors="replace").count(words)
+
+    def _last_words(self) -> str:
+        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-5:])
 
     def _peer_identity(self) -> str | None:
-        """Have one more program of the mesh ask, with the header that makes its sidecar say who proved to have answered."""
-        command = [str(TULLE), "run", "asker", "--data", str(self.data), "--", sys.executable, "-c", ASK]
+        """Have one more program of the mesh ask, with the header that makes its sidecar say who proved to have answered.
+
+        It is service-a to the policy, which goes by service accounts.
+        """
+        return self._run("asker", ASK, "--service-account", "service-a") or None
+
+    def _run(self, name: str, program: str, *options: str) -> str:
+        """What a short program of the mesh prints."""
+        command = [str(TULLE), "run", name, *options, "--data", str(self.data), "--", sys.executable, "-c", program]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=self.log, text=True, timeout=30, check=False)
-        return done.stdout.strip() or None
+        return done.stdout.strip()
 
     def _start(self, name: str, command: list[str], stdout: int | None = None) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
