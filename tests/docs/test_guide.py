@@ -1,4 +1,4 @@
-"""The five minutes of the README, as a newcomer follows them: two programs, three commands, nothing else."""
+"""The five minutes of the README, as a newcomer follows them: two programs, three commands, and one file of rules."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class Terminals(Mesh):
         b, a = blocks("python")
         (folder / "b.py").write_text(b)
         (folder / "a.py").write_text(a)
+        (folder / "access.yaml").write_text(*blocks("yaml"))
         (folder / "bin").mkdir()
         for name, command in (("tulle", TULLE), ("python", [sys.executable])):
             shim = folder / "bin" / name
@@ -54,7 +55,9 @@ class Terminals(Mesh):
         return self.running[-1]
 
     def ask(self, line: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["sh", "-c", line], env=self.env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            ["sh", "-c", line], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60
+        )
 
 
 @pytest.fixture
@@ -85,6 +88,13 @@ def test_three_terminals_make_a_mesh_and_nothing_that_dies_is_noticed(terminals:
         table, document = terminals.ask(line), terminals.ask(f"{line} -o json")
         assert table.returncode == 0 and "service" in table.stdout, table.stderr
         assert json.loads(document.stdout)
+
+    check = "tulle authz check service-a service-b"
+    rules = typed("tulle apply -f access.yaml", f"{check} GET", f"{check} POST")
+    for line, (code, answer) in zip(rules, [(0, "created"), (0, "allowed: "), (1, "denied: ")], strict=True):
+        done = terminals.ask(line)
+        assert done.returncode == code and answer in done.stdout, f"{line}\n{done.stdout}{done.stderr}"
+    goes_on(caller)
 
     first.kill()
     control_plane.signal(signal.SIGKILL)
