@@ -115,7 +115,8 @@ class Guarded:
 
     def renew(self, caller: str) -> None:
         """It shows another certificate from now on."""
-        del self._contexts[caller]
+        for key in [key for key in self._contexts if key[0] == caller]:
+            del self._contexts[key]
 
     def update(self, inbound: Inbound) -> None:
         self._inbound = inbound
