@@ -118,6 +118,7 @@ async def test_health_is_changed_in_its_place(registry: Registry, sidecar: Sidec
         ({"id": "b" * 64}, f"proxy id '{'b' * 64}' is no DNS label"),
         ({"address": "localhost"}, "'localhost' is no IP address"),
         ({"address": "0.0.0.0"}, "0.0.0.0 is not that of one machine"),
+        ({"address": "::ffff:127.0.0.1"}, "write 127.0.0.1"),
         ({"inbound_port": 0}, "the proxy's inbound port is 0: use 1 to 65535"),
         ({"workloads": ()}, "serves no workload"),
     ],

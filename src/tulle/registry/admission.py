@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from tulle.model.names import label_problem
 from tulle.model.workload import Protocol, Proxy, ServicePort, Workload
@@ -76,7 +76,10 @@ def address_problems(text: str) -> Iterator[str]:
     except ValueError:
         yield f"address {text!r} is no IP address: other sidecars can't reach it"
         return
-    if address.is_unspecified or address.is_multicast:
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        # Else loopback, which is each machine's own, could be written so that it is not seen to be that.
+        yield f"address {text} is IPv4 in the form of IPv6: write {address.ipv4_mapped}"
+    elif address.is_unspecified or address.is_multicast:
         yield f"address {text} is not that of one machine: other sidecars can't reach it"
 
 
