@@ -109,6 +109,27 @@ def test_no_tunnel_leads_past_the_rules(sidecar: Guarded) -> None:
         assert (answer.status, answer.seen) == (404, None)
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "content-length: 5\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 5",
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: +5",
+        "content-length: 5, 5",
+        "transfer-encoding: xchunked",
+        "transfer-encoding: chunked, identity",
+        "transfer-encoding: gzip, chunked\r\ncontent-length: 5",
+        "transfer-encoding : chunked",
+        "transfer-encoding:\n chunked\r\ncontent-length: 5",
+    ],
+)
+def test_no_request_hides_in_the_body_of_another(sidecar: Guarded, framing: str) -> None:
+    hidden = b"0\r\n\r\nGET /admin HTTP/1.1\r\nhost: guarded\r\n\r\n"
+    answer = sidecar.say("admin", f"POST /x HTTP/1.1\r\nhost: guarded\r\n{framing}\r\n\r\n".encode() + hidden)
+    assert (answer.status in (0, 400, 501), answer.seen) == (True, None)
+
+
 def test_an_upgrade_is_a_request_like_others(sidecar: Guarded) -> None:
     for protocol in ("websocket", "h2c"):
         upgrade = {"connection": "upgrade", "upgrade": protocol}
