@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from tulle.api.access_shown import Shown
 from tulle.api.access_views import CallView, CheckView, GuardsView
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.doors import Force, Mesh
 from tulle.model.names import DEFAULT_NAMESPACE, DEFAULT_PORT, ServiceName, label_problem
@@ -59,7 +60,7 @@ class Access:
         ]
         port = found[0].port.destination.port
         allowed = all(each.allowed for each in answers)
-        return _json(CheckView(by.principal, str(to), port, allowed, answers))
+        return as_json(CheckView(by.principal, str(to), port, allowed, answers))
 
     async def explain(self, request: Request) -> Response:
         namespace = _namespace(request.query_params.get("namespace", DEFAULT_NAMESPACE))
@@ -75,7 +76,7 @@ class Access:
             raise HTTPException(404, str(error)) from error
         shown = Shown(mesh.declared.resources)
         guards = [shown.guard(door, self._pending(door.proxies)) for door in found]
-        return _json(GuardsView(str(there.name), guards))
+        return as_json(GuardsView(str(there.name), guards))
 
     def _pending(self, proxies: Iterable[str]) -> list[str]:
         """Those that do not yet, or do no longer, hold what the answer is made of."""
@@ -96,7 +97,3 @@ def _namespace(text: str) -> str:
     if problem := label_problem("namespace", text):
         raise HTTPException(400, problem)
     return text
-
-
-def _json(view: object) -> Response:
-    return Response(msgspec.json.encode(view), media_type="application/json")

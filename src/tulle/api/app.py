@@ -37,6 +37,7 @@ from tulle.api import roles
 from tulle.api.access import Access
 from tulle.api.agents import AgentSessions, WeighingFailed
 from tulle.api.analysis import Analysis
+from tulle.api.answers import as_json
 from tulle.api.audit_log import AuditLog
 from tulle.api.ca import CertificateAuthority
 from tulle.api.callers import Known, Proof
@@ -113,10 +114,6 @@ def build_app(doors: Doors) -> Starlette:
     )
 
 
-def answer(content: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
-
-
 class _Api:
     def __init__(self, doors: Doors) -> None:
         self._mesh = doors.mesh
@@ -124,14 +121,14 @@ class _Api:
         self.sessions = AgentSessions(doors.agents, doors.trusts)
 
     async def status(self, request: Request) -> Response:
-        return answer(self._mesh.status())
+        return as_json(self._mesh.status())
 
     async def version(self, request: Request) -> Response:
         status = self._mesh.status()
-        return answer({"version": status.version, "envoy": status.envoy})
+        return as_json({"version": status.version, "envoy": status.envoy})
 
     async def services(self, request: Request) -> Response:
-        return answer(self._mesh.services())
+        return as_json(self._mesh.services())
 
     async def forget(self, request: Request) -> Response:
         namespace, name = request.path_params["namespace"], request.path_params["name"]
@@ -146,16 +143,16 @@ class _Api:
         except ServiceInUse as error:
             raise HTTPException(409, str(error)) from error
         changes_of(request).add(f"service {service}", before=msgspec.to_builtins(known[0]) if known else None)
-        return answer({"forgotten": str(service)})
+        return as_json({"forgotten": str(service)})
 
     async def proxies(self, request: Request) -> Response:
-        return answer(self._mesh.proxies())
+        return as_json(self._mesh.proxies())
 
     async def proxy(self, request: Request) -> Response:
-        return answer(_found(self._mesh.proxy(request.path_params["name"]), request))
+        return as_json(_found(self._mesh.proxy(request.path_params["name"]), request))
 
     async def config(self, request: Request) -> Response:
-        return answer(_found(self._mesh.config(request.path_params["name"]), request))
+        return as_json(_found(self._mesh.config(request.path_params["name"]), request))
 
     async def restart(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -169,7 +166,7 @@ class _Api:
         with suppress(TimeoutError):  # it serves already; what it does not hold yet it asks for when it is called for
             async with asyncio.timeout(max(0.0, started + seconds - time.monotonic())):
                 await self._agents.settled(name)
-        return answer(RestartView(name, round(time.monotonic() - started, 3)))
+        return as_json(RestartView(name, round(time.monotonic() - started, 3)))
 
     async def weigh(self, request: Request) -> Response:
         name, weight = request.path_params["name"], _weight(request.query_params.get("weight", ""))
@@ -181,7 +178,7 @@ class _Api:
             raise HTTPException(502, str(error)) from error
         was = {"weight": before[0]} if before else None
         changes_of(request).add(f"instance {name}", before=was, after={"weight": weight})
-        return answer(WeightView(name, weight))
+        return as_json(WeightView(name, weight))
 
 
 def _weight(text: str) -> int:
@@ -211,7 +208,7 @@ def _found(view: object, request: Request) -> object:
 async def _refusal(request: Request, error: Any) -> Response:
     texts = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not for {request.url.path}"}
     is_starlettes_own = error.detail in ("Not Found", "Method Not Allowed")
-    response = answer({"error": texts[error.status_code] if is_starlettes_own else error.detail}, error.status_code)
+    response = as_json({"error": texts[error.status_code] if is_starlettes_own else error.detail}, error.status_code)
     response.headers.update(error.headers or {})
     return response
 
@@ -222,9 +219,9 @@ async def _nobody(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     _log.warning("%s %s: %s", request.method, request.url.path, error)
-    return answer({"error": str(error)}, 503)
+    return as_json({"error": str(error)}, 503)
 
 
 async def _our_mistake(request: Request, error: Exception) -> Response:
     # Starlette raises the exception again afterwards, and the server logs it.
-    return answer({"error": "tulle made a mistake; the control plane's log says more"}, 500)
+    return as_json({"error": "tulle made a mistake; the control plane's log says more"}, 500)

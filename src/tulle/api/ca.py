@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.doors import Trusts
@@ -36,7 +37,7 @@ class CertificateAuthority:
         ]
 
     async def _show(self, request: Request) -> Response:
-        return self._answer()
+        return as_json(self._trusts.ca())
 
     async def _rotate(self, request: Request) -> Response:
         body = await body_of(request)
@@ -58,10 +59,7 @@ class CertificateAuthority:
         except OSError as error:
             raise HTTPException(503, f"can't write to the state folder: {error.strerror or error}") from error
         changes_of(request).add("certificate authority", _told(before), _told(self._trusts.ca()))
-        return self._answer()
-
-    def _answer(self) -> Response:
-        return Response(msgspec.json.encode(self._trusts.ca()), media_type="application/json")
+        return as_json(self._trusts.ca())
 
 
 def _told(ca: CaView) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, MAX_BODY, body_of
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestors import AttestationRefused, AttestationUnavailable, Attested, Attestor
@@ -46,7 +47,7 @@ class Enrolling:
         ]
 
     async def trust(self, request: Request) -> Response:
-        return _answer({"bundle": self._enrolment.bundle_pem})
+        return as_json({"bundle": self._enrolment.bundle_pem})
 
     async def enrol(self, request: Request) -> Response:
         caller: Caller | None = request.scope["state"]["caller"]
@@ -62,7 +63,7 @@ class Enrolling:
         if caller is not None and caller.proxy and caller.proxy != asked.proxy:
             raise HTTPException(403, f"the certificate is proxy {caller.proxy}'s, the request is for {asked.proxy}")
         try:
-            return _answer(await self._enrolled(asked, request, caller))
+            return as_json(await self._enrolled(asked, request, caller))
         except (AttestationRefused, EnrolRefused, IsRevoked) as error:
             attempts.failed(who)
             if peer:
@@ -98,7 +99,3 @@ async def _asked(request: Request, most: int) -> EnrolRequest:
 def _short(text: str) -> str:
     """What others sent, made harmless for a log."""
     return "".join(character if character.isprintable() else "?" for character in text[:300])
-
-
-def _answer(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.doors import Mesh
 from tulle.identity.caller import Caller
@@ -48,13 +49,9 @@ class JwtSvids:
         if identity is None:
             raise HTTPException(404, f"there is no proxy {asked.proxy}")
         try:
-            return _answer({"svid": self._authority.sign(identity, asked.audience)})
+            return as_json({"svid": self._authority.sign(identity, asked.audience)})
         except AudienceRefused as error:
             raise HTTPException(400, str(error)) from error
 
     async def _keys(self, request: Request) -> Response:
-        return _answer({"keys": self._authority.key_set})
-
-
-def _answer(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")
+        return as_json({"keys": self._authority.key_set})

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.declared_state import declared_views
@@ -127,7 +128,7 @@ class Resources:
         ref = _ref(request)
         if (stored := await self._declared.get(ref)) is None:
             raise HTTPException(404, f"there is no {ref}")
-        return _json((await self._views([stored]))[0])
+        return as_json((await self._views([stored]))[0])
 
     async def _views(self, stored: Sequence[Stored]) -> list[DeclaredView]:
         refs = [one.resource.ref for one in stored]
@@ -145,7 +146,7 @@ class Resources:
         if not outcomes:
             raise HTTPException(404, f"there is no {ref}")
         _note(request, outcomes)
-        return _json(_outcomes(outcomes)[0])
+        return as_json(_outcomes(outcomes)[0])
 
     async def delete_several(self, request: Request) -> Response:
         seconds = _seconds(request)
@@ -218,7 +219,7 @@ def _judged(checked: Sequence[Checked]) -> tuple[list[ProblemView], Response | N
     if not refused:
         return problems, None
     counted = f"{refused} problem{'s' if refused > 1 else ''}"
-    return [], _json({"error": f"nothing was applied: {counted}", "problems": problems}, 422)
+    return [], as_json({"error": f"nothing was applied: {counted}", "problems": problems}, 422)
 
 
 def _expected(request: Request, refs: Sequence[Ref]) -> dict[Ref, int]:
@@ -294,10 +295,6 @@ def _lines(lines: AsyncGenerator[bytes, None]) -> Response:
 
 def _is_set(request: Request, name: str) -> bool:
     return request.query_params.get(name, "") in ("1", "true")
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(_encoder.encode(content), status, media_type="application/json")
 
 
 async def _aside(work: Callable[[], T]) -> T:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.views import RevocationView, RevokedView
@@ -54,7 +55,7 @@ class RevocationDoor:
 
     async def list(self, request: Request) -> Response:
         found = map(view, (await self._revocations.all()).records.values())
-        return _answer(sorted(found, key=lambda one: (one.kind, one.namespace, one.name)))
+        return as_json(sorted(found, key=lambda one: (one.kind, one.namespace, one.name)))
 
     async def revoke(self, request: Request) -> Response:
         wanted = await _asked(request)
@@ -76,7 +77,7 @@ class RevocationDoor:
 
     def _done(self, done: Outcome) -> Response:
         changed, already = map(view, done.changed), map(view, done.already)
-        return _answer(RevokedView([*changed], [*already], self._handshakes()))
+        return as_json(RevokedView([*changed], [*already], self._handshakes()))
 
 
 def view(one: RevokedProxy | RevokedAccount) -> RevocationView:
@@ -119,7 +120,3 @@ def _who(request: Request) -> str:
 
 def _refusal(error: NoTarget) -> HTTPException:
     return HTTPException(400 if error.is_malformed else 404, str(error))
-
-
-def _answer(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")

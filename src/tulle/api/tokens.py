@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.views import MadeTokenView, TokenView
@@ -52,7 +53,7 @@ class Tokens:
         ]
 
     async def list(self, request: Request) -> Response:
-        return _answer([view(token) for token in await self._tokens.all()])
+        return as_json([view(token) for token in await self._tokens.all()])
 
     async def create(self, request: Request) -> Response:
         try:
@@ -73,7 +74,7 @@ class Tokens:
         where = JoinToken(tuple(addresses), self._fingerprints())
         if wanted.jwt:
             changes_of(request).none()  # it holds no secret, and nothing is kept of it
-            return _answer(MadeTokenView("", encode(where)))
+            return as_json(MadeTokenView("", encode(where)))
         try:
             made, secret = await self._tokens.create(
                 wanted.namespace,
@@ -86,7 +87,7 @@ class Tokens:
             raise HTTPException(400, str(error)) from error
         changes_of(request).add(f"join token {made.id}", after=msgspec.to_builtins(view(made)))
         text = encode(JoinToken(where.addresses, where.fingerprints, made.id, secret))
-        return _answer(MadeTokenView(made.id, text, view(made)))
+        return as_json(MadeTokenView(made.id, text, view(made)))
 
     async def revoke(self, request: Request) -> Response:
         id = request.path_params["id"]
@@ -95,7 +96,7 @@ class Tokens:
             raise HTTPException(404, f"there is no join token {id}; `tulle token list` lists them")
         before = msgspec.to_builtins(view(found[0])) if found else None
         changes_of(request).add(f"join token {id}", before=before)
-        return _answer({"revoked": id})
+        return as_json({"revoked": id})
 
 
 def view(token: Token) -> TokenView:
@@ -109,7 +110,3 @@ def view(token: Token) -> TokenView:
         token.uses,
         token.used,
     )
-
-
-def _answer(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")

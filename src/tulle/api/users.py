@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.views import MadeUserView, UserView
@@ -45,7 +46,7 @@ class UsersApi:
         ]
 
     async def list(self, request: Request) -> Response:
-        return _answer([view(user) for user in await self._users.all()])
+        return as_json([view(user) for user in await self._users.all()])
 
     async def create(self, request: Request) -> Response:
         try:
@@ -63,19 +64,15 @@ class UsersApi:
         changes_of(request).add(f"user {user.name}", after=msgspec.to_builtins(view(user)))
         addresses = wanted.addresses or self._listening
         token = ApiToken(user.name, secret, addresses, self._fingerprints() if addresses else ())
-        return _answer(MadeUserView(encode(token), view(user)))
+        return as_json(MadeUserView(encode(token), view(user)))
 
     async def revoke(self, request: Request) -> Response:
         name = request.path_params["name"]
         if (user := await self._users.revoke(name)) is None:
             raise HTTPException(404, f"there is no user {name}; `tulle user list` lists them")
         changes_of(request).add(f"user {name}", before=msgspec.to_builtins(view(user)))
-        return _answer({"revoked": name})
+        return as_json({"revoked": name})
 
 
 def view(user: User) -> UserView:
     return UserView(user.name, user.role, user.created, user.expires, user.last_used or None)
-
-
-def _answer(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")
