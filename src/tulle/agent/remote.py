@@ -8,7 +8,6 @@ anything is sent. The agent itself proves an enrolled proxy by its certificate, 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import socket
 import ssl
@@ -21,12 +20,11 @@ from typing import Any
 from tulle.agent import http1
 from tulle.agent.api import ControlPlane, Enrolment, Refused, asked, enrolment_in, error_text
 from tulle.agent.exits import AgentError
+from tulle.agent.known_roots import is_control_plane, known_roots, to_anybody, to_one_of
 from tulle.model.join_token import JoinToken, parsed_address
-from tulle.model.spiffe import CONTROL_PLANE_ID
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
-_END = "-----END CERTIFICATE-----"
 _LONGEST_JWT = 16 * 1024
 
 
@@ -110,14 +108,10 @@ class RemoteControlPlane(ControlPlane):
         """Raises Refused if whoever answers is of none of the roots that the token names."""
         if self._roots:
             return
-        nobody = _context()
-        nobody.verify_mode = ssl.CERT_NONE  # what comes is compared with the fingerprint
-        async with self._reached(nobody) as connection:
+        async with self._reached(to_anybody()) as connection:
             answer = await asked(connection, "GET", "/v1/trust", {})
-            bundle = answer.get("bundle") if isinstance(answer, dict) else None
             at = connection.ip
-        found = {fingerprint(pem): pem for pem in certificates(bundle if isinstance(bundle, str) else "")}
-        known = [found[each] for each in self._join.fingerprints if each in found]
+        known, found = known_roots(answer, self._join.fingerprints)
         if not known:
             raise Refused(
                 495,
@@ -125,18 +119,16 @@ class RemoteControlPlane(ControlPlane):
                 f"fingerprint {', '.join(found) or '(none)'}, and the token says {', '.join(self._join.fingerprints)}. If the "
                 "control plane has a new authority, make a new token: tulle token create",
             )
-        self._roots = "".join(known)
+        self._roots = known
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[http1.Connection]:
         """To the control plane, which has proved to be that."""
-        context = _context()
-        context.load_verify_locations(cadata=self._roots)
+        context = to_one_of(self._roots)
         if self._is_certified:
             _show(context, self._shown)
         async with self._reached(context) as connection:
-            names = connection.certificate.get("subjectAltName", ())
-            if names != (("URI", CONTROL_PLANE_ID),):
+            if not is_control_plane(connection.certificate):
                 raise Refused(495, f"whoever answers at {connection.ip} is of this mesh, but not its control plane")
             yield connection
 
@@ -174,26 +166,6 @@ def own_address(join: JoinToken) -> str:
         except OSError as error:
             failure = f"{text}: {error.strerror or error}"
     raise AgentError(f"this machine has no way to the control plane ({failure}); or say where it is with --address IP")
-
-
-def certificates(bundle: str) -> list[str]:
-    """Each certificate of a PEM bundle, PEM."""
-    return [f"{part.strip()}\n{_END}\n" for part in bundle.split(_END)[:-1]]
-
-
-def fingerprint(pem: str) -> str:
-    """SHA-256 of a certificate (DER), in hex; "" if it is none."""
-    try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
-    except ValueError:
-        return ""
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # it is known by its SPIFFE id, wherever it is
-    return context
 
 
 def _show(context: ssl.SSLContext, pem: str) -> None:

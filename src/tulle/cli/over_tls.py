@@ -7,19 +7,17 @@ plane's own (X.509 SVID, section 5.2). What the machine itself trusts plays no p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 import ssl
 from http.client import HTTPConnection
 
+from tulle.agent.known_roots import is_control_plane, known_roots, to_anybody, to_one_of
 from tulle.cli.exits import Failed
 from tulle.model.api_token import ApiToken
-from tulle.model.spiffe import CONTROL_PLANE_ID
 
 _CONNECT_WITHIN = 5.0
 _MOST_ROOTS = 1 << 20
-_END = "-----END CERTIFICATE-----"
 
 
 class TlsConnection(HTTPConnection):
@@ -30,14 +28,12 @@ class TlsConnection(HTTPConnection):
         self._token = token
 
     def connect(self) -> None:
-        roots = self._roots()
-        context = _context()
-        context.load_verify_locations(cadata=roots)
+        context = to_one_of(self._roots())
         try:
             connection = self._reached(context)
         except ssl.SSLCertVerificationError as error:
             raise Failed(f"whoever answers at {self._where} is not the control plane of the token: {error}") from error
-        if connection.getpeercert().get("subjectAltName") != (("URI", CONTROL_PLANE_ID),):  # type: ignore[union-attr]
+        if not is_control_plane(connection.getpeercert() or {}):
             connection.close()
             raise Failed(f"whoever answers at {self._where} is of this mesh, but not its control plane")
         connection.settimeout(self.timeout)
@@ -45,10 +41,8 @@ class TlsConnection(HTTPConnection):
 
     def _roots(self) -> str:
         """Those that the token means, PEM."""
-        nobody = _context()
-        nobody.verify_mode = ssl.CERT_NONE  # what comes is compared with the fingerprint
         asking = HTTPConnection("tulle", timeout=_CONNECT_WITHIN)
-        asking.sock = self._reached(nobody)
+        asking.sock = self._reached(to_anybody())
         try:
             asking.request("GET", "/v1/trust", headers={"Connection": "close"})
             content = json.loads(asking.getresponse().read(_MOST_ROOTS))
@@ -56,15 +50,13 @@ class TlsConnection(HTTPConnection):
             content = None
         finally:
             asking.close()
-        bundle = content.get("bundle") if isinstance(content, dict) else None
-        pems = [f"{part.strip()}\n{_END}\n" for part in str(bundle).split(_END)[:-1]]
-        known = [pem for pem in pems if _fingerprint(pem) in self._token.fingerprints]
+        known, _ = known_roots(content, self._token.fingerprints)
         if not known:
             raise Failed(
                 f"whoever answers at {self._where} is not the control plane of the token: it has another root certificate. "
                 "If the mesh has a new authority, an admin makes a new token: tulle user create"
             )
-        return "".join(known)
+        return known
 
     def _reached(self, context: ssl.SSLContext) -> ssl.SSLSocket:
         failures: list[OSError] = []
@@ -82,17 +74,3 @@ class TlsConnection(HTTPConnection):
     @property
     def _where(self) -> str:
         return ", ".join(self._token.addresses)
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # it is known by its SPIFFE id, wherever it is
-    return context
-
-
-def _fingerprint(pem: str) -> str:
-    try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
-    except ValueError:
-        return ""
