@@ -143,8 +143,7 @@ class Hub:
     def take(self, taken: Taken) -> Touched:
         """The mesh is now this one, which was made of the one before: what differs is told."""
         mesh, changed, self._kept_out = taken.mesh, taken.changed, taken.kept_out
-        about = mesh.services if changed.everything else changed.services | changed.endpoints
-        self._turning = turned(self._turning, self.mesh, mesh, about)
+        self._turning = turned(self._turning, self.mesh, mesh)
         self.mesh = with_turning(mesh, self._turning)
         touched: dict[View, None] = {}
 

@@ -1,6 +1,6 @@
 """From mutual TLS to plain text and back, without a lost call: the door before the callers, and the callers before the door.
 
-Who is called in plain text alone (`only_plain`) has a door that takes both, always. A caller that is told before that door is
+Who is called in plain text alone (`Mesh.plain`) has a door that takes both, always. A caller that is told before that door is
 open, or a door that closes before its last caller is told, loses calls, and not all may be repeated. So where a policy turns an
 instance to plain text, callers stay with mutual TLS until its sidecar has acknowledged the door; and where it turns one away
 from it, the door stays open until all sidecars that hold the instance have acknowledged how to call it now.
@@ -16,7 +16,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.model.names import ServiceName
-from tulle.resolve.access.mutual_tls import only_plain
 from tulle.resolve.index import Instance, Member, Mesh
 
 # A sidecar that acknowledges nothing holds no door open: what it then calls in plain text is refused.
@@ -33,19 +32,17 @@ class Turning(Struct, frozen=True):
         return bool(self.opening or self.closing)
 
 
-def turned(turning: Turning, before: Mesh, after: Mesh, names: Iterable[ServiceName]) -> Turning:
-    """What is under way once the mesh has changed. names: the services of which something may have."""
-    if not (before.declared.disabling or after.declared.disabling):
+def turned(turning: Turning, before: Mesh, after: Mesh) -> Turning:
+    """What is under way once the mesh has changed."""
+    if before.plain is after.plain:
         return turning
     opening, closing = dict(turning.opening), dict(turning.closing)
-    for name in names:
-        then, now = _called_in_plain_text(before, name), _called_in_plain_text(after, name)
-        for member in now - then:
-            if closing.pop(member, None) is None:
-                opening[member] = MOST_BEATS
-        for member in then - now:
-            if opening.pop(member, None) is None and member[0] in after.proxies:
-                closing[member] = MOST_BEATS
+    for member in after.plain.keys() - before.plain.keys():
+        if closing.pop(member, None) is None:
+            opening[member] = MOST_BEATS
+    for member in before.plain.keys() - after.plain.keys():
+        if opening.pop(member, None) is None and member[0] in after.proxies:
+            closing[member] = MOST_BEATS
     return Turning(opening, closing)
 
 
@@ -73,12 +70,6 @@ def services_of(mesh: Mesh, members: Iterable[Member]) -> dict[Member, set[Servi
             if (member := _member(instance)) in found:
                 found[member].add(service.name)
     return found
-
-
-def _called_in_plain_text(mesh: Mesh, name: ServiceName) -> set[Member]:
-    service = mesh.services.get(name)
-    there = (*service.instances, *service.chosen) if service else ()
-    return {_member(instance) for instance in there if only_plain(mesh.declared, instance.workload)}
 
 
 def _member(instance: Instance) -> Member:

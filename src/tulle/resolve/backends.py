@@ -15,7 +15,6 @@ from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import in_trust_domain
 from tulle.model.workload import Health, Protocol
 from tulle.resolve import policies, rules
-from tulle.resolve.access.mutual_tls import Modes, only_plain
 from tulle.resolve.callers import Caller
 from tulle.resolve.entries import (
     discovery,
@@ -26,7 +25,7 @@ from tulle.resolve.entries import (
     subject_alt_names,
     target,
 )
-from tulle.resolve.index import Instance, Mesh, Service
+from tulle.resolve.index import Instance, Member, Mesh, Service
 from tulle.resolve.localities import Placed, localities
 from tulle.resolve.rules import Scope
 from tulle.resolve.services import Offer, offer
@@ -43,9 +42,7 @@ class Basis(Struct, frozen=True, eq=False):
     rules: tuple[Resource, ...]
     config: Resource | None
     caller: Caller
-    plain: tuple[
-        tuple[str, str], ...
-    ] = ()  # proxy and workload of the instances that take plain text alone at the port
+    plain: tuple[Member, ...] = ()  # those that are called in plain text
     policies: tuple[str, ...] = ()  # that say so, sorted
 
     @property
@@ -92,23 +89,23 @@ def basis(mesh: Mesh, caller: Caller, ref: BackendRef) -> Basis | None:
     if labels is None:
         return None
     plain = _plain(mesh, offered, ref)
-    said = {source for modes in plain.values() for source in modes.sources}
+    said = {source for member in plain for source in mesh.plain[member]}
     return Basis(
         ref, offered, labels, found, mesh.declared.mesh_config, caller, tuple(sorted(plain)), tuple(sorted(said))
     )
 
 
-def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> dict[tuple[str, str], Modes]:
-    """Who is called in plain text, and what is said of it."""
-    if not mesh.declared.disabling:
-        return {}
+def _plain(mesh: Mesh, offered: Offer, ref: BackendRef) -> set[Member]:
+    """Who is called in plain text."""
+    if not mesh.plain:
+        return set()
     number = ref.destination.port
     own = offered.service.instances if offered.of_mesh else ()
     serving = [i for i in own if any(port.number == number for port in i.workload.ports)]
     if offered.entry is not None:
         serving += [i for i, _ in inside(offered.entry, offered.service, number)]
-    found = {(i.proxy, i.workload.id): only_plain(mesh.declared, i.workload) for i in serving}
-    return {member: modes for member, modes in found.items() if modes is not None and member not in mesh.opening}
+    members = {(i.proxy, i.workload.id) for i in serving}
+    return {member for member in members if member in mesh.plain and member not in mesh.opening}
 
 
 def backend(given: Basis) -> Backend:
@@ -209,7 +206,7 @@ def _identities(given: Basis) -> tuple[str, ...]:
     return tuple(sorted({*own, *also, *subject_alt_names(entry)}))
 
 
-def _endpoint(instance: Instance, plain: Container[tuple[str, str]]) -> Endpoint:
+def _endpoint(instance: Instance, plain: Container[Member]) -> Endpoint:
     workload = instance.workload
     draining, takes_plain = workload.health is Health.DRAINING, (instance.proxy, workload.id) in plain
     return Endpoint(instance.address, instance.port, draining, workload.weight, takes_plain)

@@ -20,6 +20,7 @@ from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve import declared
+from tulle.resolve.access.plain_text import Plain, called_in_plain_text
 from tulle.resolve.declared import Declared
 from tulle.resolve.selecting import selecting
 from tulle.resolve.selection import Selection
@@ -64,8 +65,9 @@ class Mesh(Struct, frozen=True):
     callers: the inverse of `callees`, per service all services that are known to call it. hosts: those that are declared
     and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
     key_sets: as Snapshot's. revoked: subjects of certificates that must no longer count, sorted.
-    opening, closing: instances of which a policy says that they are called in plain text alone, and whose doors are not known to
-    take it yet; and those of which it does not any more, and whose callers may not know it yet. See pipeline/turning.py.
+    plain: instances of which policies say that they are called in plain text alone, each with these policies (sorted).
+    opening, closing: those of them whose doors are not known to take it yet; and those that are none any more, and whose callers
+    may not know it yet. See pipeline/turning.py.
     """
 
     revision: int = 0
@@ -80,6 +82,7 @@ class Mesh(Struct, frozen=True):
     addresses: Mapping[str, ServiceName] = {}
     key_sets: Mapping[str, str] = {}
     revoked: tuple[str, ...] = ()
+    plain: Plain = {}
     opening: frozenset[Member] = frozenset()
     closing: frozenset[Member] = frozenset()
 
@@ -150,13 +153,13 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         addresses=_addresses(rules) if about.entries else mesh.addresses,
         key_sets=_merged(mesh.key_sets, snapshot.key_sets),
         revoked=mesh.revoked if snapshot.revoked is None else snapshot.revoked,
+        plain=called_in_plain_text(mesh.plain, mesh.proxies, proxies, snapshot.proxies, rules, about),
         opening=mesh.opening,
         closing=mesh.closing,
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))
-    if mesh.declared.disabling or rules.disabling:
-        endpoints |= _spoken_to_otherwise(services, about.peers, rules.root_namespace) - differing
+    endpoints |= _spoken_to_otherwise(mesh, after) - differing
     ruled = {service_of(host) for host in about.hosts if not host.startswith("*")}
     return after, Changed(
         services=(differing - endpoints) | ruled,
@@ -183,16 +186,15 @@ def _merged(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Mapping[K, 
     return after
 
 
-def _spoken_to_otherwise(
-    services: Mapping[ServiceName, Service], peers: frozenset[str], root: str
-) -> frozenset[ServiceName]:
-    """The services whose instances may newly take plain text alone, or no longer."""
-    if not peers:
+def _spoken_to_otherwise(before: Mesh, after: Mesh) -> frozenset[ServiceName]:
+    """The services of which an instance newly takes plain text alone, or no longer, or because of other policies."""
+    if before.plain is after.plain:
         return frozenset()
+    members = {member for member, _ in before.plain.items() ^ after.plain.items()}
     return frozenset(
         name
-        for name, service in services.items()
-        if root in peers or any(i.workload.service.namespace in peers for i in (*service.instances, *service.chosen))
+        for name, service in after.services.items()
+        if any((i.proxy, i.workload.id) in members for i in (*service.instances, *service.chosen))
     )
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import MutualTls, Transport
 from tulle.model.names import Destination, ServiceName
+from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.peer_authentication import PeerAuthentication
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.snapshot import Snapshot
@@ -143,6 +144,48 @@ def test_where_nothing_is_disabled_callers_need_not_be_told() -> None:
     for said in (permissive, strict):
         before, changed = applied(before, Snapshot(2, resources={said.ref: said}))
         assert not changed.endpoints and changed.policed == {"default"}
+
+
+def test_who_is_called_in_plain_text_is_the_same_step_by_step_and_at_once() -> None:
+    def instance(number: int, namespace: str, tier: str = "front") -> Proxy:
+        id = f"{namespace}-{number}"
+        one = replace(ONE_PORT, id=id, service=ServiceName(namespace, "web"), labels=(("tier", tier),))
+        return Proxy(id, "127.0.0.1", 20001, 20002, (one,))
+
+    def declare(*several: Resource) -> Snapshot:
+        return Snapshot(1, resources={one.ref: one for one in several})
+
+    root, front = (
+        policy("{mtls: {mode: DISABLE}}", namespace="istio-system"),
+        policy(f"{{{FRONT}, mtls: {{mode: STRICT}}}}"),
+    )
+    config = Resource(Ref("MeshConfig", "istio-system", "mesh"), MeshConfig(root_namespace="default"))
+    steps = [
+        Snapshot(1, {one.id: one for one in (instance(1, "default"), instance(2, "default"), instance(1, "shop"))}),
+        declare(root),
+        declare(NAMESPACE, front),
+        Snapshot(1, {"default-1": instance(1, "default", "back"), "shop-1": None, "shop-2": instance(2, "shop")}),
+        Snapshot(1, resources={root.ref: None}),
+        Snapshot(1, resources={front.ref: None}),
+        declare(config),
+        Snapshot(1, {"default-2": None}, resources={NAMESPACE.ref: None}),
+    ]
+    stepwise, seen = Mesh(), []
+    for step in steps:
+        stepwise, _ = applied(stepwise, step)
+        at_once, _ = applied(Mesh(), Snapshot(1, stepwise.proxies, resources=stepwise.declared.resources))
+        assert stepwise.plain == at_once.plain
+        seen.append(sorted(proxy for proxy, _ in stepwise.plain))
+    assert seen == [
+        [],
+        ["default-1", "default-2", "shop-1"],
+        ["shop-1"],
+        ["default-1", "shop-2"],
+        ["default-1"],
+        ["default-1", "default-2"],
+        ["default-1", "default-2", "shop-2"],
+        [],
+    ]
 
 
 def test_what_callers_hold_says_by_which_policies_it_is_plain() -> None:
