@@ -171,12 +171,12 @@ class Hub:
         elif changed.policed:
             bring(self._in(changed.policed), partial(View.refresh_doors, mesh=self.mesh))
         if (
-            changed.policed
-            or changed.services
+            changed.services
             or changed.wildcards
             or changed.scopes
-            or changed.everything
+            or changed.policed
             or changed.names
+            or changed.everything
         ):
             bring((view for view in self._all() if view.mistakes), partial(View.retry, mesh=self.mesh))
         learned = tuple(news for view in touched for news in self._note(view))

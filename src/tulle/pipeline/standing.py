@@ -72,7 +72,7 @@ class Standing:
                 yield door, made
 
     def refresh(self, mesh: Mesh, proxy: Proxy | None) -> None:
-        """They depend on the proxy itself and on the mesh's names."""
+        """They depend on the proxy itself, on the mesh's names, and on policies, keys and revoked certificates."""
         found: dict[str, tuple[Door, tuple[Resource, ...]]] = {}
         missing = False
         for workload in proxy.workloads if proxy else ():
@@ -84,8 +84,8 @@ class Standing:
                     if door is not None:
                         needs = self._authorizing.needs(mesh, workload, door) if isinstance(door, Inbound) else ()
                         same = before is not None and before[0] == door and needs == self._needs.get(part)
-                        self._needs[part] = needs
                         found[part] = before if before and same else (door, standing(door, self._epoch, needs))
+                        self._needs[part] = needs
                     self._mistakes.mended(part)
                 except Exception as error:
                     self._mistakes.note(part, error)

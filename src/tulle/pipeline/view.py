@@ -131,7 +131,7 @@ class View:
                 self._reaching.demand(mesh, demand)
 
     def refresh_doors(self, mesh: Mesh) -> None:
-        """The doors of its workloads, which depend on the proxy itself and on the mesh's namespaces."""
+        """The doors of its workloads: how its programs call out, and whom they let in."""
         self._standing.refresh(mesh, self.proxy)
 
     def receive(self, mesh: Mesh, events: Iterable[Event], now: float) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from tulle.ir.access import Access, Action, Policy
-from tulle.model.resources.authorization_policy import DRY_RUN_ANNOTATION, AuthorizationPolicy
+from tulle.model.resources.authorization_policy import AuthorizationPolicy, dry_run
 from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import TRUST_DOMAIN
 from tulle.model.workload import Protocol, ServicePort, Workload
 from tulle.resolve.access.conditions import Reader
 from tulle.resolve.access.selected import selected
 from tulle.resolve.index import Mesh
-
-# As Go's ParseBool takes it, which Istio goes by.
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
 
 
 def policies(mesh: Mesh, workload: Workload) -> tuple[Policy, ...]:
@@ -37,6 +34,6 @@ def _policy(resource: Resource, spec: AuthorizationPolicy, domains: tuple[str, .
         str(resource.ref),
         Action(spec.action),
         tuple(reader.rule(rule, f"spec.rules[{n}]") for n, rule in enumerate(spec.rules)),
-        dry_run=resource.annotations.get(DRY_RUN_ANNOTATION) in _TRUE,
+        dry_run=bool(dry_run(resource.annotations)),
         provider=spec.provider.name if spec.provider else "",
     )
