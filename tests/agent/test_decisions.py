@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+
+import pytest
 
 from tulle.agent.decisions import Decisions
 
@@ -88,3 +91,54 @@ def test_half_a_line_is_nothing() -> None:
     told = Told()
     told.decisions.decided(b'{"address":"127')
     assert told.messages == []
+    assert told.decisions.counts.told() == {"counts": [], "other": 0, "lost": 1}
+
+
+def test_decisions_are_counted_by_rule_and_caller() -> None:
+    told = Told()
+    rule = "rbac_access_denied_matched_policy[AuthorizationPolicy_a/b_spec.rules[1]]"
+    for _ in range(1000):
+        told.decided(method="GET", path="/", details=rule)
+    told.now = 2.0
+    tried = {"would_deny": "AuthorizationPolicy a/c spec.rules[0]", "would_deny_result": "denied"}
+    told.decided(details="rbac_access_denied_matched_policy[none]", **tried)
+    told.decided(details="jwt_authn_access_denied{Jwt_is_expired}", caller="spiffe://x\n\u00e9")
+    told.decided(details="rbac_access_denied_matched_policy[revoked_certificate]")
+    told.decided(details="ext_authz_error", asked="AuthorizationPolicy a/ask spec.rules[0]")
+    told.decided(audit="AuthorizationPolicy a/d spec.rules[0]", audit_result="denied")
+    web = "cluster.local/ns/a/sa/web"
+    counts = told.decisions.counts.told()["counts"]
+    assert [tuple(one.values()) for one in reversed(counts)] == [
+        ("denied", "AuthorizationPolicy a/b", "spec.rules[1]", web, 1000, 2.0),
+        ("denied", "", "", web, 1, 0.0),
+        ("would deny", "AuthorizationPolicy a/c", "spec.rules[0]", web, 1, 0.0),
+        ("token refused", "", "", "x??", 1, 0.0),
+        ("denied", "revoked certificate", "", web, 1, 0.0),
+        ("provider denied", "AuthorizationPolicy a/ask", "spec.rules[0]", web, 1, 0.0),
+        ("audited", "AuthorizationPolicy a/d", "spec.rules[0]", web, 1, 0.0),
+    ]
+
+
+def test_of_too_many_kinds_the_last_are_told_apart_and_none_is_forgotten() -> None:
+    told = Told()
+    for number in (*range(500), 0):
+        told.decided(details="rbac_access_denied_matched_policy[none]", caller=f"spiffe://{number}")
+    said = told.decisions.counts.told()
+    assert [one["caller"] for one in said["counts"]] == ["0", *map(str, range(499, 300, -1))]
+    assert said["other"] == 301
+    for number in range(300):
+        told.decided(details="rbac_access_denied_matched_policy[none]", caller=f"spiffe://{number}" + "x" * 4000)
+    said = told.decisions.counts.told()
+    assert len(json.dumps(said)) < 50_000
+    assert sum(one["count"] for one in said["counts"]) + said["other"] == 801
+
+
+async def test_who_waits_for_counts_hears_of_each_change() -> None:
+    told = Told()
+    counts = told.decisions.counts
+    waiting = asyncio.create_task(counts.after(0))
+    await asyncio.sleep(0)
+    told.decided(details="rbac_access_denied_matched_policy[none]")
+    assert await waiting == await counts.after(0) == 1
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(counts.after(1), 0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from tulle.model.workload import Health, Proxy
+from tulle.sources.documents import documents
 
 HEARTBEAT = ("keep_alive", "web-3fa2c1")
 
@@ -102,6 +104,52 @@ async def test_an_agent_registers_anew_when_its_program_listens_elsewhere(api: A
         assert await agent.hear() == {"ready": True}
         api.agents.acknowledged[Health.HEALTHY].set()
         assert await agent.hear() == {"propagated": "healthy"}
+
+
+COUNT = {"what": "denied", "source": "", "place": "", "caller": "x", "count": 3, "ago": 0.5}
+
+
+async def test_decisions_are_shown_as_they_are_told_last_while_the_session_lasts(api: Any, web: Proxy) -> None:
+    document = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "p"}}
+    text = json.dumps({**document, "spec": {"action": "DENY", "rules": [{}]}}).encode()
+    (sent,) = documents(text, "p.yaml")
+    assert (await api.ask("POST", "/v1/resources", msgspec.json.encode(sent)))[0] == 200
+
+    async def shown() -> list[tuple[Any, ...]]:
+        _, view = await api.ask("GET", "/v1/resources/AuthorizationPolicy/default/p")
+        return [(one["what"], one["place"], one["caller"], one["count"]) for one in view["decisions"]]
+
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        other = {**COUNT, "source": "AuthorizationPolicy default/q"}
+        for count in (3, 4, 4):
+            mine = {**COUNT, "source": "AuthorizationPolicy default/p", "place": "spec.rules[0]", "count": count}
+            agent.say(decisions={"counts": [mine, other], "other": 1, "lost": 0})
+        agent.say(health="starting")
+        await api.until(*HEARTBEAT)
+        assert await shown() == [("denied", "spec.rules[0]", "x", 4)]
+        agent.vanish()
+        await api.until("abandon", "web-3fa2c1")
+    assert await shown() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"what": "allowed"},
+        {"source": "x" * 1025},
+        {"caller": "a\nb"},
+        {"count": -1},
+        {"count": 2**53},
+        {"ago": -1.0},
+        {"path": "/"},
+    ],
+)
+async def test_decisions_that_make_no_sense_end_the_session(api: Any, web: Proxy, wrong: dict[str, Any]) -> None:
+    async with api.agent("web-3fa2c1") as agent:
+        await registered(agent, web)
+        agent.say(decisions={"counts": [{**COUNT, **wrong}]})
+        assert "a line is no report" in (await agent.hear())["error"]
 
 
 async def test_an_agent_cannot_become_another_proxy(api: Any, web: Proxy) -> None:
@@ -285,7 +333,7 @@ async def test_everything_wrong_with_a_proxy_is_told_at_once(api: Any, web: Prox
         (b"\n", "a line is no report"),
         (b"healthy\n", "a line is no report"),
         (b'{"health": "fine"}\n', "Invalid enum value 'fine'"),
-        (b"{}\n", 'a line must have "health", "proxy", "resolve", "idle", "holds" or "bye"'),
+        (b"{}\n", 'a line must have "health", "proxy", "resolve", "idle", "decisions", "holds" or "bye"'),
         (b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}\n", "a line is no report"),
         (b"x" * 70_000, "a line is longer than 65536 bytes"),
     ],

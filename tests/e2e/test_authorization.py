@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import time
 from typing import Any
 
 from running import Caller, Mesh, wait_for
 from wires import dialer, wired
+
+TULLE_SECONDS = 1.0  # that a command takes to start, on a busy machine
 
 
 def apply(mesh: Mesh, **policies: dict[str, Any]) -> None:
@@ -90,9 +94,41 @@ def test_policies_say_who_may_call_what(mesh: Mesh) -> None:
     assert "secret" not in store.output
     described = mesh.tulle("describe", "AuthorizationPolicy/callers").stdout
     assert "1 of 1" in described, described
+    what_is_counted_is_shown(mesh, stranger)
 
     delete(mesh, "callers", "private", "dry")
     assert [status(friend), status(stranger), echoed("good"), echoed("bad")] == [200, 200, True, True]
+
+
+def what_is_counted_is_shown(mesh: Mesh, stranger: Caller) -> None:
+    """With the rules that have decided, and what a dry run would have denied as such; within 2 s."""
+    sa = "cluster.local/ns/default/sa"
+
+    def explained() -> dict[tuple[str, str, str], int]:
+        (guard,) = json.loads(mesh.tulle("authz", "explain", "store:80", "-o", "json").stdout)["guards"]
+        assert (guard["others"], guard["lost"]) == (0, 0)
+        return {
+            (one["what"], " ".join(filter(None, (one["source"], one["place"]))), one["caller"]): one["count"]
+            for one in guard["decisions"]
+        }
+
+    rule = "AuthorizationPolicy default/{} spec.rules[0]".format
+    before = explained()
+    assert before[("would deny", rule("dry"), f"{sa}/friend")] == 1
+    # Over HTTP: a normal path, one in disguise, an upgrade. And what was cut of the port that carries bytes.
+    assert before[("denied", rule("private"), f"{sa}/friend")] == 3
+    assert ("denied", rule("dry"), f"{sa}/friend") not in before
+    nothing_fits = ("denied", "", f"{sa}/stranger")
+    for _ in range(3):
+        status(stranger)
+    denied = time.monotonic()
+    wait_for("counted", lambda: explained().get(nothing_fits) == before[nothing_fits] + 3)
+    assert time.monotonic() - denied < 2.0 + 2 * TULLE_SECONDS
+    printed = mesh.tulle("authz", "explain", "store:80").stdout
+    assert re.search(rf"\n    would have denied: 1, the last \d+s ago; {sa}/friend \(1\)\n", printed), printed
+    assert re.search(rf"\n  denied: \d+, the last \d+s ago; {sa}/stranger \(\d+\)", printed), printed
+    described = mesh.tulle("describe", "AuthorizationPolicy/dry").stdout
+    assert re.search(r"decisions +would have denied: 1, the last", described), described
 
 
 def test_policies_change_under_load_and_count_on_open_connections(mesh: Mesh) -> None:

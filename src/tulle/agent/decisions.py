@@ -1,27 +1,33 @@
-"""What access rules have decided against callers of this program: read from the sidecar's log, and told in a line each.
+"""What access rules have decided against callers of this program: read from the sidecar's log, told in a line each, and counted.
 
 Callers are told no reasons, so here is where to look. Somebody who keeps asking must not fill the log: what is too much is
-counted, and the number told.
+only counted.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+from tulle.agent.decision_counts import Counts, Kind
+from tulle.model.decisions import What
 
 _AT_ONCE, _A_SECOND = 20, 1.0
 _DENIED = "rbac_access_denied_matched_policy["
 _NO_GOOD_TOKEN = "jwt_authn_access_denied{"  # noqa: S105
 _BY_PROVIDER = {"ext_authz_denied": "its provider denies it", "ext_authz_error": "its provider can't be asked"}
 _LONGEST = 400
+_POLICY = "AuthorizationPolicy "
+_SPIFFE = "spiffe://"
 
 
 class Decisions:
-    """tell: is given one message after the other. clock: in seconds."""
+    """tell: is given one message after the other. clock: in seconds. counts: of all of them."""
 
     def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._tell = tell
+        self.counts = Counts(clock)
         self._clock = clock
         self._left = float(_AT_ONCE)
         self._at = clock()
@@ -32,8 +38,11 @@ class Decisions:
         try:
             record = json.loads(line)
         except ValueError:  # cut off, as Envoy ended
+            self.counts.lose()
             return
-        for message in _messages(record):
+        caller = str(record.get("caller", "")).removeprefix(_SPIFFE)
+        for what, by, message in _found(record):
+            self.counts.add(Kind(what, *_rule(by), caller))
             self._tell_some(message)
 
     def _tell_some(self, message: str) -> None:
@@ -49,26 +58,35 @@ class Decisions:
         self._tell(f"{message}{more}")
 
 
-def _messages(record: Mapping[str, object]) -> list[str]:
+def _found(record: Mapping[str, object]) -> Iterator[tuple[What, str, str]]:
+    """What was decided, by which rule ("" if none fits), and the message."""
     what = _what(record)
-    found = []
     details = str(record.get("details", ""))
     if details.startswith(_DENIED):
         # Envoy writes blanks as underscores here; no name of a policy has any.
         by = details[len(_DENIED) :].rpartition("]")[0].replace("_", " ")
-        found.append(f"denied {what}: {'no ALLOW policy fits' if by == 'none' else by}")
+        by = "" if by == "none" else by
+        yield What.DENIED, by, f"denied {what}: {by or 'no ALLOW policy fits'}"
     if details.startswith(_NO_GOOD_TOKEN):
         why = details[len(_NO_GOOD_TOKEN) :].rstrip("}").replace("_", " ")
-        found.append(f"denied {what}: the token is not good: {why}")
+        yield What.TOKEN_REFUSED, "", f"denied {what}: the token is not good: {why}"
     if details in _BY_PROVIDER:
-        found.append(f"denied {what}: {record.get('asked')}: {_BY_PROVIDER[details]}")
+        by = str(record.get("asked", ""))
+        yield What.PROVIDER_DENIED, by, f"denied {what}: {by}: {_BY_PROVIDER[details]}"
     if record.get("would_deny_result") == "denied":
-        found.append(f"dry run: would deny {what}: {record.get('would_deny')}")
+        by = str(record.get("would_deny", ""))
+        yield What.WOULD_DENY, by, f"dry run: would deny {what}: {by}"
     if record.get("would_not_allow_result") == "denied":
-        found.append(f"dry run: would deny {what}: no ALLOW policy would fit")
+        yield What.WOULD_DENY, "", f"dry run: would deny {what}: no ALLOW policy would fit"
     if record.get("audit_result") == "denied":
-        found.append(f"audit: {what}: {record.get('audit')}")
-    return found
+        by = str(record.get("audit", ""))
+        yield What.AUDITED, by, f"audit: {what}: {by}"
+
+
+def _rule(by: str) -> tuple[str, str]:
+    """Its document, and its place there. What is no policy's has no place."""
+    source, _, place = by.rpartition(" ") if by.startswith(_POLICY) else (by, "", "")
+    return source, place
 
 
 def _what(record: Mapping[str, object]) -> str:

@@ -36,6 +36,7 @@ class Envoy:
 
     binary: its file. look_up: finds the file anew, for a restart; raises AgentError. drain_seconds: how long calls in
     flight may take at the Envoy that is replaced. live: whether the current one takes calls; to be read only.
+    decisions: of access rules, by all of its processes.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Envoy:
         self._replacing: asyncio.Task[str] | None = None
         self._was_ever_live = False
         self._idleness = Idleness()
-        self._decisions = Decisions(console.info)
+        self.decisions = Decisions(console.info)
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -146,7 +147,7 @@ class Envoy:
     async def _start(self, binary: str, lineage: Lineage, number: int) -> Epoch:
         assert self._group
         options = lineage.options(number, self._drain_seconds)
-        started = await epoch.start(binary, self._folder, options, self._group, self._launch, self._decisions.decided)
+        started = await epoch.start(binary, self._folder, options, self._group, self._launch, self.decisions.decided)
         self._watcher(started.pid)
         return started
 

@@ -31,6 +31,7 @@ _ADMIN_SECONDS = 5.0
 _LOG_SECONDS = 1.0
 _LOG_BYTES = 16384
 _LOG_LINES = 12
+_DECISION_BYTES = 512 * 1024  # more than one can have: 60 KiB of headers, each byte perhaps written as \u00ff
 _ALWAYS = "There is no configured limit to the number of allowed active downstream connections"  # at each start
 # Requests by HTTP, and connections that carry TCP, each of which may be in the middle of something.
 _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx_active")
@@ -211,7 +212,10 @@ class Epoch:
                     self._decided(line)
                 else:
                     self._log = (self._log + line + b"\n")[-_LOG_BYTES:]
-            rest = rest[-_LOG_BYTES:]
+            rest = rest[:_DECISION_BYTES] if rest.startswith(_DECISION) else rest[-_LOG_BYTES:]
             if show:
                 sys.stderr.write(part.decode(errors="replace"))
-        self._log = (self._log + rest)[-_LOG_BYTES:]
+        if rest.startswith(_DECISION):
+            self._decided(rest)
+        else:
+            self._log = (self._log + rest)[-_LOG_BYTES:]

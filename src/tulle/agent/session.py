@@ -16,6 +16,7 @@ from tulle.agent import http1
 from tulle.agent.api import ControlPlane, Refused, accepted
 from tulle.agent.config import AgentConfig
 from tulle.agent.console import Console
+from tulle.agent.decision_counts import Counts
 from tulle.agent.dns.outside import Outside, said
 from tulle.agent.envoy import RestartFailed
 from tulle.agent.exits import first_of
@@ -26,6 +27,7 @@ from tulle.agent.ports import Ports
 from tulle.agent.trusts import Trusts
 
 _BEAT_SECONDS = 1.0
+_COUNTS_SECONDS = 1.0
 _ADDRESS_SECONDS = 6.0  # a little more than the control plane waits for the sidecar
 _BACK_OFF = (0.2, 1.0)
 
@@ -70,6 +72,7 @@ class Session:
         self._held: dict[str, str] = {}  # what the control plane was told of that
         self._has_heard_of_hosts = False  # in this session
         self.idle_clusters: Callable[[], Awaitable[list[str]]] | None = None
+        self.decisions: Counts | None = None
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
 
     async def run(self) -> None:
@@ -163,6 +166,7 @@ class Session:
                     group.create_task(self._listen(connection, group), name="session listening")
                     group.create_task(self._beat(connection), name="session heartbeat")
                     group.create_task(self._tell_idle(connection), name="session idleness")
+                    group.create_task(self._tell_decisions(connection), name="session decisions")
             except* (OSError, Refused) as errors:
                 failure = first_of(errors)
             finally:
@@ -205,6 +209,15 @@ class Session:
             await asyncio.sleep(LOOK_SECONDS)
             if self.idle_clusters and (clusters := await self.idle_clusters()) and not self._is_leaving:
                 await _send(connection, {"idle": clusters})
+
+    async def _tell_decisions(self, connection: http1.Connection) -> None:
+        """All of them in each session, then whenever there are more."""
+        told = 0
+        while self.decisions:
+            told = await self.decisions.after(told)
+            if not self._is_leaving:
+                await _send(connection, {"decisions": self.decisions.told()})
+            await asyncio.sleep(_COUNTS_SECONDS)
 
     async def _listen(self, connection: http1.Connection, group: asyncio.TaskGroup) -> None:
         """Ends with an error in any case: the session is over when the other side ends it."""

@@ -100,6 +100,7 @@ async def supervise(
             )
             session.restart_envoy = sidecar.envoy.restart
             session.idle_clusters = sidecar.envoy.idle_clusters
+            session.decisions = sidecar.envoy.decisions.counts
             ways = Ways(
                 config=config,
                 settings=_settings(proxy, folder.path, sidecar, serving),

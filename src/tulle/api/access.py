@@ -5,7 +5,7 @@ Both only look. Nothing of a question is kept or logged: it may have claims in i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from tulle.api.access_shown import Shown
 from tulle.api.access_views import CallView, CheckView, GuardsView
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
+from tulle.api.decisions import Heard
 from tulle.api.doors import Force, Mesh
 from tulle.model.names import DEFAULT_NAMESPACE, DEFAULT_PORT, ServiceName, label_problem
 from tulle.resolve.access.asking import Answer, From, answer, caller, is_address
@@ -28,8 +29,10 @@ _call = msgspec.json.Decoder(CallView)
 
 
 class Access:
-    def __init__(self, mesh: Mesh, force: Force) -> None:
-        self._mesh, self._force = mesh, force
+    """decisions: by proxy, what its agent has told."""
+
+    def __init__(self, mesh: Mesh, force: Force, decisions: Callable[[], Mapping[str, Heard]]) -> None:
+        self._mesh, self._force, self._decisions = mesh, force, decisions
 
     @property
     def routes(self) -> list[Route]:
@@ -74,7 +77,7 @@ class Access:
             found = [door for number in numbers for door in doors(mesh, there.name, number)]
         except Unknown as error:
             raise HTTPException(404, str(error)) from error
-        shown = Shown(mesh.declared.resources)
+        shown = Shown(mesh.declared.resources, self._decisions())
         guards = [shown.guard(door, self._pending(door.proxies)) for door in found]
         return as_json(GuardsView(str(there.name), guards))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tulle.api.access_views import AnswerView, ComparisonView, GuardView, PlaceView, PolicyView, RuleView
+from tulle.api.decisions import Heard, summed
 from tulle.ir.access import Action, Policy, Rule
 from tulle.model.resources.resource import Ref, Resource
 from tulle.resolve.access.asking import Answer
@@ -17,9 +18,10 @@ NO_ALLOW = "no ALLOW policy fits, and there are some"
 
 
 class Shown:
-    """resources: those of the mesh, of which the rules were made."""
+    """resources: those of the mesh, of which the rules were made. heard: what has been decided, by proxy."""
 
-    def __init__(self, resources: Mapping[Ref, Resource]) -> None:
+    def __init__(self, resources: Mapping[Ref, Resource], heard: Mapping[str, Heard] = {}) -> None:
+        self._heard = heard
         self._by_source = {str(ref): resource for ref, resource in resources.items()}
 
     def answer(self, door: Door, answer: Answer, pending: list[str]) -> AnswerView:
@@ -41,6 +43,7 @@ class Shown:
 
     def guard(self, door: Door, pending: list[str]) -> GuardView:
         policies = sorted(door.port.access.policies, key=lambda one: ORDER.index(one.action))
+        heard = [self._heard[proxy] for proxy in door.proxies if proxy in self._heard]
         return GuardView(
             proxies=list(door.proxies),
             port=door.port.destination.port,
@@ -55,6 +58,9 @@ class Shown:
             otherwise=_otherwise(policies),
             issuers=[issuer.issuer for issuer in door.inbound.issuers],
             pending=pending,
+            decisions=summed(heard),
+            others=sum(one.decisions.other for one in heard),
+            lost=sum(one.decisions.lost for one in heard),
         )
 
     def place(self, source: str, path: str = "") -> PlaceView:

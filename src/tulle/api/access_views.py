@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from tulle.api.views import DecisionView
+
 
 class CallView(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A call that somebody might make.
@@ -104,7 +106,11 @@ class CheckView(Struct, frozen=True):
 
 
 class GuardView(Struct, frozen=True):
-    """What holds at one port of these proxies. policies: in the order in which they count. otherwise: what no policy fits."""
+    """What holds at one port of these proxies. policies: in the order in which they count. otherwise: what no policy fits.
+
+    decisions: at all ports of them, the most frequent first. others: those that are not told apart, as there are too many kinds.
+    lost: those of which nothing else is known.
+    """
 
     proxies: list[str]
     port: int
@@ -115,6 +121,9 @@ class GuardView(Struct, frozen=True):
     otherwise: str
     issuers: list[str] = []
     pending: list[str] = []
+    decisions: list[DecisionView] = []
+    others: int = 0
+    lost: int = 0
 
 
 class GuardsView(Struct, frozen=True):

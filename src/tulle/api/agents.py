@@ -3,6 +3,7 @@
 Agent, first line: `{"proxy": ...}`, a `model.workload.Proxy`, which may be said again when it has changed; then
 `{"health": "..."}` on every change and, the same again, as a heartbeat; `{"resolve": "<host>"}` when its program asks for
 an address; `{"idle": ["<cluster>", ...]}` for what it has not called for long;
+`{"decisions": {...}}` for how often access rules have decided what against its callers (decisions.py);
 `{"holds": {"trust": "<version>", "root": "<id>"}}` for what its Envoy has taken up of these;
 `{"bye": true}` before an orderly end. Answer: `{"registered": true}` and then `{"ready": true}`,
 `{"propagated": "<health>"}` after registration and after each change, `{"resolved": "<host>", "vip": ...}` (null if
@@ -22,7 +23,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -34,6 +36,7 @@ from starlette.types import Receive, Scope, Send
 from tulle.aio.changes import Changes
 from tulle.api.bodies import MALFORMED
 from tulle.api.ca import tell_trust
+from tulle.api.decisions import Decisions, Heard
 from tulle.api.doors import Agents, NotRegistered, Outside, ProxyRevoked, RegistrationRefused, Trusts, Unreachable
 from tulle.api.lines import MAX_LINE, LineTooLong, lines_of
 from tulle.api.registration import proxy_problems, unreachable
@@ -61,6 +64,7 @@ class _Report(Struct):
     resolve: str | None = None
     idle: list[str] | None = None
     holds: Holding | None = None
+    decisions: Decisions | None = None
     restarted: int = 0
     error: str = ""
 
@@ -89,10 +93,11 @@ class AgentSessions:
     """The endpoint, an ASGI application.
 
     The scope's state has `closing`, an event that is set when the control plane itself ends: its agents have abandoned
-    nothing then.
+    nothing then. clock: Unix time in seconds.
     """
 
-    def __init__(self, agents: Agents, trusts: Trusts) -> None:
+    def __init__(self, agents: Agents, trusts: Trusts, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._agents = agents
         self._trusts = trusts
         self._newest: dict[str, _Answer] = {}
@@ -110,6 +115,10 @@ class AgentSessions:
             else:
                 end = await self._serve(proxy, lines, answer, scope["state"]["closing"], peer)
         await answer.end(end.error, revoked=end.revoked)
+
+    def decisions(self) -> Mapping[str, Heard]:
+        """By proxy, what its agent has told in its present session: it tells all of it at each beginning."""
+        return {proxy: answer.decisions for proxy, answer in self._newest.items() if answer.decisions}
 
     async def restart(self, proxy: str, seconds: float) -> None:
         """Has the proxy's agent replace its Envoy. Raises RestartFailed."""
@@ -148,7 +157,7 @@ class AgentSessions:
             return _End(str(error), revoked=isinstance(error, ProxyRevoked))
         end = _End()
         try:
-            end = await _Session(self._agents, self._trusts, proxy, answer, turn, peer).run(lines)
+            end = await _Session(self._agents, self._trusts, proxy, answer, turn, peer, self._clock).run(lines)
         finally:
             answer.restarts.end()
             async with turn:
@@ -197,8 +206,16 @@ class _Session:
     """
 
     def __init__(
-        self, agents: Agents, trusts: Trusts, proxy: Proxy, answer: _Answer, turn: asyncio.Lock, peer: str
+        self,
+        agents: Agents,
+        trusts: Trusts,
+        proxy: Proxy,
+        answer: _Answer,
+        turn: asyncio.Lock,
+        peer: str,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._agents = agents
         self._trusts = trusts
         self._proxy = proxy
@@ -273,12 +290,16 @@ class _Session:
         if report.holds is not None:
             self._trusts.holds(self._proxy.id, report.holds)
             return None
+        if report.decisions is not None:
+            self._answer.decisions = Heard(report.decisions, self._clock())
+            return None
         if report.proxy is not None:
             await self._register(report.proxy)
             propagation.await_for(self._health)
             return None
         if report.health is None:
-            return _End('a line must have "health", "proxy", "resolve", "idle", "holds" or "bye"', abandoned=True)
+            fields = '"health", "proxy", "resolve", "idle", "decisions", "holds" or "bye"'
+            return _End(f"a line must have {fields}", abandoned=True)
         self._last = line
         if report.health is self._health:
             await self._agents.keep_alive(self._proxy.id)
@@ -358,6 +379,7 @@ class _Answer:
         self._send = send
         self.has_ended = False
         self.weight = 0  # that the agent has registered with
+        self.decisions: Heard | None = None
         self.changes = Changes()
         self.restarts = Restarts(self.say)
 

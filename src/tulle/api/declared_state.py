@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from tulle.api.decisions import Heard, by_source
 from tulle.api.doors import KeyTrouble
 from tulle.api.key_findings import key_findings
-from tulle.api.views import DeclaredView, FindingView, InForceView, RejectionView
+from tulle.api.views import DecisionView, DeclaredView, FindingView, InForceView, RejectionView
 from tulle.model.resources.resource import Ref, Resource
 from tulle.pipeline.in_force import InForce
 from tulle.resolve.analysis.analyse import analyse
@@ -17,16 +18,30 @@ from tulle.sources.stored import Stored
 
 
 def declared_views(
-    stored: Sequence[Stored], mesh: Mesh, in_force: Mapping[str, InForce], troubles: Mapping[str, KeyTrouble] = {}
+    stored: Sequence[Stored],
+    mesh: Mesh,
+    in_force: Mapping[str, InForce],
+    troubles: Mapping[str, KeyTrouble] = {},
+    heard: Sequence[Heard] = (),
 ) -> list[DeclaredView]:
-    """Costs an analysis of each. troubles: of key sets, by their URI."""
+    """Costs an analysis of each. troubles: of key sets, by their URI. heard: what access rules have decided."""
     refs = [one.resource.ref for one in stored]
     found: defaultdict[Ref, list[Finding]] = defaultdict(list)
     for finding in analyse(mesh, refs):
         found[finding.ref].append(finding)
     for one in stored:
         found[one.resource.ref] += key_findings(one.resource, troubles)
-    return [_view(one, mesh, in_force.get(str(one.resource.ref), InForce()), found[one.resource.ref]) for one in stored]
+    decisions = by_source(heard, [str(ref) for ref in refs])
+    return [
+        _view(
+            one,
+            mesh,
+            in_force.get(str(one.resource.ref), InForce()),
+            found[one.resource.ref],
+            decisions.get(str(one.resource.ref), []),
+        )
+        for one in stored
+    ]
 
 
 def finding_view(finding: Finding, resource: Resource) -> FindingView:
@@ -44,7 +59,9 @@ def finding_view(finding: Finding, resource: Resource) -> FindingView:
     )
 
 
-def _view(stored: Stored, mesh: Mesh, in_force: InForce, found: Sequence[Finding]) -> DeclaredView:
+def _view(
+    stored: Stored, mesh: Mesh, in_force: InForce, found: Sequence[Finding], decisions: list[DecisionView]
+) -> DeclaredView:
     one = stored.resource
     return DeclaredView(
         kind=one.ref.kind,
@@ -63,6 +80,7 @@ def _view(stored: Stored, mesh: Mesh, in_force: InForce, found: Sequence[Finding
         ),
         status=_status(one, mesh.declared.resources.get(one.ref), in_force, found),
         findings=[finding_view(finding, one) for finding in found],
+        decisions=decisions,
     )
 
 

@@ -6,7 +6,7 @@ All that grows with their number is done beside the event loop, which has leases
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
+from tulle.api.decisions import Heard
 from tulle.api.declared_state import declared_views
 from tulle.api.doors import Awaited, Force, Generation, Keys
 from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents
@@ -52,9 +53,12 @@ _encoder = msgspec.json.Encoder()
 
 
 class Resources:
-    """The paths under /v1/resources."""
+    """The paths under /v1/resources. decisions: by proxy, what its agent has told."""
 
-    def __init__(self, declared: Declared, force: Force, keys: Keys) -> None:
+    def __init__(
+        self, declared: Declared, force: Force, keys: Keys, decisions: Callable[[], Mapping[str, Heard]]
+    ) -> None:
+        self._decisions = decisions
         self._declared = declared
         self._force = force
         self._keys = keys
@@ -133,8 +137,8 @@ class Resources:
     async def _views(self, stored: Sequence[Stored]) -> list[DeclaredView]:
         refs = [one.resource.ref for one in stored]
         in_force, mesh = await self._force.in_force(refs), self._force.mesh()
-        troubles = dict(self._keys.troubles())
-        return await _aside(lambda: declared_views(stored, mesh, in_force, troubles))
+        troubles, heard = dict(self._keys.troubles()), self._decisions()
+        return await _aside(lambda: declared_views(stored, mesh, in_force, troubles, list(heard.values())))
 
     async def delete(self, request: Request) -> Response:
         ref, asked = _ref(request), request.query_params

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tulle.ir.types import MutualTls
+from tulle.model.decisions import What
 from tulle.model.workload import Capture, Health, Protocol
 from tulle.resolve.analysis.findings import Level
 from tulle.sources.problems import Severity
@@ -210,12 +211,27 @@ class ProgressView(Struct, frozen=True):
     is_over: bool
 
 
+class DecisionView(Struct, frozen=True):
+    """How often a rule, or none that fits, has decided so against a caller, at live instances since each has started.
+
+    source, place: of the rule, as it was then: a declared resource and a field in it; empty where none fits, or where a token is
+    refused. caller: the principal, "" without a certificate. last: when.
+    """
+
+    what: What
+    source: str
+    place: str
+    caller: str
+    count: int
+    last: float
+
+
 class DeclaredView(Struct, frozen=True):
     """A resource as it was declared.
 
     revision: of the store, at which it was written last. generation: 1 at first, one more with each change of `spec`.
     created: when it was declared first. file, line: where its document stood. spec: Istio's JSON. in_force, status: on how
-    many proxies it holds, in numbers and in a few words. findings: what of it does nothing.
+    many proxies it holds, in numbers and in a few words. findings: what of it does nothing. decisions: of its rules.
     """
 
     kind: str
@@ -232,6 +248,7 @@ class DeclaredView(Struct, frozen=True):
     in_force: InForceView = InForceView()
     status: str = ""
     findings: list[FindingView] = []
+    decisions: list[DecisionView] = []
 
 
 class OutcomeView(Struct, frozen=True):

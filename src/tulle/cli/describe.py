@@ -8,6 +8,7 @@ import click
 
 from tulle.api.views import DeclaredView
 from tulle.cli import options
+from tulle.cli.access.printing import decided
 from tulle.cli.analyze import told
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed
@@ -58,6 +59,7 @@ def _describe(resource: DeclaredView) -> None:
         ("in force", f"{resource.in_force.acknowledged} of {resource.in_force.needed} proxies that need it"),
     ]
     facts += [(f"rejected by {one.proxy}", reason_in(one.reason)) for one in resource.in_force.rejected]
+    facts += [("decisions", line) for line in decided(resource.decisions)]
     print_facts(facts)
     if resource.findings:
         click.echo(click.style("findings", bold=True))

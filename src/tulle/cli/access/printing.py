@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
 from tulle.api.access_views import ComparisonView, PlaceView, PolicyView, RuleView
-from tulle.cli.printing import printable
+from tulle.api.views import DecisionView
+from tulle.cli.printing import ago, printable
+from tulle.model.decisions import What
+
+_DECIDED = {
+    What.DENIED: "denied",
+    What.WOULD_DENY: "would have denied",
+    What.AUDITED: "noted",
+    What.TOKEN_REFUSED: "refused for a bad token",
+    What.PROVIDER_DENIED: "denied, as its provider says or can't be asked",
+}
+_CALLERS = 3
 
 
 def verdict_word(allowed: bool) -> str:
@@ -50,6 +62,21 @@ def told(rule: RuleView) -> str:
     """A rule in one line."""
     at = f"  ({where(rule.place)})" if where(rule.place) else ""
     return f"  {printable(rule.place.path)}: {printable(rule.text)}{at}"
+
+
+def decided(decisions: Iterable[DecisionView]) -> Iterator[str]:
+    """How often each was decided, when last, and against whom most often."""
+    decisions = list(decisions)
+    for what, words in _DECIDED.items():
+        if found := [one for one in decisions if one.what is what]:
+            by_caller: Counter[str] = Counter()
+            for one in found:
+                by_caller[one.caller or "somebody without a certificate"] += one.count
+            most = [f"{caller} ({count})" for caller, count in by_caller.most_common(_CALLERS)]
+            more = len(by_caller) - len(most)
+            said = ", ".join([*most, *([f"{more} more"] if more else [])])
+            last = ago(max(one.last for one in found))
+            yield printable(f"{words}: {by_caller.total()}, the last {last} ago; {said}")
 
 
 def _compared(word: str, comparisons: Sequence[ComparisonView]) -> Iterator[str]:
