@@ -10,7 +10,7 @@ import os
 import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TypeVar
@@ -101,7 +101,9 @@ class ControlPlane:
             with self._reaching(within):
                 connection.connect()
                 proof = self._text or self._secret()
-                connection.request(method, path, body or None, headers={"Authorization": f"Bearer {proof}"})
+                # Who is refused by the head is answered before the body is read, and that answer counts.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(method, path, body or None, headers={"Authorization": f"Bearer {proof}"})
                 response = connection.getresponse()
                 if response.status != 200:
                     content = response.read()
