@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from tulle.agent.decisions import Decisions
+from tulle.agent.epoch import Epoch
+from tulle.agent.folder import agent_folder
 
 CALLER = {"address": "127.0.0.1", "caller": "spiffe://cluster.local/ns/a/sa/web"}
 WHO = "spiffe://cluster.local/ns/a/sa/web at 127.0.0.1"
@@ -142,3 +146,15 @@ async def test_who_waits_for_counts_hears_of_each_change() -> None:
     assert await waiting == await counts.after(0) == 1
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(counts.after(1), 0.01)
+
+
+async def test_a_decision_on_a_long_request_is_read_however_it_comes(tmp_path: Path) -> None:
+    parts = [b'{"address":"127.0.0.1","path":"/', b"x" * 30_000, b"y" * 30_000 + b'"}\n', b'warning\n{"address":"cut']
+    said = f"import sys, time\nfor part in {parts}: sys.stderr.buffer.write(part); sys.stderr.flush(); time.sleep(0.05)"
+    lines: list[bytes] = []
+    with agent_folder(tmp_path, "a-000001") as folder:
+        async with asyncio.TaskGroup() as group:
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", said, stderr=asyncio.subprocess.PIPE)
+            ended = await Epoch(process, folder, group, lines.append).ended()
+    assert "warning" in ended and "address" not in ended
+    assert lines == [b"".join(parts[:3]).rstrip(), b'{"address":"cut']

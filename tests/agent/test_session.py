@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from tulle.agent import http1
 from tulle.agent.api import ControlPlane
 from tulle.agent.config import AgentConfig, Port
 from tulle.agent.console import Console
+from tulle.agent.decision_counts import Counts, Kind
 from tulle.agent.health import Health
 from tulle.agent.offer import Offer
 from tulle.agent.ports import reserve
 from tulle.agent.session import Session
+from tulle.model.decisions import What
 
 
 async def test_a_question_that_can_not_even_be_sent_is_left_unanswered_when_the_session_breaks(tmp_path: Path) -> None:
@@ -58,3 +61,38 @@ async def test_a_service_that_the_sidecar_never_takes_connections_to_is_no_absen
             with pytest.raises(OSError, match="the sidecar rejected it"):
                 await asked
             session._connection.close()
+
+
+async def test_each_session_is_told_all_decisions_that_were_counted_and_then_what_is_new(tmp_path: Path) -> None:
+    config = AgentConfig(service="a", data=str(tmp_path), command=("true",), service_account="a")
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.startswith(b"{"):  # and not the length of a chunk
+                heard.put_nowait(line)
+        writer.close()
+
+    async def counts() -> list[int]:
+        told = json.loads(await asyncio.wait_for(heard.get(), 5))["decisions"]
+        return [one["count"] for one in told["counts"]]
+
+    server = await asyncio.start_unix_server(hear, tmp_path / "hearing.sock")
+    with reserve(config.service_ports) as ports:
+        session = Session(
+            *(config, "a-000001", ports, Offer((Port(80),), "seccomp"), Health(), ControlPlane(tmp_path)),
+            Console("text", "a-000001", sys.stderr),
+        )
+        session.decisions = Counts()
+        kind = Kind(What.DENIED, "AuthorizationPolicy a/b", "spec.rules[0]", "x")
+        async with server:
+            for number in (1, 3):
+                connection = await http1.unix_connection(tmp_path / "hearing.sock")
+                session.decisions.add(kind)
+                telling = asyncio.create_task(session._tell_decisions(connection))
+                assert await counts() == [number]
+                session.decisions.add(kind)
+                assert await counts() == [number + 1]
+                telling.cancel()
+                await asyncio.wait([telling])
+                connection.close()

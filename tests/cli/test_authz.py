@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
+from tulle.api.access_views import GuardView, PlaceView, PolicyView, RuleView
+from tulle.api.views import DecisionView
+from tulle.cli.access import explain
+from tulle.model.decisions import What
 from tulle.model.names import ServiceName
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
@@ -160,3 +165,34 @@ async def test_the_policies_for_a_service_are_explained_in_their_order(ruled: An
     guards = (await ruled("authz", "explain", "web", "-o", "json")).json["guards"]
     assert [guard["port"] for guard in guards] == [80, 80, 5432, 5432]
     assert (await ruled("authz", "explain", "wbe")).code == 2
+
+
+def test_what_was_decided_is_told_below_its_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.time()
+
+    def view(what: What, by: str, caller: str, count: int, ago: float) -> DecisionView:
+        source, _, place = by.rpartition(" ")
+        return DecisionView(what, source, place, caller, count, now - ago)
+
+    rule = "AuthorizationPolicy default/p spec.rules[0]"
+    place = PlaceView("AuthorizationPolicy default/p", "spec.rules[0]")
+    policy = PolicyView(PlaceView(place.source), "DENY", [RuleView(place, "always")])
+    decisions = [
+        *(view(What.DENIED, rule, caller, count, 65) for caller, count in (("a", 5), ("b", 4), ("", 2), ("c\x1b", 1))),
+        view(What.AUDITED, rule, "a", 7, 3.5),
+        view(What.TOKEN_REFUSED, "", "a", 1, 7300),
+        view(What.WOULD_DENY, "AuthorizationPolicy default/gone spec.rules[3]", "a", 1, 3.5),
+    ]
+    guard = GuardView(["web-1"], 80, "http", "STRICT", [], [policy], "allowed", decisions=decisions, others=2, lost=1)
+    explain._print("web.default", guard)
+    assert capsys.readouterr().out.splitlines()[2:-1] == [
+        "DENY  AuthorizationPolicy default/p",
+        "  spec.rules[0]: always",
+        "    denied: 12, the last 1m ago; a (5), b (4), somebody without a certificate (2), 1 more",
+        "    noted: 7, the last 3s ago; a (7)",
+        "any other call: allowed",
+        "  refused for a bad token: 1, the last 2h ago; a (1)",
+        "by AuthorizationPolicy default/gone spec.rules[3]",
+        "  would have denied: 1, the last 3s ago; a (1)",
+        "the log of each instance (tulle run) names what was denied, to whom and by which rule",
+    ]

@@ -12,8 +12,10 @@ import pytest
 from guides import BLOCK, Reader, typed
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "authorization.md").read_text()
-# What is another one in each mesh: ids of instances, and the port that the program was given.
-OWN = re.compile(r"(?<=orders-)[0-9a-f]{6}\b|(?<=seen: )\d+ or 80|(?<=seen: )80 or \d+")
+# What is another one in each mesh: ids of instances, the port that the program was given, and how often was tried, and when.
+OWN = re.compile(
+    r"(?<=orders-)[0-9a-f]{6}\b|(?<=seen: )\d+ or 80|(?<=seen: )80 or \d+|(?<=denied: )\d+, the last \d+\w ago|(?<=shell \()\d+"
+)
 
 
 @pytest.fixture
