@@ -143,3 +143,9 @@ def test_who_called_is_told_by_the_certificate_alone(sidecar: Guarded) -> None:
     answer = sidecar.ask("admin", "/", headers={"x-forwarded-client-cert": forged})
     assert answer.seen and "sa/admin" not in answer.seen["headers"]["x-forwarded-client-cert"]
     assert sidecar.ask("admin", "/", headers={":path": "/data"}).status == 400
+    # RFC 9110, section 7.6.1: what Connection names is not passed on. That must not take away what the sidecar says.
+    for named in ("x-forwarded-client-cert", "close, X-Forwarded-Client-Cert", "te, x-forwarded-client-cert"):
+        answer = sidecar.ask("admin", "/", headers={"connection": named, "te": "trailers"})
+        assert answer.status == 400 or (
+            answer.seen and "URI=spiffe" in answer.seen["headers"]["x-forwarded-client-cert"]
+        )
