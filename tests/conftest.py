@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast the machine is says nothing of what is tested.
+settings.register_profile("tulle", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tulle")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
