@@ -143,6 +143,16 @@ def test_null_and_whole_floats_are_taken_as_protobuf_takes_them() -> None:
     assert "write a whole number from 0 to 18446744073709551615, not 18446744073709551616" in problem
 
 
+def test_numbers_in_quotes_are_taken_as_protobuf_takes_them() -> None:
+    text = 'hosts: [a]\nhttp:\n- redirect: {redirectCode: "301", port: "80"}\n'
+    assert spec("VirtualService", text) == []
+    assert typed({"tableSize": "5"}, MagLev, At(Report())) == MagLev(table_size=5)
+    for wrong in ("x", "", "1.5", " 5", "-1", "18446744073709551616"):
+        report = Report()
+        typed({"tableSize": wrong}, MagLev, At(report))
+        assert [problem.path for problem in report.problems] == ["spec.tableSize"]
+
+
 def test_fields_are_known_by_their_original_names_as_well() -> None:
     mirrored = "  - mirror: {host: ratings}\n    mirror_percent: 30\n    route:"
     found = checked(REVIEWS.replace("  - route:", mirrored))
@@ -192,7 +202,7 @@ SOUND = "spec: {egress: [{hosts: [./*]}]}"
             "apiVersion: networking.istio.io/v2\nkind: WorkloadGroup\nmetadata: {name: a}",
             [
                 "1 apiVersion: there is no version v2 of it; there are: v1, v1beta1, v1alpha3",
-                "1 spec: a WorkloadGroup needs a spec",
+                "1 spec: a WorkloadGroup needs a spec; where it says nothing, write `spec: {}`",
             ],
         ),
         (

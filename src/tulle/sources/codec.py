@@ -82,7 +82,9 @@ def _spec(value: Mapping[str, Any], kind: str, report: Report) -> Any:
     """The spec as far as it can be read, after noting what is wrong with it."""
     at = At(report, "spec")
     if value.get("spec") is None:
-        at.error(f"a {kind} needs a spec")
+        at.error(
+            f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind} needs a spec; where it says nothing, write `spec: {{}}`"
+        )
         return typed({}, SPECS[kind], at)
     start = len(report.problems)
     spec = typed(value["spec"], SPECS[kind], at)

@@ -7,6 +7,7 @@ refuses is looked at field by field. An explicit null means "not given", and a f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -117,6 +118,9 @@ def _boolean(value: Any, type_: Any, at: At) -> Any:
 def _integer(value: Any, type_: Any, at: At) -> Any:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    elif isinstance(value, str) and _DIGITS.fullmatch(value):
+        # Protobuf's JSON takes numbers in quotes, and Istio's own examples write `port: "9000"` in MeshConfig.
+        value = int(value)
     least, most = type_.ge, _MOST if type_.le is None else type_.le
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
@@ -176,6 +180,7 @@ def _instead(value: Any) -> str:
 
 _NOTHING = object()
 _ORIGINAL = {"meshMTLS": "mesh_mTLS"}  # by what Python calls the others
+_DIGITS = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _MOST = 2**64 - 1  # of what has no other bound, see Uint64
 _READERS: dict[type[Any], Callable[[Any, Any, At], Any]] = {
     inspect.StructType: _submessage,
