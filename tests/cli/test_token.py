@@ -13,7 +13,7 @@ import click
 import pytest
 
 from tulle.agent.joining import handed, taken
-from tulle.cli import up
+from tulle.cli import token, up
 from tulle.cli.exits import Mistakes
 from tulle.cli.run import joining_by
 from tulle.model.join_token import JoinToken, decode, encode
@@ -125,6 +125,17 @@ def test_where_to_listen(text: str, address: tuple[str, int]) -> None:
 def test_where_nobody_can_listen(text: str) -> None:
     with pytest.raises(click.BadParameter):
         up._address(text)
+
+
+def test_options_of_create_are_refused_elsewhere() -> None:
+    with pytest.raises(Mistakes, match="--service, --ttl: list takes none of the options of create"):
+        token.command.main(["list", "--service", "web", "--ttl", "2h"], standalone_mode=False)
+
+
+def test_an_empty_address_is_none() -> None:
+    # As in `--listen "$ADDRESS"` where that is not set.
+    with pytest.raises(click.BadParameter, match="'' is no IP address"):
+        up.command.main(["--listen", ""], standalone_mode=False)
 
 
 def test_an_issuer_is_taken_as_it_was_given(tmp_path: Path) -> None:

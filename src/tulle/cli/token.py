@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from tulle.api.views import MadeTokenView, TokenView
 from tulle.cli import options
@@ -82,6 +83,7 @@ def command(action: str, id: str | None, output: str, data: Path, **wanted: Any)
     control_plane = ControlPlane(data)
     if (action == "revoke") != (id is not None):
         raise Mistakes(["say which token: tulle token revoke ID" if action == "revoke" else f"{action} takes no ID"])
+    _refuse_unused(action)
     if action == "create":
         _create(control_plane, output, **wanted)
     elif action == "list":
@@ -92,6 +94,19 @@ def command(action: str, id: str | None, output: str, data: Path, **wanted: Any)
             print_json(done)
         else:
             click.echo(f"revoked {done['revoked']}; who has enrolled by it stays in the mesh")
+
+
+def _refuse_unused(action: str) -> None:
+    """Raises Mistakes: an option of `create` would be ignored elsewhere."""
+    context = click.get_current_context()
+    given = [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if str(parameter.name) not in ("action", "id", "output", "data")
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
+    if given and action != "create":
+        raise Mistakes([f"{', '.join(given)}: {action} takes none of the options of create"])
 
 
 def _create(

@@ -27,7 +27,7 @@ from tulle.model.names import label_problem
 )
 @click.option(
     "--listen",
-    callback=lambda ctx, param, value: value and _address(value),
+    callback=lambda ctx, param, value: None if value is None else _address(value),
     metavar="ADDRESS[:PORT]",
     help="Let agents on other machines enrol there, by join token or JWT.  [default: nothing listens beyond loopback; "
     f"PORT: {DEFAULT_AGENT_PORT}]",
