@@ -25,7 +25,7 @@ _WITHIN = 10.0
 @click.option(
     "--role",
     type=click.Choice(["viewer", "admin"]),
-    help="With create: viewer may look at all, admin may also change all.  [required]",
+    help="With create: viewer may see the mesh, admin may also change it, and see tokens and the audit log.  [required]",
 )
 @click.option(
     "--ttl",

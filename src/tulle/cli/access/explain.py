@@ -24,7 +24,7 @@ from tulle.model.names import DEFAULT_NAMESPACE
 @options.output
 @options.data
 def command(service: str, namespace: str | None, output: str, data: Path) -> None:
-    """Show the policies for a service, in the order in which they count.
+    """Show the policies for a service, in their order.
 
     Rules are told in words, with the documents and lines where they were written. CUSTOM policies count first, then DENY,
     then ALLOW; AUDIT only notes. Instances for which different policies hold are shown apart. Below each rule: how often it has
