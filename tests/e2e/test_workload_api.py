@@ -110,9 +110,9 @@ def test_the_sources_of_spiffes_client_work(served: tuple[Mesh, Running, Path]) 
 def test_it_is_there_again_after_it_was_killed(served: tuple[Mesh, Running, Path]) -> None:
     _, running, socket = served
     (process,) = [pid for pid in _tree(running.pid) if "tulle.workload_api" in command_line(pid)]
-    before = socket.stat().st_ino
+    before = socket.stat().st_ctime_ns
     os.kill(process, signal.SIGKILL)
-    wait_for("another socket", lambda: socket.exists() and socket.stat().st_ino != before)
+    wait_for("another socket", lambda: socket.exists() and socket.stat().st_ctime_ns != before)
     with WorkloadApiClient(f"unix://{socket}", default_timeout=20) as client:
         assert client.fetch_x509_svid().spiffe_id == ME
 

@@ -86,6 +86,22 @@ def test_whom_a_custom_policy_asks_is_told_beside_the_answer() -> None:
     assert (verdict.allowed, verdict.custom) == (True, ("opa",))
 
 
+CUSTOM = "AuthorizationPolicy asks\naction: CUSTOM\nprovider: {name: nobody}\nrules: [{}]"
+TOKENS = "RequestAuthentication users\njwtRules: [{issuer: far, jwksUri: 'https://far.example/keys'}]"
+
+
+def test_what_a_provider_that_is_not_there_would_decide_is_denied() -> None:
+    said = asked(mesh(CUSTOM, there=(proxy(1, "web"),)), "cluster.local/ns/default/sa/web")
+    assert (said.allowed, said.status) == (False, 403) and "nobody can be asked" in said.refused
+
+
+def test_no_token_is_good_before_its_issuers_keys_are_there() -> None:
+    there = mesh(TOKENS, there=(proxy(1, "web"),))
+    written = Written(host="web", claims={"iss": "far", "sub": "alice"})
+    said = answer(door(there), From("cluster.local/ns/default/sa/web"), "", "sni", written)
+    assert (said.allowed, said.status) == (False, 401) and "no keys of the issuer" in said.refused
+
+
 def test_rules_are_told_in_words() -> None:
     def of(
         attribute: Attribute, *values: Value, but_not: tuple[Value, ...] = (), key: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ def passing_on(folder: Path) -> Iterator[str]:
     calls = _SelfCalls(loop)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as handed_over:
         try:
+            os.fchmod(handed_over.fileno(), 0o600)  # bind(2) gives the file the mode of its socket, less the umask
             handed_over.bind(f"/proc/self/fd/{place}/{_NAME}")  # a path that is never too long, see aio/unix.py
             loop.add_reader(handed_over, calls.take_from, handed_over)
             yield f"/proc/{os.getpid()}/fd/{place}/{_NAME}"

@@ -71,7 +71,7 @@ def answer(door: Door, by: From, source_ip: str, sni: str, request: Written) -> 
         principal, address if is_address(address) else "127.0.0.1", door.inbound.address, sni if principal else ""
     )
     if door.port.access.tcp:
-        return Answer(verdict=evaluate(door.port.access, of_bytes(connection)), notes=tuple(notes))
+        return _decided(door, evaluate(door.port.access, of_bytes(connection)), notes)
     claims, refused = _claims(door, request, notes)
     if refused:
         return Answer(refused, 401)
@@ -81,7 +81,14 @@ def answer(door: Door, by: From, source_ip: str, sni: str, request: Written) -> 
         return Answer("the sidecar refuses the request, whatever policies say: its path or its host is none", 400)
     if made.path != request.path.partition("?")[0]:
         notes.append(f"the path comes to {made.path} (MeshConfig, pathNormalization)")
-    return Answer(verdict=evaluate(door.port.access, made), notes=tuple(notes))
+    return _decided(door, evaluate(door.port.access, made), notes)
+
+
+def _decided(door: Door, verdict: Verdict, notes: list[str]) -> Answer:
+    asked = door.inbound.authorizer
+    if verdict.custom and asked is not None and asked.problem:
+        return Answer(f"a CUSTOM policy fits, and nobody can be asked: {asked.problem}", 403)
+    return Answer(verdict=verdict, notes=tuple(notes))
 
 
 def _elsewhere(door: Door) -> str:
@@ -107,6 +114,11 @@ def _claims(door: Door, request: Written, notes: list[str]) -> tuple[dict[str, o
     audiences = {one for one in (said if isinstance(said, list) else [said]) if isinstance(one, str)}
     if not any(not one.audiences or audiences & set(one.audiences) for one in of_it):
         return None, "the token is for none of the audiences of the RequestAuthentication"
+    if not any(one.jwks for one in of_it):
+        return (
+            None,
+            f"there are no keys of the issuer {request.claims.get('iss')!r} yet, so that no token of it is good",
+        )
     notes.append("the token's signature and times are taken for good")
     return dict(request.claims), ""
 
