@@ -92,7 +92,11 @@ def listening(mesh: Mesh, mode: str) -> set[str]:
 def _sockets(pid: int) -> list[str]:
     """As /proc shows them to that process, in its own network namespace."""
     inodes = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # it was one for a moment, such as the maker of keys
+        return []
+    for descriptor in descriptors:
         with suppress(OSError):
             target = str(descriptor.readlink())
             if target.startswith("socket:["):

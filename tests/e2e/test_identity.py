@@ -158,7 +158,7 @@ def test_certificates_are_renewed_under_load_without_a_failed_call(mesh: Mesh) -
     os.kill(envoy_of(mesh.running[1]), signal.SIGKILL)
     wait_for("new connections are made with what was renewed", lambda: mesh.healthy("service-b") == 2)
     assert {caller.call("http://service-b/data").status for _ in range(20)} == {200}
-    assert all(p["in_sync"] for p in mesh.proxies())
+    wait_for("all are in sync", lambda: all(p["in_sync"] for p in mesh.proxies()))
 
 
 def test_files_are_for_their_owner_alone_and_no_key_is_said(pair: tuple[Mesh, Path, Path, int]) -> None:

@@ -23,7 +23,7 @@ from test_identity import ask_inbound, client_context
 from tulle.agent.api import ControlPlane, Refused
 from tulle.agent.exits import AGENT_FAILED
 
-WITHIN = 3.0
+WITHIN = 10.0
 SNI = "outbound_.80_._.service-b.default.svc.cluster.local"
 
 

@@ -143,12 +143,18 @@ def test_null_and_whole_floats_are_taken_as_protobuf_takes_them() -> None:
     assert "write a whole number from 0 to 18446744073709551615, not 18446744073709551616" in problem
 
 
-def test_numbers_in_quotes_are_taken_as_protobuf_takes_them() -> None:
-    text = 'hosts: [a]\nhttp:\n- redirect: {redirectCode: "301", port: "80"}\n'
-    assert spec("VirtualService", text) == []
-    assert typed({"tableSize": "5"}, MagLev, At(Report())) == MagLev(table_size=5)
+def test_numbers_in_quotes_are_taken_in_mesh_config_as_protobuf_takes_them() -> None:
+    provider = '{name: ours, envoyExtAuthzGrpc: {service: authz.default.svc.cluster.local, port: "9000"}}'
+    text = f"apiVersion: mesh.istio.io/v1alpha1\nkind: MeshConfig\nspec:\n  extensionProviders: [{provider}]\n"
+    assert checked(text).problems == ()
+    [problem] = spec("VirtualService", 'hosts: [a]\nhttp:\n- redirect: {redirectCode: "301"}\n')
+    assert "redirectCode" in problem
+    report = Report()
+    report.quoted_numbers = True
+    assert typed({"tableSize": "5"}, MagLev, At(report)) == MagLev(table_size=5)
     for wrong in ("x", "", "1.5", " 5", "-1", "18446744073709551616"):
         report = Report()
+        report.quoted_numbers = True
         typed({"tableSize": wrong}, MagLev, At(report))
         assert [problem.path for problem in report.problems] == ["spec.tableSize"]
 

@@ -16,12 +16,13 @@ MOST = 1000  # of a severity; what is beyond would cost time and be read by nobo
 class Report:
     """The problems of one document, up to so many of each severity. lines: of its fields, by path.
 
-    namespace: of the resource, what "." means in it.
+    namespace: of the resource, what "." means in it. quoted_numbers: whether numbers may be in quotes there.
     """
 
     def __init__(self, lines: Mapping[str, int] | None = None, namespace: str = "default") -> None:
         self.problems: list[Problem] = []
         self.namespace = namespace
+        self.quoted_numbers = False
         self._lines = {} if lines is None else lines
         self._noted = dict.fromkeys(Severity, 0)
 

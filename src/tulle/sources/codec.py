@@ -87,6 +87,9 @@ def _spec(value: Mapping[str, Any], kind: str, report: Report) -> Any:
         )
         return typed({}, SPECS[kind], at)
     start = len(report.problems)
+    # Protobuf's JSON takes them, by which Istio reads MeshConfig, and its examples write `port: "9000"` there. The schemas of its
+    # other kinds do not.
+    report.quoted_numbers = kind == "MeshConfig"
     spec = typed(value["spec"], SPECS[kind], at)
     structural = report.problems[start:]
     note_unsupported(spec, at)

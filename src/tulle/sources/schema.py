@@ -116,10 +116,9 @@ def _boolean(value: Any, type_: Any, at: At) -> Any:
 
 
 def _integer(value: Any, type_: Any, at: At) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    elif isinstance(value, str) and _DIGITS.fullmatch(value):
-        # Protobuf's JSON takes numbers in quotes, and Istio's own examples write `port: "9000"` in MeshConfig.
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else value
+    elif at.report.quoted_numbers and isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     least, most = type_.ge, _MOST if type_.le is None else type_.le
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
