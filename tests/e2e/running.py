@@ -142,6 +142,8 @@ class Mesh:
             return new[0] if new else None
 
         proxy = wait_for(f"the sidecar of {service} is in sync", found)
+        # Before that it is still being tried whether the program can be captured.
+        wait_for("its program is started", lambda: self._alive(running) and _has_program(running, "sleeper.py"))
         return Caller(proxy["id"], proxy["outbound_port"], running)
 
     def _alive(self, running: Running) -> bool:
@@ -304,6 +306,11 @@ def kill_program(running: Running) -> None:
     pid = program_of(running)
     os.kill(pid, signal.SIGKILL)
     wait_for("the program is dead", lambda: not Path(f"/proc/{pid}").exists())
+
+
+def _has_program(running: Running, words: str) -> bool:
+    lines = map(command_line, children(running.pid))
+    return any(words in line and "reaper" not in line for line in lines)
 
 
 def program_of(running: Running, words: str = "server.py") -> int:
