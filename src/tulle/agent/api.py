@@ -86,6 +86,12 @@ class ControlPlane:
             await connection.request("POST", f"/v1/agents/{proxy}", self._headers("application/x-ndjson"), body=None)
             yield connection
 
+    @asynccontextmanager
+    async def reporting(self, content_type: str) -> AsyncIterator[tuple[http1.Connection, dict[str, str]]]:
+        """A connection for reports, and the headers of each (reports.py)."""
+        async with http1.over_unix(self._data / "api.sock") as connection:
+            yield connection, self._headers(content_type)
+
     def enrolled(self, key: str, given: Enrolment) -> None:
         """The proxy has this private key, PEM, and these certificates now; on this machine nobody asks for them."""
 
@@ -141,6 +147,11 @@ async def asked(
     await connection.request(method, path, headers, b"" if content is None else json.dumps(content).encode())
     status = await connection.response()
     body = await connection.body()
+    return answered(status, body)
+
+
+def answered(status: int, body: bytes) -> Any:
+    """The JSON of an answer. Raises Refused."""
     if status != 200:
         raise _refused(status, body)
     try:

@@ -59,6 +59,11 @@ class RemoteControlPlane(ControlPlane):
             await connection.request("POST", f"/v1/agents/{proxy}", headers, body=None)
             yield connection
 
+    @asynccontextmanager
+    async def reporting(self, content_type: str) -> AsyncIterator[tuple[http1.Connection, dict[str, str]]]:
+        async with self._connected() as connection:
+            yield connection, {"Content-Type": content_type}
+
     def enrolled(self, key: str, given: Enrolment) -> None:
         self.trust(given.bundle)
         self._shown = f"{key}\n{given.proxy}"

@@ -74,6 +74,7 @@ class Session:
         self.idle_clusters: Callable[[], Awaitable[list[str]]] | None = None
         self.decisions: Counts | None = None
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
+        self.wishes: dict[str, Callable[[Any], None]] = {}  # by name, what to do when the control plane asks for it
 
     async def run(self) -> None:
         """Keeps the session open until `bye`, or until the proxy is revoked."""
@@ -236,6 +237,9 @@ class Session:
         if "error" in message:
             raise Refused(500, str(message["error"]), is_revoked=bool(message.get("revoked")))
         self.trusts.hear(message)
+        for what, value in message.get("do", {}).items():
+            if what in self.wishes:
+                self.wishes[what](value)
         if "weight" in message:
             self._weight = int(message["weight"])
             self._health.touch()

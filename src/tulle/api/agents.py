@@ -13,7 +13,8 @@ the mesh's own are declared, null for any; whether others may be looked up), `{"
 `{"error": "...", "revoked": true}` if the proxy is thrown out of the mesh: its agent is not to come back.
 `{"trust": {"bundle": PEM, "crl": PEM, "version": ...}}` is said once it is registered and after each change, `{"renew": true,
 "within": SECONDS}` when its certificates are to be renewed (ca.py).
-A restart of its Envoy is asked for and answered in between (restarts.py). `{"weight": N}` has the agent register again with
+A restart of its Envoy is asked for and answered in between (restarts.py). `{"do": {"<what>": ...}}` is a wish that needs no
+answer (`AgentSessions.wish`). `{"weight": N}` has the agent register again with
 that weight.
 A newer session of the same proxy takes over once it is registered: nothing that the older one says is heard after that.
 Leases, and what follows from a session's end, are the registry's matter.
@@ -140,6 +141,13 @@ class AgentSessions:
             raise WeighingFailed(f"the agent of {proxy} has not answered; is it of an older tulle?") from error
         if answer.weight != weight:
             raise WeighingFailed(f"the session of {proxy} has ended; try again")
+
+    async def wish(self, proxy: str, what: str, value: Any) -> bool:
+        """Says to the proxy's agent what it should do from now on, as long as its session lasts; false if it has none."""
+        answer = self._newest.get(proxy)
+        if answer is not None:
+            await answer.say({"do": {what: value}})
+        return answer is not None
 
     async def _serve(
         self, proxy: Proxy, lines: AsyncGenerator[bytes], answer: _Answer, closing: asyncio.Event, peer: str

@@ -79,6 +79,7 @@ def allows(caller: Caller, way: str | None, path: str) -> bool:
     if way is not None and ROLES[way] is None:
         return True
     if caller.role is Role.AGENT:
-        is_own = way != "POST /v1/agents/{proxy}" or path == f"/v1/agents/{caller.proxy}"
+        of_one = way is not None and "/v1/agents/{proxy}" in way
+        is_own = not of_one or f"{path}/".startswith(f"/v1/agents/{caller.proxy}/")
         return way is not None and ROLES[way] is Role.AGENT and is_own
     return way is None or caller.role in (Role.ADMIN, ROLES[way])

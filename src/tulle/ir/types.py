@@ -13,6 +13,8 @@ from tulle.ir.access import Access
 from tulle.ir.authorizers import Authorizer
 from tulle.ir.policies import DEFAULT, Balance, ConnectionPool, Policy
 from tulle.ir.routes import HttpRoute, Weighted
+from tulle.ir.telemetry import DEFAULT as DEFAULT_TELEMETRY
+from tulle.ir.telemetry import Telemetry
 from tulle.ir.tokens import Issuer
 from tulle.model.names import Destination
 from tulle.model.workload import Capture, Protocol
@@ -31,7 +33,8 @@ class Endpoint(Struct, frozen=True, order=True):
     """One instance behind a backend. A draining one finishes what it has and is given nothing new.
 
     address: an IP address, `unix://` and a path, or a name of DNS where the backend's discovery is by that.
-    weight: its share, at least 1. plain: there is no sidecar at it.
+    weight: its share, at least 1. plain: there is no sidecar at it. peer: what its workload is called
+    (model/peer.py), "" if there is none.
     """
 
     address: str
@@ -39,6 +42,7 @@ class Endpoint(Struct, frozen=True, order=True):
     draining: bool = False
     weight: int = 1
     plain: bool = False
+    peer: str = ""
 
 
 class Locality(Struct, frozen=True, order=True):
@@ -157,6 +161,7 @@ class Outbound(Struct, frozen=True):
     source: str = ""
     paths: Paths = Paths.BASE
     passes: bool = True
+    telemetry: Telemetry = DEFAULT_TELEMETRY
 
 
 class OutboundRoutes(Struct, frozen=True):
@@ -207,6 +212,7 @@ class TcpService(Struct, frozen=True):
     detect: int = 0
     source: str = ""
     paths: Paths = Paths.BASE
+    telemetry: Telemetry = DEFAULT_TELEMETRY
 
 
 class MutualTls(StrEnum):
@@ -263,6 +269,7 @@ class Inbound(Struct, frozen=True):
     redirected: bool = False
     detect: int = 0
     closing: bool = False
+    telemetry: Telemetry = DEFAULT_TELEMETRY
 
     @property
     def http_ports(self) -> tuple[InboundPort, ...]:

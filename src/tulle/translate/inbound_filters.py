@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tulle.ir.telemetry import Reporter
 from tulle.ir.types import Inbound, InboundPort
 from tulle.translate import names
 from tulle.translate.access.decision_log import http_decisions, tcp_decisions
@@ -15,11 +16,14 @@ from tulle.translate.http_versions import http2
 from tulle.translate.replies import inbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.telemetry.observed import http_observed, tcp_observed
 from tulle.translate.vouching import vouched_by_sidecars_alone
 
 
 def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """The network filters of a port that carries HTTP."""
+    observed = http_observed(Reporter.DESTINATION, inbound.telemetry, str(port.destination))
+    decisions = http_decisions(tokens=bool(inbound.issuers), custom=inbound.authorizer is not None)
     manager = http_manager(
         inbound.paths,
         stat_prefix="inbound",
@@ -28,7 +32,6 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
             "config_source": ADS,
         },
         local_reply_config=inbound_replies(tokens=bool(inbound.issuers), custom=inbound.authorizer is not None),
-        access_log=http_decisions(tokens=bool(inbound.issuers), custom=inbound.authorizer is not None),
         upgrade_configs=[{"upgrade_type": "websocket"}],
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
@@ -38,15 +41,17 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
         stream_idle_timeout={},
         http_filters=_http_filters(inbound, port),
         **vouched_by_sidecars_alone(headers_of_claims(inbound.issuers)),
+        **{**observed, "access_log": [*observed["access_log"], *decisions]},
     )
     return [manager]
 
 
 def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any]]:
     """The network filters of a port that carries bytes, to one of the program's clusters."""
+    observed = tcp_observed(Reporter.DESTINATION, inbound.telemetry, str(port.destination))
     return [
         *tcp_access_filters(port.access, inbound.revoked, inbound.authorizer),
-        tcp_proxy(cluster, "inbound", access_log=tcp_decisions()),
+        tcp_proxy(cluster, "inbound", access_log=[*observed["access_log"], *tcp_decisions()]),
     ]
 
 

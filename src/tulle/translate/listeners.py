@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
+from tulle.ir.telemetry import Reporter, Telemetry
 from tulle.ir.types import Outbound, TcpChain, TcpService
 from tulle.model.vips import NETWORK
 from tulle.model.well_known import TCP_PORTS
@@ -22,6 +23,7 @@ from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import closed, tcp_proxy
+from tulle.translate.telemetry.observed import http_observed, tcp_observed
 
 _HTTP = "envoy.extensions.filters.http"
 _LISTENER = "envoy.extensions.filters.listener"
@@ -110,7 +112,7 @@ def _tcp_chains(service: TcpService) -> list[dict[str, Any]]:
                 **({"server_names": chain.sni} if chain.sni else {}),
                 **_from(service.source),
             },
-            "filters": [*_lookup(chain), _to(chain)],
+            "filters": [*_lookup(chain), _to(chain, service.telemetry)],
         }
         for chain in service.chains
     ]
@@ -133,12 +135,14 @@ def _lookup(chain: TcpChain) -> list[dict[str, Any]]:
     return [{"name": "envoy.filters.network.sni_dynamic_forward_proxy", "typed_config": pack(settings)}]
 
 
-def _to(chain: TcpChain) -> dict[str, Any]:
+def _to(chain: TcpChain, telemetry: Telemetry) -> dict[str, Any]:
     if not chain.backends:
         return closed()
+    observed = tcp_observed(Reporter.SOURCE, telemetry)
     if len(chain.backends) == 1:
-        return tcp_proxy(cluster(chain.backends[0]), "outbound", chain.policy)
-    return tcp_proxy([(cluster(weighted), weighted.weight) for weighted in chain.backends], "outbound", chain.policy)
+        return tcp_proxy(cluster(chain.backends[0]), "outbound", chain.policy, **observed)
+    clusters = [(cluster(weighted), weighted.weight) for weighted in chain.backends]
+    return tcp_proxy(clusters, "outbound", chain.policy, **observed)
 
 
 def _proxy(outbound: Outbound) -> dict[str, Any]:
@@ -218,4 +222,5 @@ def _http(of: Outbound | TcpService, *, tunnels: bool = False) -> dict[str, Any]
         upgrade_configs=upgrades,
         # After the first, which may bring the routes that have settings of these two.
         http_filters=[*filters, fault_filter(), cors_filter(), router()],
+        **http_observed(Reporter.SOURCE, of.telemetry),
     )

@@ -1,0 +1,1 @@
+"""What sidecars tell of calls, taken, kept within bounds and summed up: figures, traces."""

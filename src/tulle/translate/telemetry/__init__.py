@@ -1,0 +1,1 @@
+"""What Envoy tells of calls: figures, access logs, spans."""
