@@ -18,7 +18,7 @@ from tulle.agent import exits as agent_exits
 from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
-from tulle.api import access_views, views
+from tulle.api import access_views, explained_views, views
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.api.roles import ROLES
@@ -142,12 +142,14 @@ def examples() -> list[str]:
         for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
         for line in block.splitlines()
     ]
-    return sorted({line for line in lines if re.match(r"tulle [a-z]+\b(?! \[)", line)})
+    return sorted({line for line in lines if re.match(r"tulle [a-z]+\b(?!( [a-z]+)? \[)", line)})
 
 
 @pytest.mark.parametrize("line", examples())
 def test_every_example_is_a_command_that_tulle_takes(line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
+    if arguments and f"{name} {arguments[0]}" in COMMANDS:
+        name = f"{name} {arguments.pop(0)}"
     context = command(name).make_context(name, arguments)
     if name == "run":
         assert agent_config(program=context.meta["program"], **context.params).command
@@ -167,7 +169,7 @@ def test_every_path_of_the_api_is_told() -> None:
 
 VIEWS = [
     view
-    for module in (views, access_views)
+    for module in (views, access_views, explained_views)
     for view in vars(module).values()
     if isinstance(view, type) and view.__module__ == module.__name__
 ]

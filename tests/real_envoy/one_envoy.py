@@ -110,7 +110,9 @@ class OneEnvoy:
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_DEADLINE, limits=limits)
 
     def call(self, host: str, path: str = "/", method: str = "GET", **settings: Any) -> httpx.Response:
-        headers = {"host": host, **settings.pop("headers", {})}
+        """headers: a mapping, or pairs where some come several times."""
+        given = settings.pop("headers", {})
+        headers = [("host", host), *(given.items() if isinstance(given, Mapping) else given)]
         return self._client.request(method, path, headers=headers, **settings)
 
     def stats(self, pattern: str) -> dict[str, int]:

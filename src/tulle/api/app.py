@@ -12,6 +12,7 @@ POST   /v1/jwt-svids, GET /v1/jwt-keys    api.jwt_svids
 POST   /v1/analysis                      api.analysis
 /v1/ca...                                api.ca
 /v1/authz...                             api.access
+POST   /v1/explain/request               api.explaining
 /v1/revocations...                       api.revocations
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log
@@ -44,6 +45,7 @@ from tulle.api.callers import Known, Proof
 from tulle.api.changes import changes_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.enrolment import Enrolling
+from tulle.api.explaining import Explaining
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
@@ -85,6 +87,7 @@ def build_app(doors: Doors) -> Starlette:
         *Resources(doors.declared, doors.force, doors.keys, api.sessions.decisions).routes,
         *Analysis(doors.force).routes,
         *Access(doors.mesh, doors.force, api.sessions.decisions).routes,
+        *Explaining(doors.mesh, doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,

@@ -42,6 +42,7 @@ ROLES: Mapping[str, Role | None] = {
     "DELETE /v1/tokens/{id}": Role.ADMIN,
     "POST /v1/authz/check": Role.VIEWER,
     "GET /v1/authz/guards": Role.VIEWER,
+    "POST /v1/explain/request": Role.VIEWER,
     "GET /v1/revocations": Role.VIEWER,
     "POST /v1/revocations": Role.ADMIN,
     "POST /v1/revocations/undo": Role.ADMIN,

@@ -9,13 +9,14 @@ import click
 
 import tulle as package
 
-# The file in this folder -> the first line of its help.
+# The file in this folder, with _ for a blank -> the first line of its help.
 COMMANDS = {
     "up": "Start the control plane.",
     "run": "Run a program as an instance of a service.",
     "dev": "Run all programs of a tulle.yaml or Procfile.",
     "validate": "Check documents as `tulle apply` does, without a control plane.",
     "explain": "Show what fields a kind of resource has, and what they mean.",
+    "explain request": "Say what would happen to a request, step by step.",
     "apply": "Create resources, or change them to what their documents say.",
     "analyze": "Find what is valid and does nothing.",
     "get": "List resources, or print some of them.",
@@ -47,13 +48,15 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"tulle.cli.{cmd_name}").command
+        command = import_module(f"tulle.cli.{cmd_name.replace(' ', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if " ".join(args[:2]) in COMMANDS and not ctx.resilient_parsing:
+            args = [" ".join(args[:2]), *args[2:]]
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             near = get_close_matches(args[0], COMMANDS, 1)
             hint = f"did you mean {near[0]}?" if near else "`tulle --help` lists them"

@@ -160,7 +160,8 @@ class Respond(Struct, frozen=True, tag=True):
 
 
 class HttpRoute(Struct, frozen=True):
-    """name: as users and logs know it. source: the document that made it, `VirtualService default/reviews`.
+    """name: as users and logs know it. source: the document that made it, `VirtualService default/reviews`; place: where in that,
+    `spec.http[1]`.
 
     stat_prefix: under which Envoy counts its requests, if it is not empty.
     """
@@ -173,3 +174,4 @@ class HttpRoute(Struct, frozen=True):
     fault: Fault | None = None
     cors: Cors | None = None
     stat_prefix: str = ""
+    place: str = ""

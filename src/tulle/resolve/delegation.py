@@ -20,27 +20,28 @@ from tulle.resolve.callers import Delegates
 
 
 class Routed(Struct, frozen=True):
-    """A route, and the document that made it: short names of hosts are relative to that one's namespace."""
+    """A route, and the document that made it: short names of hosts are relative to that one's namespace. place: where in it."""
 
     route: HTTPRoute
     ref: Ref
+    place: str
 
 
 def routed(spec: VirtualService, ref: Ref, delegates: Delegates) -> Iterator[Routed]:
     """A VirtualService's routes in order, its delegates' in their places. A delegate that does not exist gives none."""
-    for route in spec.http:
+    for index, route in enumerate(spec.http):
         if route.delegate is None:
-            yield Routed(route, ref)
+            yield Routed(route, ref, f"spec.http[{index}]")
             continue
         namespace = route.delegate.namespace or ref.namespace
         found = delegates.delegate(namespace, route.delegate.name, ref.namespace)
         if found is None or not isinstance(found.spec, VirtualService) or found.spec.hosts:
             continue
         root = _with_full_names(route, ref.namespace)
-        for part in found.spec.http:
+        for place, part in enumerate(found.spec.http):
             merged = None if part.delegate else merge(root, part)
             if merged is not None:
-                yield Routed(merged, found.ref)
+                yield Routed(merged, found.ref, f"spec.http[{place}]")
 
 
 def merge(root: HTTPRoute, part: HTTPRoute) -> HTTPRoute | None:

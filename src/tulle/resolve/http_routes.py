@@ -54,4 +54,5 @@ def _route(
         fault=fault(route.fault),
         cors=cors(route.cors_policy),
         stat_prefix=match.stat_prefix if match else "",
+        place=part.place,
     )

@@ -79,7 +79,7 @@ def command(
         method=_method(method),
         path=_path(path),
         host=host,
-        headers=[_header(text) for text in headers],
+        headers=[header(text) for text in headers],
         claims=_claims(claims, token),
         source_ip=_address(source_ip),
     )
@@ -156,7 +156,7 @@ def _path(text: str) -> str:
     return text
 
 
-def _header(text: str) -> tuple[str, str]:
+def header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name or name != name.strip():
         raise Mistakes([f"-H {text!r}: write NAME:VALUE"])

@@ -1,0 +1,1 @@
+"""What would happen to a request, step by step, by what translation reads."""
