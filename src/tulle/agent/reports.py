@@ -27,13 +27,16 @@ class Reports:
         self._connection: http1.Connection | None = None
         self._headers: dict[str, str] = {}
 
-    async def send(self, body: bytes) -> Any:
-        """The answer's JSON. Raises OSError, TimeoutError among it, and Refused; the connection is then opened anew."""
+    async def send(self, body: bytes, **headers: str) -> Any:
+        """The answer's JSON. headers: of this report.
+
+        Raises OSError, TimeoutError among it, and Refused; the connection is then opened anew.
+        """
         async with self._turn:
             try:
                 async with asyncio.timeout(_SECONDS):
                     connection = self._connection or await self._connect()
-                    await connection.request("POST", self._path, self._headers, body, keep=True)
+                    await connection.request("POST", self._path, self._headers | headers, body, keep=True)
                     status = await connection.response()
                     return answered(status, await connection.body())
             except Refused:

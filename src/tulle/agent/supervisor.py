@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -35,11 +35,15 @@ from tulle.agent.ownership import Ownership
 from tulle.agent.ports import reserve
 from tulle.agent.program import locate
 from tulle.agent.race import unless
+from tulle.agent.reports import Reports
 from tulle.agent.restarts import Restarts
 from tulle.agent.service_manager import ServiceManager
 from tulle.agent.serving import Serving
 from tulle.agent.session import Session
 from tulle.agent.signals import handled_signals
+from tulle.agent.spans.door import spans_door
+from tulle.agent.spans.forwarding import CONTENT_TYPE, forward
+from tulle.agent.spans.waiting import Waiting
 from tulle.agent.way import Way, Ways, check_ports, failure, proved
 from tulle.agent.workload import Sidecar, Workload
 from tulle.agent.workload_api import environment, workload_api
@@ -116,8 +120,11 @@ async def supervise(
             async with AsyncExitStack() as stack:
                 if config.workload_api:
                     await stack.enter_async_context(workload_api(folder, proxy, control_plane, console))
+                waiting = Waiting()
+                await stack.enter_async_context(spans_door(folder.path, waiting))
+                spans = forward(waiting, Reports(control_plane, proxy, "spans", CONTENT_TYPE), console)
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
-                return await _Life(sidecar, serving).run(ways, renewal)
+                return await _Life(sidecar, serving).run(ways, {"certificates": renewal, "spans": spans})
 
 
 async def _admission(config: AgentConfig, credentials: Credentials, maker: KeyMaker) -> tuple[str, Keys, Enrolment]:
@@ -148,15 +155,15 @@ class _Life:
         self._serving = serving
         self._around: list[asyncio.Task[Any]] = []
 
-    async def run(self, ways: Ways, renewal: Coroutine[Any, Any, None]) -> int:
-        """Keeps the parts around the program running as long as the program does; the exit code."""
+    async def run(self, ways: Ways, beside: Mapping[str, Coroutine[Any, Any, None]]) -> int:
+        """Keeps the parts around the program running as long as the program does; the exit code. beside: more, by name."""
         reasons: list[tuple[str, str]] = []
         code: int | None = None
         async with asyncio.TaskGroup() as group:
             for mode in choose.candidates(self._sidecar.config.capture):
                 try:
                     async with ways.tried(mode) as way:
-                        self._begin(group, way, renewal)
+                        self._begin(group, way, beside)
                         session = self._sidecar.session
                         problem = await unless(self._problem(way), self._sidecar.signals.stop(), session.revoked())
                         if problem:
@@ -181,12 +188,13 @@ class _Life:
                 await self._sidecar.session.bye(_BYE_SECONDS)
                 await self._end()
             else:
-                renewal.close()
+                for each in beside.values():
+                    each.close()
         if code is None:
             raise failure(self._sidecar.config.capture, reasons, self._sidecar.ports)
         return code
 
-    def _begin(self, group: asyncio.TaskGroup, way: Way, renewal: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, group: asyncio.TaskGroup, way: Way, beside: Mapping[str, Coroutine[Any, Any, None]]) -> None:
         sidecar = self._sidecar
         self._serving.captured_by(way.mode, way.prepared)
         sidecar.session.offer(self._serving.offer)
@@ -197,7 +205,7 @@ class _Life:
                     sidecar.envoy.keep_running(sidecar.health.sidecar_is_live, way.prepared.envoy_launch), name="envoy"
                 ),
                 group.create_task(sidecar.session.run(), name="session"),
-                group.create_task(renewal, name="certificates"),
+                *(group.create_task(work, name=name) for name, work in beside.items()),
             ]
 
     async def _end(self) -> None:
