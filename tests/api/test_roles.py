@@ -70,13 +70,19 @@ async def test_every_path_is_for_those_whose_role_allows_it(api: Any, way: str) 
         head = f"{method} {path} HTTP/1.1\r\nHost: tulle\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
         async with api.connection() as (reader, writer):
             writer.write(head.encode())
-            answered = await asyncio.wait_for(reader.read(), 10)
+            answered = await asyncio.wait_for(_beginning(reader), 10)
         status = int(answered.split()[1])
         if role == "admin" or ROLES[way] is Role.VIEWER:
             assert status not in (401, 403, 405), (role, answered)
         else:
             assert status == 403
             assert f"user vera has the role viewer, and {method} {path} needs admin".encode() in answered
+
+
+async def _beginning(reader: asyncio.StreamReader) -> bytes:
+    """All of an answer that has an end; of one that has none, its head."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head if b"chunked" in head else head + await reader.read()
 
 
 @pytest.mark.parametrize("way", [way for way, role in ROLES.items() if role is Role.AGENT])
@@ -94,6 +100,9 @@ def test_an_agent_on_another_machine_may_do_what_is_its_own(way: str) -> None:
     path = way.split()[1].replace("{proxy}", "web-3fa2c1")
     assert roles.allows(agent, way, path) is (ROLES[way] in (None, Role.AGENT))
     assert not roles.allows(agent, "POST /v1/agents/{proxy}", "/v1/agents/web-3fa2c2")
+    if "{proxy}" in way:
+        assert not roles.allows(agent, way, path.replace("web-3fa2c1", "web-3fa2c11"))
+        assert not roles.allows(agent, way, path.replace("web-3fa2c1", "web-3fa2c2"))
     assert not roles.allows(agent, None, "/v1/nothing")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tulle.agent import epoch
+from tulle.agent.calls import Calls
 from tulle.agent.console import Console
 from tulle.agent.decisions import Decisions
 from tulle.agent.epoch import Epoch
@@ -36,7 +37,7 @@ class Envoy:
 
     binary: its file. look_up: finds the file anew, for a restart; raises AgentError. drain_seconds: how long calls in
     flight may take at the Envoy that is replaced. live: whether the current one takes calls; to be read only.
-    decisions: of access rules, by all of its processes.
+    decisions: of access rules, and calls: single requests, by all of its processes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Envoy:
         self._was_ever_live = False
         self._idleness = Idleness()
         self.decisions = Decisions(console.info)
+        self.calls = Calls(self._set_runtime)
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -108,6 +110,10 @@ class Envoy:
         """The version of each secret that the current one uses; None if it does not tell."""
         return await self._current.secrets() if self._current else None
 
+    async def _set_runtime(self, key: str, value: str) -> None:
+        for each in self._running:
+            await each.set_runtime(key, value)
+
     def watched_by(self, watcher: Callable[[int], None]) -> None:
         """From now on `watcher` is told the process id of each Envoy, those that run already at once."""
         self._watcher = watcher
@@ -125,6 +131,7 @@ class Envoy:
             if await unless(self._current.live(), self._current.ended()):
                 self._was_ever_live = True
                 self.live.set()
+                await self.calls.renew()
                 on_live(True)
             while True:
                 current = self._current
@@ -147,7 +154,9 @@ class Envoy:
     async def _start(self, binary: str, lineage: Lineage, number: int) -> Epoch:
         assert self._group
         options = lineage.options(number, self._drain_seconds)
-        started = await epoch.start(binary, self._folder, options, self._group, self._launch, self.decisions.decided)
+        started = await epoch.start(
+            binary, self._folder, options, self._group, self._launch, self.decisions.decided, self.calls.told
+        )
         self._watcher(started.pid)
         return started
 
@@ -177,6 +186,7 @@ class Envoy:
             await self._handed_over(old)
             self._take_over(new, old, lineage)
             successor, new, self._binary = new, None, binary
+            await self.calls.renew()
             if successor.has_ended:
                 how = await successor.ended()
                 return f"the new Envoy had just taken over when it {how}\nthe sidecar gets a fresh one"

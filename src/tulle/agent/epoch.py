@@ -19,6 +19,7 @@ from subprocess import SubprocessError
 from urllib.parse import quote
 
 from tulle.agent import http1, idle
+from tulle.agent.calls import BEGINNING as CALL
 from tulle.agent.descendants import die_with_parent
 from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
@@ -31,7 +32,7 @@ _ADMIN_SECONDS = 5.0
 _LOG_SECONDS = 1.0
 _LOG_BYTES = 16384
 _LOG_LINES = 12
-_DECISION_BYTES = 512 * 1024  # more than one can have: 60 KiB of headers, each byte perhaps written as \u00ff
+_LONGEST_LINE = 512 * 1024  # more than one can have: 60 KiB of headers, each byte perhaps written as \u00ff
 _ALWAYS = "There is no configured limit to the number of allowed active downstream connections"  # at each start
 # Requests by HTTP, and connections that carry TCP, each of which may be in the middle of something.
 _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx_active")
@@ -47,10 +48,11 @@ async def start(
     group: asyncio.TaskGroup,
     launch: Callable[[], None] | None,
     decided: Callable[[bytes], None],
+    called: Callable[[bytes], None],
 ) -> Epoch:
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
-    decided: told each line that says what access rules have decided.
+    decided: told each line that says what access rules have decided. called: each that tells of a request.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
@@ -65,7 +67,7 @@ async def start(
         )
     except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
         raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
-    return Epoch(process, folder, group, decided)
+    return Epoch(process, folder, group, {_DECISION: decided, CALL: called})
 
 
 def _become(agent: int, launch: Callable[[], None] | None) -> None:
@@ -83,11 +85,15 @@ class Epoch:
     """
 
     def __init__(
-        self, process: Process, folder: Folder, group: asyncio.TaskGroup, decided: Callable[[bytes], None]
+        self,
+        process: Process,
+        folder: Folder,
+        group: asyncio.TaskGroup,
+        readers: Mapping[bytes, Callable[[bytes], None]],
     ) -> None:
         self._process = process
         self._folder = folder
-        self._decided = decided
+        self._readers = readers
         self._log = b""
         self._reading = group.create_task(self._read_log(), name=f"log of Envoy {process.pid}")
         self._admin: http1.Connection | None = None
@@ -144,6 +150,10 @@ class Epoch:
         stopped = (await self._stats() or {}).get(_STOPPED)
         return None if stopped is None else stopped > 0
 
+    async def set_runtime(self, key: str, value: str) -> None:
+        """Source: Envoy, administration interface, `/runtime_modify`."""
+        await self._ask(f"/runtime_modify?{quote(key)}={quote(value)}", "POST")
+
     async def stop(self) -> None:
         """Ends Envoy; it exits at once on SIGTERM, whatever is in flight. One that it has taken over from it ends too."""
         await self._end(self._process.terminate, self._process.kill)
@@ -173,14 +183,14 @@ class Epoch:
             if value.isdigit() and not name.startswith("listener.admin.") and ".worker_" not in name
         }
 
-    async def _ask(self, target: str) -> bytes | None:
-        """A GET at Envoy's admin interface; None if it does not answer, or not with 200."""
+    async def _ask(self, target: str, method: str = "GET") -> bytes | None:
+        """A request at Envoy's admin interface; None if it does not answer, or not with 200."""
         async with self._turn:
             status, body = 0, b""
             try:
                 async with asyncio.timeout(_ADMIN_SECONDS):
                     connection = self._admin = self._admin or await self._connect()
-                    await connection.request("GET", target, {}, keep=True)
+                    await connection.request(method, target, {}, keep=True)
                     status, body = await connection.response(), await connection.body()
             except OSError:
                 pass
@@ -208,14 +218,18 @@ class Epoch:
         while part := await self._process.stderr.read(65536):
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
-                if line.startswith(_DECISION):
-                    self._decided(line)
+                if reader := self._reader(line):
+                    reader(line)
                 else:
                     self._log = (self._log + line + b"\n")[-_LOG_BYTES:]
-            rest = rest[:_DECISION_BYTES] if rest.startswith(_DECISION) else rest[-_LOG_BYTES:]
+            rest = rest[:_LONGEST_LINE] if self._reader(rest) else rest[-_LOG_BYTES:]
             if show:
                 sys.stderr.write(part.decode(errors="replace"))
-        if rest.startswith(_DECISION):
-            self._decided(rest)
+        if reader := self._reader(rest):
+            reader(rest)
         else:
             self._log = (self._log + rest)[-_LOG_BYTES:]
+
+    def _reader(self, line: bytes) -> Callable[[bytes], None] | None:
+        """Whoever reads lines of this kind; None for what Envoy itself says."""
+        return next((reader for beginning, reader in self._readers.items() if line.startswith(beginning)), None)

@@ -105,6 +105,7 @@ async def supervise(
             session.restart_envoy = sidecar.envoy.restart
             session.idle_clusters = sidecar.envoy.idle_clusters
             session.decisions = sidecar.envoy.decisions.counts
+            session.wishes["tap"] = sidecar.envoy.calls.wish
             ways = Ways(
                 config=config,
                 settings=_settings(proxy, folder.path, sidecar, serving),
@@ -123,8 +124,11 @@ async def supervise(
                 waiting = Waiting()
                 await stack.enter_async_context(spans_door(folder.path, waiting))
                 spans = forward(waiting, Reports(control_plane, proxy, "spans", CONTENT_TYPE), console)
+                calls = sidecar.envoy.calls.run(Reports(control_plane, proxy, "calls", "application/json"))
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
-                return await _Life(sidecar, serving).run(ways, {"certificates": renewal, "spans": spans})
+                return await _Life(sidecar, serving).run(
+                    ways, {"certificates": renewal, "spans": spans, "calls": calls}
+                )
 
 
 async def _admission(config: AgentConfig, credentials: Credentials, maker: KeyMaker) -> tuple[str, Keys, Enrolment]:

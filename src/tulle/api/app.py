@@ -13,6 +13,7 @@ POST   /v1/analysis                      api.analysis
 /v1/ca...                                api.ca
 /v1/authz...                             api.access
 POST   /v1/explain/request               api.explaining
+/v1/calls..., /v1/tap                     api.calls
 /v1/revocations...                       api.revocations
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log
@@ -42,6 +43,7 @@ from tulle.api.answers import as_json
 from tulle.api.audit_log import AuditLog
 from tulle.api.ca import CertificateAuthority
 from tulle.api.callers import Known, Proof
+from tulle.api.calls import CallsApi
 from tulle.api.changes import changes_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.enrolment import Enrolling
@@ -88,6 +90,7 @@ def build_app(doors: Doors) -> Starlette:
         *Analysis(doors.force).routes,
         *Access(doors.mesh, doors.force, api.sessions.decisions).routes,
         *Explaining(doors.mesh, doors.force).routes,
+        *CallsApi(doors.force, api.sessions.wish).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,

@@ -24,6 +24,8 @@ COMMANDS = {
     "diff": "Show what applying documents would change.",
     "edit": "Change a resource in an editor.",
     "delete": "Delete resources.",
+    "tap": "Watch requests as they end.",
+    "why": "Say what happened to a request, and what would happen now.",
     "shift": "Divide a service's calls among its versions.",
     "weight": "Give an instance another share of the calls.",
     "authz": "Say who may call what, and why.",

@@ -57,7 +57,7 @@ def command(
     if output == "json":
         print_json(found)
     else:
-        for line in _lines(wanted, found):
+        for line in lines(wanted, found):
             click.echo(line)
     if found.status >= 400 and not _is_wanted(found):
         sys.exit(FAILED)
@@ -68,7 +68,7 @@ def _is_wanted(found: ExplainedView) -> bool:
     return found.found and not found.shares
 
 
-def _lines(wanted: RequestView, found: ExplainedView) -> Iterator[str]:
+def lines(wanted: RequestView, found: ExplainedView) -> Iterator[str]:
     colour = "green" if found.status < 400 else "red"
     status = f" ({found.status})" if found.status and str(found.status) not in found.outcome else ""
     asked = printable(f"{found.method} {wanted.url} from {found.caller}")

@@ -42,7 +42,7 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
         ],
         stats_config={"stats_matcher": {"inclusion_list": {"patterns": _KEPT_STATS}}},
         deferred_stat_options={"enable_deferred_creation_stats": True},
-        layered_runtime={"layers": [{"name": "static", "static_layer": RUNTIME}]},
+        layered_runtime={"layers": [{"name": "static", "static_layer": RUNTIME}, {"name": "agent", "admin_layer": {}}]},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.ir.telemetry import Reporter, Telemetry
+from tulle.translate.telemetry.calls import told_calls
 
 
 def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[str, Any]:
@@ -12,7 +13,7 @@ def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> d
 
     port: `service-b.default.svc.cluster.local:80` inbound.
     """
-    return {"access_log": []}
+    return {"access_log": told_calls(reporter, port)}
 
 
 def tcp_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[str, Any]:

@@ -1,0 +1,146 @@
+"""Single requests that Envoy tells of: kept within bounds, and told to the control plane.
+
+Those that failed or were slow always, a few a second; all that somebody wants to see while he looks. Nobody reads more of a line
+than its beginning when there are too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from tulle.agent.api import Refused
+from tulle.agent.reports import Reports
+from tulle.model.calls import ABOUT, MOST_AT_ONCE, TAP_KEY, Wanted, is_notable, is_wanted
+
+BEGINNING = f'{{"{ABOUT}":'.encode()
+_NOTABLE_AT_ONCE, _NOTABLE_A_SECOND = 50.0, 10.0
+_READ_A_SECOND = 2000.0  # to look whether they are wanted
+_MOST_TAPS = 10
+_LONGEST = 300
+_PAUSE, _TAP_PAUSE = 1.0, 0.2
+_BACK_OFF = 2.0
+
+
+class Calls:
+    """set_runtime: of the current Envoy, and of each that follows. clock: seconds, only goes forward."""
+
+    def __init__(
+        self,
+        set_runtime: Callable[[str, str], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._set_runtime = set_runtime
+        self._clock = clock
+        self._taps: dict[str, tuple[Wanted, float]] = {}
+        self._is_tapping = False
+        self._kept: list[dict[str, Any]] = []
+        self._lost = 0
+        self._notable = _Bucket(_NOTABLE_AT_ONCE, _NOTABLE_A_SECOND, clock)
+        self._read = _Bucket(_READ_A_SECOND, _READ_A_SECOND, clock)
+        self._passed: dict[str, _Bucket] = {}
+        self._woken = asyncio.Event()
+
+    def told(self, line: bytes) -> None:
+        """One line of Envoy's, as translate/telemetry/calls.py has it written."""
+        if not self._read.take():
+            self._lost += 1
+            return
+        try:
+            call = json.loads(line)
+        except ValueError:  # cut off, as Envoy ended
+            self._lost += 1
+            return
+        by = [name for name, (wanted, _) in self._taps.items() if is_wanted(wanted, call)]
+        taps = [name for name in by if self._passed[name].take()]
+        notable = is_notable(call)
+        if notable and not taps and not self._notable.take():
+            notable = False
+            self._lost += 1
+        elif by and not taps:
+            self._lost += 1
+        if taps or notable:
+            if len(self._kept) >= MOST_AT_ONCE:
+                del self._kept[0]
+                self._lost += 1
+            self._kept.append(
+                {**{name: _bounded(value) for name, value in call.items() if name != ABOUT}, "taps": taps}
+            )
+            self._woken.set()
+
+    def wish(self, value: Any) -> None:
+        """The control plane wants to see requests: `{"<name>": {... Wanted}}`, all of its wishes; it says so again and again."""
+        now = self._clock()
+        found = {}
+        for name, said in list(dict(value).items())[:_MOST_TAPS]:
+            with suppress(TypeError, ValueError):
+                wanted = Wanted(**said)
+                found[str(name)] = (wanted, now + min(float(wanted.seconds), 60.0))
+                bucket = self._passed.get(str(name))
+                if bucket is None or bucket.rate != wanted.most:
+                    self._passed[str(name)] = _Bucket(float(wanted.most), float(wanted.most), self._clock)
+        self._taps = found
+        self._passed = {name: bucket for name, bucket in self._passed.items() if name in found}
+        self._woken.set()
+
+    async def renew(self) -> None:
+        """A new Envoy is there, which knows of nothing."""
+        if self._is_tapping:
+            await self._set_runtime(TAP_KEY, "100")
+
+    async def run(self, reports: Reports) -> None:
+        """Tells what there is, until it is cancelled."""
+        while True:
+            if not self._taps:
+                await self._woken.wait()
+            self._woken.clear()
+            self._expire()
+            await self._turn(on=bool(self._taps))
+            if self._kept or self._lost:
+                await self._report(reports)
+            await asyncio.sleep(_TAP_PAUSE if self._taps else _PAUSE)
+
+    async def _report(self, reports: Reports) -> None:
+        told, lost = self._kept, self._lost
+        self._kept, self._lost = [], 0
+        try:
+            await reports.send(json.dumps({"calls": told, "lost": lost}).encode())
+        except (OSError, Refused):  # what is of a moment is not worth telling later
+            self._lost += lost + len(told)
+            await asyncio.sleep(_BACK_OFF)
+
+    def _expire(self) -> None:
+        now = self._clock()
+        self._taps = {name: (wanted, until) for name, (wanted, until) in self._taps.items() if until > now}
+
+    async def _turn(self, *, on: bool) -> None:
+        if on != self._is_tapping:
+            self._is_tapping = on
+            await self._set_runtime(TAP_KEY, "100" if on else "0")
+
+
+class _Bucket:
+    """Of tokens. rate: a second."""
+
+    def __init__(self, size: float, rate: float, clock: Callable[[], float]) -> None:
+        self._size, self.rate, self._clock = size, rate, clock
+        self._left, self._at = size, clock()
+
+    def take(self) -> bool:
+        now = self._clock()
+        self._left = min(self._size, self._left + (now - self._at) * self.rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def _bounded(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in value[:_LONGEST])

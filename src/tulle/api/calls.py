@@ -1,0 +1,210 @@
+"""Single requests: what sidecars tell of, the last that failed, and a live view of all (`tulle tap`, `tulle why`).
+
+While somebody looks, the sidecars that he looks at are asked again and again to tell of all requests; when nobody asks any
+more, they stop by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from tulle.api.answers import as_json
+from tulle.api.bodies import MALFORMED, body_of
+from tulle.api.call_views import CallsView, shown
+from tulle.api.doors import Force
+from tulle.model.calls import MOST_A_SECOND, Wanted, WantedProblem, checked, is_notable
+from tulle.model.workload import Proxy
+from tulle.resolve import index
+from tulle.telemetry.calls.kept import Calls, Kept
+from tulle.telemetry.calls.told import decoder
+
+_RENEW_EVERY, _LEASE = 5.0, 15.0
+_MOST_WAITING = 1000
+_MOST_TAPS = 10
+_MOST_LISTED = 500
+_QUIET = 15.0
+
+Wish = Callable[[str, str, Any], Awaitable[bool]]
+
+
+class _Tap(Struct, eq=False):
+    """peer: of which the other side must be; "" for any. lost: what came too fast for its reader or its sidecars."""
+
+    name: str
+    wanted: Wanted
+    about: Callable[[index.Mesh], set[str]]
+    peer: str
+    queue: asyncio.Queue[Kept]
+    told: set[str]
+    lost: int = 0
+
+
+class CallsApi:
+    """wish: has an agent do something (AgentSessions.wish)."""
+
+    def __init__(self, force: Force, wish: Wish) -> None:
+        self._force = force
+        self._wish = wish
+        self._calls = Calls()
+        self._taps: dict[str, _Tap] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/agents/{proxy}/calls", self.take, methods=["POST"]),
+            Route("/v1/calls", self.list),
+            Route("/v1/calls/{id}", self.one),
+            Route("/v1/tap", self.tap),
+        ]
+
+    async def take(self, request: Request) -> Response:
+        proxy = request.path_params["proxy"]
+        try:
+            report = decoder.decode(await body_of(request))
+        except MALFORMED as error:
+            raise HTTPException(400, f"this is no report of requests: {error}") from error
+        known = self._force.mesh().proxies.get(proxy)
+        if known is None:
+            raise HTTPException(404, f"there is no proxy {proxy}")
+        name = known.workloads[0].service
+        service = f"{name.namespace}/{name.name}"
+        self._calls.lost += report.lost
+        for told in report.calls:
+            kept = Kept(proxy, service, told)
+            if not told.taps or is_notable(msgspec.to_builtins(told)):
+                self._calls.add(kept)
+            for tap in filter(None, map(self._taps.get, told.taps)):
+                _hand(tap, kept)
+        for tap in self._taps.values():
+            if proxy in tap.told:
+                tap.lost += report.lost
+        return as_json({})
+
+    async def list(self, request: Request) -> Response:
+        """The last ones that failed or were slow."""
+        limit = _number(request, "limit", 50, 1, _MOST_LISTED)
+        service = request.query_params.get("service", "")
+        found = [one for one in self._calls if service in ("", one.service, one.told.peer_name())]
+        return as_json(CallsView([shown(one) for one in found[: int(limit)]], self._calls.lost))
+
+    async def one(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        found = self._calls.of(id)
+        if not found:
+            raise HTTPException(
+                404,
+                f"no sidecar has told of a request {id}: only those that failed or took a second are kept, and the last "
+                "of them alone; `tulle tap` shows others while they happen",
+            )
+        return as_json(CallsView([shown(one) for one in found], self._calls.lost))
+
+    async def tap(self, request: Request) -> Response:
+        """Lines of JSON as requests end; an empty line now and then. `lost` in a line: how many are missing before it."""
+        if len(self._taps) >= _MOST_TAPS:
+            raise HTTPException(429, f"{_MOST_TAPS} look already; try again when somebody has stopped")
+        query = request.query_params
+        try:
+            wanted = checked(
+                Wanted(
+                    seconds=_LEASE,
+                    most=int(_number(request, "max_rps", MOST_A_SECOND, 1, MOST_A_SECOND * 10)),
+                    method=query.get("method", ""),
+                    path=query.get("path", ""),
+                    status=query.get("status", ""),
+                    side=query.get("side", ""),
+                    min_ms=_number(request, "min_ms", 0.0, 0.0, 1e9),
+                )
+            )
+        except WantedProblem as error:
+            raise HTTPException(400, str(error)) from error
+        if wanted.side not in ("", "source", "destination"):
+            raise HTTPException(400, "side must be source or destination")
+        about = _about(query.get("service", ""), query.get("namespace", ""), query.get("proxy", ""))
+        tap = _Tap(secrets.token_hex(8), wanted, about, query.get("peer", ""), asyncio.Queue(_MOST_WAITING), set())
+        return StreamingResponse(self._lines(tap), media_type="application/x-ndjson")
+
+    async def _lines(self, tap: _Tap) -> AsyncGenerator[bytes, None]:
+        self._taps[tap.name] = tap
+        renewing = asyncio.create_task(self._renew(tap), name=f"tap {tap.name}")
+        try:
+            yield b""
+            while True:
+                try:
+                    async with asyncio.timeout(_QUIET):
+                        kept = await tap.queue.get()
+                except TimeoutError:
+                    yield b""  # so that whoever has gone, or may not look any more, is noticed
+                    continue
+                line = shown(kept)
+                if tap.lost:
+                    line = msgspec.structs.replace(line, lost=tap.lost)
+                    tap.lost = 0
+                yield msgspec.json.encode(line) + b"\n"
+        finally:
+            renewing.cancel()
+            del self._taps[tap.name]
+            for proxy in tap.told:
+                await self._tell(proxy)
+
+    async def _renew(self, tap: _Tap) -> None:
+        while True:
+            now = tap.about(self._force.mesh())
+            gone, tap.told = tap.told - now, now
+            for proxy in now | gone:
+                await self._tell(proxy)
+            await asyncio.sleep(_RENEW_EVERY)
+
+    async def _tell(self, proxy: str) -> None:
+        """All that is wanted of one sidecar."""
+        wishes = {tap.name: msgspec.to_builtins(tap.wanted) for tap in self._taps.values() if proxy in tap.told}
+        await self._wish(proxy, "tap", wishes)
+
+
+def _hand(tap: _Tap, kept: Kept) -> None:
+    if tap.peer and tap.peer not in (kept.told.peer_name(), kept.told.peer_name().rpartition("/")[2]):
+        return
+    if tap.queue.full():
+        tap.queue.get_nowait()
+        tap.lost += 1
+    tap.queue.put_nowait(kept)
+
+
+def _about(service: str, namespace: str, proxy: str) -> Callable[[index.Mesh], set[str]]:
+    """Whose requests: of one proxy, of a service's (`name`, `namespace/name`), of a namespace's, or of all."""
+    space, _, name = service.rpartition("/")
+    space = space or namespace
+
+    def which(mesh: index.Mesh) -> set[str]:
+        def fits(found: Proxy) -> bool:
+            own = found.workloads[0].service
+            return (
+                (not proxy or found.id == proxy)
+                and (not name or own.name == name)
+                and (not space or own.namespace == space)
+            )
+
+        return {found.id for found in mesh.proxies.values() if fits(found)}
+
+    return which
+
+
+def _number(request: Request, name: str, default: float, least: float, most: float) -> float:
+    """Raises a refusal."""
+    text = request.query_params.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if not least <= value <= most:
+        raise HTTPException(400, f"{name} must be a number from {least:g} to {most:g}")
+    return value

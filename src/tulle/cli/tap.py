@@ -1,0 +1,103 @@
+"""`tulle tap [SERVICE]`: requests as they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from tulle.api.call_views import CalledView
+from tulle.cli import options
+from tulle.cli.calls import line
+from tulle.cli.client import ControlPlane, Refused
+from tulle.cli.durations import seconds
+from tulle.cli.exits import Mistakes
+from tulle.cli.printing import printable
+from tulle.model.calls import MOST_A_SECOND
+
+
+@click.command("tap")
+@click.argument("service", metavar="[SERVICE]", default="")
+@options.namespace
+@click.option("--proxy", metavar="ID", default="", help="Only what this sidecar sees.")
+@click.option("--peer", metavar="SERVICE", default="", help="Only requests to or from this one.")
+@click.option("--side", type=click.Choice(["source", "destination"]), help="Only at callers, or at servers.")
+@click.option("--method", metavar="METHOD", default="", help="Only such, as GET.")
+@click.option("--path", metavar="PREFIX", default="", help="Only paths that begin so.")
+@click.option(
+    "--status", metavar="STATUS", default="", help="Only such: 503, 5xx, or error for 5xx and failures of gRPC."
+)
+@click.option("--min", "slow", metavar="DURATION", help="Only those that took at least so long, as 200ms.")
+@click.option(
+    "--max-rps",
+    type=click.IntRange(1, MOST_A_SECOND * 10),
+    default=MOST_A_SECOND,
+    show_default=True,
+    help="How many a second of one sidecar; others are counted.",
+)
+@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@options.output
+@options.data
+def command(
+    service: str,
+    namespace: str | None,
+    side: str | None,
+    slow: str | None,
+    max_rps: int,
+    count: int | None,
+    output: str,
+    data: Path,
+    **filters: str,
+) -> None:
+    """Watch requests as they end, until Ctrl-C.
+
+    Of all sidecars, or those of SERVICE (NAME or NAMESPACE/NAME): what they take in and what they send out. Without a service
+    each request is shown as its server saw it, and as its caller did where it never got there. Sidecars tell of requests
+    only while somebody looks; bodies, queries and headers are never told.
+
+    \b
+    Examples:
+      tulle tap
+      tulle tap checkout --status 5xx
+      tulle tap shop/checkout --peer payments --min 200ms
+      tulle tap --path /api --count 10 -o json
+    """
+    query = [(name, value) for name, value in filters.items() if value]
+    query += [("service", service)] if service else []
+    query += [("namespace", namespace)] if namespace else []
+    query += [("side", side)] if side else []
+    query += [("min_ms", repr(1000 * _seconds(slow)))] if slow else []
+    query.append(("max_rps", str(max_rps)))
+    once = not service and not side and not filters["proxy"]
+    try:
+        for number, call in enumerate(_shown(ControlPlane(data).follow("/v1/tap", CalledView, query), once=once), 1):
+            if output == "json":
+                click.echo(msgspec.json.encode(call).decode())
+            else:
+                if call.lost:
+                    click.echo(click.style(f"({call.lost} more were not told: too many, see --max-rps)", dim=True))
+                click.echo(line(call))
+            if number == count:
+                return
+    except KeyboardInterrupt:
+        return
+    except Refused as error:
+        if error.status == 400:
+            raise Mistakes([printable(error.message)]) from error
+        raise
+
+
+def _shown(calls: Iterator[CalledView], *, once: bool) -> Iterator[CalledView]:
+    """once: a request that has two ends in the mesh only as its server saw it."""
+    for call in calls:
+        if not once or call.side == "destination" or not call.mtls:
+            yield call
+
+
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise Mistakes([f"--min: {error}"]) from error

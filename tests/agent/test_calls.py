@@ -1,0 +1,136 @@
+"""Single requests that Envoy tells of: which of them the control plane learns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from tulle.agent.calls import Calls
+
+
+class Reports:
+    """Takes what is told, or fails."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.fails = False
+        self.came = asyncio.Event()
+
+    async def send(self, body: bytes) -> Any:
+        if self.fails:
+            self.came.set()
+            raise ConnectionRefusedError
+        self.told.append(json.loads(body))
+        self.came.set()
+        return {}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.runtime: list[tuple[str, str]] = []
+        self.calls = Calls(self._set, self.clock)
+        self.reports = Reports()
+
+    async def _set(self, key: str, value: str) -> None:
+        self.runtime.append((key, value))
+
+    async def told(self) -> dict[str, Any]:
+        running = asyncio.create_task(self.calls.run(self.reports))  # type: ignore[arg-type]
+        try:
+            async with asyncio.timeout(10):
+                await self.reports.came.wait()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        return self.reports.told[-1] if self.reports.told else {}
+
+
+def line(**fields: Any) -> bytes:
+    call = {
+        "about": "call",
+        "side": "source",
+        "method": "GET",
+        "path": "/a",
+        "status": 200,
+        "duration": 3,
+        "flags": "-",
+    }
+    return json.dumps({**call, **fields}).encode()
+
+
+async def test_what_went_well_is_told_to_nobody_unless_somebody_looks() -> None:
+    bench = Bench()
+    bench.calls.told(line())
+    bench.calls.told(line(status=503, flags="UH"))
+    assert [call["status"] for call in (await bench.told())["calls"]] == [503]
+
+
+async def test_somebody_who_looks_sees_what_he_wants_and_envoy_tells_all_meanwhile() -> None:
+    bench = Bench()
+    bench.calls.wish({"one": {"path": "/a", "seconds": 15}, "two": {"status": "5xx"}})
+    bench.calls.told(line())
+    bench.calls.told(line(path="/b"))
+    told = await bench.told()
+    assert [(call["path"], call["taps"]) for call in told["calls"]] == [("/a", ["one"])]
+    assert bench.runtime == [("tulle.tap", "100")]
+
+
+async def test_when_nobody_asks_any_more_envoy_tells_no_more() -> None:
+    bench = Bench()
+    bench.calls.wish({"one": {"seconds": 15}})
+    bench.calls.told(line())
+    await bench.told()
+    bench.clock.now += 16
+    bench.reports.came.clear()
+    bench.calls.told(line(status=500))
+    await bench.told()
+    assert bench.runtime == [("tulle.tap", "100"), ("tulle.tap", "0")]
+
+
+async def test_too_many_are_counted_not_told() -> None:
+    bench = Bench()
+    for _ in range(5000):
+        bench.calls.told(line(status=500))
+    told = await bench.told()
+    assert len(told["calls"]) == 50 and told["lost"] == 4950
+
+
+async def test_what_could_not_be_told_counts_as_lost() -> None:
+    bench = Bench()
+    bench.reports.fails = True
+    bench.calls.told(line(status=500))
+    await bench.told()
+    bench.reports.fails = False
+    bench.reports.came.clear()
+    bench.calls.told(line(status=502))
+    told = await bench.told()
+    assert [call["status"] for call in told["calls"]] == [502] and told["lost"] == 1
+
+
+async def test_nonsense_from_either_side_hurts_nobody() -> None:
+    bench = Bench()
+    bench.calls.wish({"one": {"unknown": 1}, "two": {"seconds": "x"}, "three": {}})
+    bench.calls.told(b'{"about":"call", "cut off')
+    bench.calls.told(line(path="\x1b[31m\u00e4" + 1000 * "x", status=500))
+    told = await bench.told()
+    path = told["calls"][0]["path"]
+    assert told["lost"] == 1 and len(path) == 300 and path.startswith("?[31m?")
+
+
+async def test_a_new_envoy_is_told_as_well() -> None:
+    bench = Bench()
+    await bench.calls.renew()
+    bench.calls.wish({"one": {}})
+    bench.calls.told(line())
+    await bench.told()
+    await bench.calls.renew()
+    assert bench.runtime == [("tulle.tap", "100")] * 2

@@ -1,0 +1,81 @@
+"""`tulle tap` and `tulle why`: single requests of a mesh that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from declaring import applied, virtual_service
+from running import Caller, Mesh, wait_for
+
+URL = "http://service-b/data"
+Shown = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    running = Mesh(tmp_path_factory.mktemp("single"))
+    try:
+        running.up()
+        running.serve("service-b", "b1")
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def caller(mesh: Mesh) -> Caller:
+    return mesh.caller()
+
+
+@contextmanager
+def tapping(mesh: Mesh, *words: str) -> Iterator[Shown]:
+    """What a tap has shown so far."""
+    running = mesh.start("tap", "tap", *words, "-o", "json")
+    try:
+        yield lambda: [json.loads(line) for line in running.output.splitlines() if line.startswith("{")]
+    finally:
+        running.stop()
+
+
+def test_requests_are_seen_while_they_happen_and_only_those_that_are_wanted(mesh: Mesh, caller: Caller) -> None:
+    with tapping(mesh, "service-b", "--path", "/data") as shown:
+
+        def seen() -> list[dict[str, Any]]:
+            caller.call(f"{URL}?secret=1")
+            caller.call("http://service-b/other")
+            return shown()
+
+        first = wait_for("a request is shown", seen)[0]
+        assert {one["path"] for one in shown()} == {"/data"}  # and nothing of the query
+    assert (first["source"], first["destination"]) == ("default/service-a", "default/service-b")
+    assert (first["method"], first["status"], first["mtls"], first["side"]) == ("GET", 200, True, "destination")
+    assert first["identity"] == "spiffe://cluster.local/ns/default/sa/service-a"
+
+
+def test_what_is_no_filter_is_refused(mesh: Mesh) -> None:
+    done = mesh.tulle("tap", "--status", "5x5")
+    assert done.returncode == 2 and "write a code such as 503" in done.stderr
+
+
+def test_a_request_that_failed_is_explained_by_its_id_and_so_is_the_next(mesh: Mesh, caller: Caller) -> None:
+    fault = {"fault": {"abort": {"httpStatus": 503, "percentage": {"value": 100}}}}
+    route = {"route": [{"destination": {"host": "service-b"}}], **fault}
+    with applied(mesh, virtual_service("service-b", route)):
+        wait_for(
+            "the fault is in force", lambda: caller.call(URL, headers={"x-request-id": "abc-123-def"}).status == 503
+        )
+        done = wait_for("it is told", lambda: (found := mesh.tulle("why", "abc-123")).returncode == 0 and found)
+        assert "flag      FI: " in done.stdout
+        assert "the same request now:" in done.stdout
+        assert "a fault answers 100 % of requests with 503" in done.stdout
+        assert "VirtualService default/service-b spec.http[0]" in done.stdout
+
+
+def test_an_id_that_nobody_told_of_is_said_to_be_that(mesh: Mesh) -> None:
+    done = mesh.tulle("why", "nothing-of-the-kind")
+    assert done.returncode == 2 and "only those that failed or took a second are kept" in done.stderr
