@@ -147,7 +147,7 @@ def envoy_yaml(resources: list[Resource]) -> str:
             row["aliases"] = list(resource.aliases)
         if resource.requires:
             row["requires"] = [f"{type_url.rpartition('.')[2]} {name}" for type_url, name in resource.requires]
-        row["resource"] = decoded(resource) if resource.body else None
+        row["resource"] = _folded(decoded(resource)) if resource.body else None
         rows.append(row)
     return _yaml(rows)
 
@@ -156,6 +156,17 @@ def decoded(resource: Resource) -> dict[str, Any]:
     packed = message("google.protobuf.Any").FromString(resource.body)
     as_dict: dict[str, Any] = to_dict(packed)
     return as_dict
+
+
+def _folded(value: Any) -> Any:
+    """Of figures only their names: every chain of filters has the same (tests/translate/telemetry)."""
+    if isinstance(value, list):
+        return [_folded(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("@type", "").endswith("access_loggers.stats.v3.Config"):
+        return [stat["stat"]["name"] for kind in ("counters", "histograms") for stat in value.get(kind, ())]
+    return {key: _folded(each) for key, each in value.items()}
 
 
 def _yaml(value: Any) -> str:

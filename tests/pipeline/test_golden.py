@@ -22,6 +22,7 @@ from tulle.translate.clusters import passthrough_cluster
 from tulle.translate.listeners import outbound_listener
 from tulle.translate.routes import route_configuration
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS
+from validating import alone
 
 STAGES = ("ir.yaml", "envoy.yaml")
 FOLDERS = sorted(p for p in CASES.iterdir() if p.is_dir())
@@ -109,7 +110,7 @@ def validate(folder: Path, clusters: list[Any], listeners: list[Any]) -> None:
     """`envoy --mode validate` with the bootstrap that every sidecar gets."""
     config = bootstrap("proxy", "127.0.0.1", 15012, "spiffe://cluster.local/control-plane")
     config["static_resources"]["clusters"] += clusters
-    config["static_resources"]["listeners"] = listeners
+    config["static_resources"]["listeners"] = alone(listeners)
     (folder / "bootstrap.json").write_text(json.dumps(config))
     (folder / "sds").mkdir()
     for name in ("identity", "proxy", "bundle", "roots"):

@@ -25,6 +25,7 @@ from tulle.aio.unix import short_path
 from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, to_dict
 from tulle.ir.policies import ConnectionPool, Policy
+from tulle.ir.telemetry import Reporter, Telemetry
 from tulle.ir.types import Backend, Endpoint, Endpoints, Inbound, InboundPort, Locality, Transport
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
@@ -36,6 +37,7 @@ from tulle.translate.endpoints import load_assignment
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.telemetry.observed import http_observed, tcp_observed
 
 DESTINATION = Destination(ServiceName("default", "reviews"), 80)
 # The kernel ends it with the test.
@@ -224,13 +226,15 @@ def door(backend: Backend) -> Any:
     """By which calls to a backend come in."""
     cluster = _name(backend)
     if backend.tcp:
-        filters = [tcp_proxy(cluster, "outbound", backend.policy)]
+        observed = tcp_observed(Reporter.SOURCE, Telemetry())
+        filters = [tcp_proxy(cluster, "outbound", backend.policy, **observed)]
     else:
         route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": {}}}
         config = {"name": cluster, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}
         replies = outbound_replies()
         settings: dict[str, Any] = {"stat_prefix": "outbound", "route_config": config, "local_reply_config": replies}
-        filters = [http_manager(http_filters=[router()], **settings)]
+        observed = http_observed(Reporter.SOURCE, Telemetry())
+        filters = [http_manager(http_filters=[router()], **settings, **observed)]
     return message("envoy.config.listener.v3.Listener")(
         name=cluster,
         address={"socket_address": {"address": "127.0.0.1", "port_value": 0}},

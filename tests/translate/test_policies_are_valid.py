@@ -20,6 +20,7 @@ from tulle.model.resources.destination_rule import DestinationRule
 from tulle.model.resources.resource import Ref, Resource
 from tulle.resolve.policies import policy
 from tulle.translate.backend_clusters import backend_cluster
+from validating import alone
 
 TABLES: list[dict[str, Any]] = [
     {},
@@ -128,7 +129,7 @@ def test_envoy_takes_each_of_them(tmp_path: Path) -> None:
         _as_static(cluster)
         clusters.append(cluster)
         doors.append(listener)
-    settings = bootstrap(clusters, doors)
+    settings = alone(bootstrap(clusters, doors))
     (tmp_path / "bootstrap.json").write_text(json.dumps(settings))
     done = subprocess.run(
         [binary.find().path, "--mode", "validate", "-c", "bootstrap.json", "-l", "error"],

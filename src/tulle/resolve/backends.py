@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tulle.ir.policies import Balance, Policy
 from tulle.ir.routes import BackendRef
 from tulle.ir.types import Backend, Discovery, Endpoint, Endpoints, Locality, Transport
+from tulle.model.peer import peer_of, written
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import Resource
 from tulle.model.spiffe import in_trust_domain
@@ -209,4 +210,5 @@ def _identities(given: Basis) -> tuple[str, ...]:
 def _endpoint(instance: Instance, plain: Container[Member]) -> Endpoint:
     workload = instance.workload
     draining, takes_plain = workload.health is Health.DRAINING, (instance.proxy, workload.id) in plain
-    return Endpoint(instance.address, instance.port, draining, workload.weight, takes_plain)
+    called = written(peer_of(workload))
+    return Endpoint(instance.address, instance.port, draining, workload.weight, takes_plain, called)

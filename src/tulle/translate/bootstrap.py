@@ -7,6 +7,7 @@ from typing import Any
 from tulle.envoy_api.messages import message, pack, to_dict
 from tulle.translate import names
 from tulle.translate.sources import ADS, PROXY_IDENTITY
+from tulle.translate.telemetry import metrics
 from tulle.translate.tls import client_socket
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -40,6 +41,8 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
         bootstrap_extensions=[
             {"name": "envoy.bootstrap.internal_listener", "typed_config": pack(message(_INTERNAL)())}
         ],
+        stats_flush_interval={"seconds": 2},
+        stats_eviction_interval={"seconds": 600},
         stats_config={"stats_matcher": {"inclusion_list": {"patterns": _KEPT_STATS}}},
         deferred_stat_options={"enable_deferred_creation_stats": True},
         layered_runtime={"layers": [{"name": "static", "static_layer": RUNTIME}, {"name": "agent", "admin_layer": {}}]},
@@ -80,6 +83,8 @@ _KEPT_STATS = [
     {"suffix": ".downstream_cx_active"},
     {"suffix": ".downstream_pre_cx_active"},
     {"exact": "listener_manager.listener_stopped"},
+    # What Istio's metrics are made of.
+    {"prefix": f"{metrics.PREFIX}."},
 ]
 
 

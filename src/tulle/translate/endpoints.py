@@ -40,5 +40,12 @@ def _lb_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "endpoint": {"address": address},
         **({"health_status": "DRAINING"} if endpoint.draining else {}),
         **({"load_balancing_weight": {"value": endpoint.weight}} if endpoint.weight != 1 else {}),
-        **({"metadata": {"filter_metadata": {SOCKET_MATCH: plain_mark()}}} if endpoint.plain else {}),
+        **({"metadata": {"filter_metadata": told}} if (told := _metadata(endpoint)) else {}),
+    }
+
+
+def _metadata(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        **({SOCKET_MATCH: plain_mark()} if endpoint.plain else {}),
+        **({names.METADATA: {"fields": {"peer": {"string_value": endpoint.peer}}}} if endpoint.peer else {}),
     }

@@ -7,6 +7,7 @@ Source: Envoy, access log filters and format; RBAC filter, dynamic metadata (`sh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
@@ -18,6 +19,8 @@ _HTTP, _TCP = "envoy.filters.http.rbac", "envoy.filters.network.rbac"
 _STDERR = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog"
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _TRIED = {"audit": AUDIT, "would_deny": DRY_RUN_DENY, "would_not_allow": DRY_RUN_ALLOW}
+# A connection is told when it has been made as well, for figures (translate/telemetry/metrics.py).
+_AT_THE_END = {"log_type_filter": {"types": ["TcpConnectionEnd"]}}
 _CALLER = {
     "caller": "%DOWNSTREAM_PEER_URI_SAN%",
     "address": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
@@ -49,7 +52,7 @@ def tcp_decisions() -> list[dict[str, Any]]:
     """A TCP proxy's `access_log`."""
     cut = message(_CEL)(expression="connection.termination_details.startsWith('rbac_access_denied')")
     denied = {"extension_filter": {"name": "cel", "typed_config": pack(cut)}}
-    return _log(_TCP, [denied], {"details": "%CONNECTION_TERMINATION_DETAILS%", **_CALLER})
+    return _log(_TCP, [denied], {"details": "%CONNECTION_TERMINATION_DETAILS%", **_CALLER}, [_AT_THE_END])
 
 
 def _of_details(test: str) -> dict[str, Any]:
@@ -58,7 +61,9 @@ def _of_details(test: str) -> dict[str, Any]:
     return {"extension_filter": {"name": "cel", "typed_config": pack(expression)}}
 
 
-def _log(filter_: str, denied: list[dict[str, Any]], fields: dict[str, str]) -> list[dict[str, Any]]:
+def _log(
+    filter_: str, denied: list[dict[str, Any]], fields: dict[str, str], always: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
     said = {"": "shadow_effective_policy_id", "_result": "shadow_engine_result"}
     tried = {
         f"{name}{end}": f"%DYNAMIC_METADATA({filter_}:{prefix}{key})%"
@@ -67,6 +72,8 @@ def _log(filter_: str, denied: list[dict[str, Any]], fields: dict[str, str]) -> 
     }
     format_ = {"json_format": {**fields, **tried}, "omit_empty_values": True}
     which = {"or_filter": {"filters": [*denied, *(_was_denied(filter_, prefix) for prefix in _TRIED.values())]}}
+    if always:
+        which = {"and_filter": {"filters": [*always, which]}}
     return [{"name": "decisions", "filter": which, "typed_config": pack(message(_STDERR)(log_format=format_))}]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from tulle.ir.telemetry import Reporter, Telemetry
 from tulle.translate.telemetry.calls import told_calls
+from tulle.translate.telemetry.metrics import http_figures, tcp_figures
 
 
 def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[str, Any]:
@@ -13,9 +14,15 @@ def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> d
 
     port: `service-b.default.svc.cluster.local:80` inbound.
     """
-    return {"access_log": told_calls(reporter, port)}
+    return {"access_log": [*told_calls(reporter, port), *http_figures(reporter, telemetry.metrics, port)]}
 
 
 def tcp_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[str, Any]:
-    """Settings of a TCP proxy: `access_log`."""
-    return {"access_log": []}
+    """Settings of a TCP proxy: `access_log`, `access_log_options`.
+
+    Its logs are written when a connection has been made and when it has ended, so each says by a filter for which it is.
+    """
+    return {
+        "access_log": [*tcp_figures(reporter, telemetry.metrics, port)],
+        "access_log_options": {"flush_access_log_on_connected": True},
+    }

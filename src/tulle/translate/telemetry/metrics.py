@@ -1,0 +1,145 @@
+"""Figures of calls, counted within Envoy: what Istio's standard metrics are made of.
+
+Here a call gets only those tags that vary; the rest of Istio's labels is the same for all calls of a sidecar or follows from
+these, and is added when the figures are read. No tag is text that a client may choose: each kind of it would be a series.
+
+Sources: Envoy, stats access logger (`envoy.extensions.access_loggers.stats.v3.Config`) and access log operators; Istio,
+standard metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tulle.envoy_api.messages import message, pack
+from tulle.ir.telemetry import MetricOverride, Reporter
+
+# What the names of all of them begin with in Envoy's stats.
+PREFIX = "istio"
+# The tag of a stat that names the labels which it must not get, with a comma between them.
+WITHOUT = "without"
+# What the tag begins with that holds the value of a label which a user has defined.
+OWN = "x_"
+
+_CONFIG = "envoy.extensions.access_loggers.stats.v3.Config"
+# Of all listeners together. What is beyond is not counted by Envoy, and nobody is told: so it is far beyond what a mesh needs.
+_SCOPE = {
+    "prefix": PREFIX,
+    "sharing_name": "tulle",
+    "max_counters": {"value": 20_000},
+    "max_histograms": {"value": 10_000},
+    "enable_eviction": True,
+}
+_ONE: dict[str, Any] = {"value_fixed": {"value": 1}}
+# As Istio's labels, where a label is made of one tag alone.
+_TAG_OF = {
+    "response_code": "response_code",
+    "response_flags": "response_flags",
+    "grpc_response_status": "grpc_status",
+    "source_principal": "peer_id",
+    "destination_principal": "peer_id",
+}
+
+_SOURCE = {
+    "reporter": "source",
+    "cluster": "%UPSTREAM_CLUSTER%",
+    "peer": "%UPSTREAM_METADATA(tulle:peer)%",
+    "peer_id": "%UPSTREAM_PEER_URI_SAN%",
+}
+_DESTINATION = {
+    "reporter": "destination",
+    "peer": "%DOWNSTREAM_PEER_DNS_SAN%",
+    "peer_id": "%DOWNSTREAM_PEER_URI_SAN%",
+}
+_HTTP = {
+    "response_code": "%RESPONSE_CODE%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "grpc_status": "%GRPC_STATUS_NUMBER%",
+}
+_TCP = {"response_flags": "%RESPONSE_FLAGS%"}
+
+Tags = Mapping[str, str]
+Overrides = Sequence[MetricOverride]
+
+
+def http_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> list[dict[str, Any]]:
+    """The loggers of a connection manager. port: as http_observed's."""
+    tags = _tags(reporter, port) | _HTTP
+    if reporter is Reporter.SOURCE:
+        tags |= {"route": "%METADATA(ROUTE:tulle:route)%"}
+    counters = _stats({"requests_total": _ONE}, tags, overrides)
+    histograms = _stats(
+        {
+            "request_duration_milliseconds": {"unit": "Milliseconds", "value_format": "%DURATION%"},
+            # With headers, as Istio counts them.
+            "request_bytes": {"unit": "Bytes", "value_format": "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"},
+            "response_bytes": {"unit": "Bytes", "value_format": "%DOWNSTREAM_WIRE_BYTES_SENT%"},
+        },
+        tags,
+        overrides,
+    )
+    return _logger("figures", counters, histograms)
+
+
+def tcp_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> list[dict[str, Any]]:
+    """The loggers of a TCP proxy. port: as http_observed's."""
+    tags = _tags(reporter, port) | _TCP
+    opened = _stats({"tcp_connections_opened_total": _ONE}, tags, overrides)
+    ended: dict[str, dict[str, Any]] = {
+        "tcp_connections_closed_total": _ONE,
+        "tcp_sent_bytes_total": {"value_format": "%BYTES_SENT%"},
+        "tcp_received_bytes_total": {"value_format": "%BYTES_RECEIVED%"},
+    }
+    return [
+        *_logger("opened", opened, [], _at("TcpUpstreamConnected")),
+        *_logger("ended", _stats(ended, tags, overrides), [], _at("TcpConnectionEnd")),
+    ]
+
+
+def _tags(reporter: Reporter, port: str) -> dict[str, str]:
+    return dict(_SOURCE) if reporter is Reporter.SOURCE else {**_DESTINATION, "port": port}
+
+
+def _at(moment: str) -> dict[str, Any]:
+    return {"log_type_filter": {"types": [moment]}}
+
+
+def _logger(
+    name: str,
+    counters: Sequence[dict[str, Any]],
+    histograms: Sequence[dict[str, Any]],
+    which: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """An entry of `access_log`; none if it had nothing to count."""
+    if not counters and not histograms:
+        return []
+    config = message(_CONFIG)(stats_scope=_SCOPE, counters=counters, histograms=histograms)
+    return [{"name": name, **({"filter": which} if which else {}), "typed_config": pack(config)}]
+
+
+def _stats(stats: Mapping[str, dict[str, Any]], tags: Tags, overrides: Overrides) -> list[dict[str, Any]]:
+    """Those that are not disabled, each with its tags."""
+    made = []
+    for name, value in stats.items():
+        said = [one for one in overrides if one.metric in ("", f"{PREFIX}_{name}")]
+        if said and said[-1].is_disabled:
+            continue
+        own = _overridden(tags, {tag.tag: tag.expression for one in said for tag in one.tags})
+        named = [{"name": tag, "value_format": text} for tag, text in own.items()]
+        made.append({"stat": {"name": name, "tags": named}, **value})
+    return made
+
+
+def _overridden(tags: Tags, labels: Mapping[str, str]) -> dict[str, str]:
+    """labels: with the expressions of their values, "" for those that are not wanted."""
+    without = sorted(label for label, expression in labels.items() if not expression)
+    unwanted = {_TAG_OF[label] for label in without if label in _TAG_OF}
+    kept = {name: text for name, text in tags.items() if name not in unwanted}
+    own = {f"{OWN}{label}": _cel(expression) for label, expression in sorted(labels.items()) if expression}
+    return {**kept, **own, **({WITHOUT: ",".join(without)} if without else {})}
+
+
+def _cel(expression: str) -> str:
+    """An operator ends at the first `)%`, which an expression may hold as well: a remainder (CEL, `%`)."""
+    return f"%CEL({expression.replace(')%', ') %')})%"
