@@ -41,7 +41,7 @@ class AgentConfig:
     log_file: where messages go in place of stderr. capture: how the program's connections come to its sidecar, one of
     `capture.choose`. weight: its share of the calls at first. locality: `region/zone/subzone`, as much as is known.
     workload_api: whether the program finds a SPIFFE Workload API. inbound_port: where its sidecar takes calls, for clients that
-    have no sidecar to find it; None: on a port of the agent's choice.
+    have no sidecar to find it; None: on a port of the agent's choice. trace: whether the program passes a trace's context on.
     address: where other sidecars reach this one; "": on loopback or, when it joins, where it reaches the control plane from.
     join: the descriptor of a pipe with a join token, by which it joins a control plane on another machine; jwt_file: a file with
     the JWT by which it does so, where the token has no secret.
@@ -70,6 +70,7 @@ class AgentConfig:
     join: int | None = None
     jwt_file: str | None = None
     inbound_port: int | None = None
+    trace: bool = False
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -44,6 +44,7 @@ from tulle.agent.signals import handled_signals
 from tulle.agent.spans.door import spans_door
 from tulle.agent.spans.forwarding import CONTENT_TYPE, forward
 from tulle.agent.spans.waiting import Waiting
+from tulle.agent.tracing import FOREIGN, is_foreign
 from tulle.agent.way import Way, Ways, check_ports, failure, proved
 from tulle.agent.workload import Sidecar, Workload
 from tulle.agent.workload_api import environment, workload_api
@@ -70,6 +71,8 @@ async def supervise(
     plane on another machine.
     """
     file = locate(config.command[0])
+    if config.trace and is_foreign(file):
+        console.info(FOREIGN)
     control_plane = ControlPlane(Path(config.data))
     if join:
         from tulle.agent.remote import (

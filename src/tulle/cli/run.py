@@ -17,7 +17,7 @@ from tulle.agent.config import AgentConfig, Port
 from tulle.agent.joining import handed
 from tulle.agent.restarts import NO, POLICIES
 from tulle.api.registration import MOST_WEIGHT, workload_problems
-from tulle.cli import options
+from tulle.cli import options, telemetry_options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
 from tulle.cli.ports import parse_port, with_default_port
@@ -138,6 +138,7 @@ class _BeforeTheDashes(click.Command):
     callback=lambda ctx, param, value: ctx.meta.update(systemd=value),
     help="Run nothing; print a unit file that has systemd run this command.",
 )
+@telemetry_options.trace
 @options.data
 @options.log_format
 @click.option("--log-file", metavar="FILE", help="Write the log there: stdout and stderr are the program's alone.")
@@ -247,6 +248,7 @@ def agent_config(
     program: Sequence[str],
     workload_api: bool = False,
     inbound_port: int | None = None,
+    trace: bool = False,
     join: str | None = None,
     join_file: str | None = None,
     join_jwt: str | None = None,
@@ -298,6 +300,7 @@ def agent_config(
         address=address or "",
         jwt_file=join_jwt and str(Path(join_jwt).absolute()),
         inbound_port=inbound_port,
+        trace=trace,
     )
 
 

@@ -4,6 +4,7 @@ In the mode `proxy` its calls get into the mesh by the variables that name an HT
 reads only the lower-case `http_proxy` for http, others only the upper case; the names are those of each client's own
 manual. In the other modes nothing is to be said, but that a bare name is looked up as it is before a search domain of the
 machine's is tried on it (resolv.conf(5), RES_OPTIONS): the service comes first, and `db.example.org` stays what it was.
+With --trace there is the shim that passes a trace's context on as well, whatever the mode (`tracing.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from types import MappingProxyType
 
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
+from tulle.agent.tracing import shim_parts, trace_environment
 from tulle.model.addresses import LOOPBACK
 
 _SHIM = str(Path(__file__).parents[1] / "shim")
@@ -28,10 +30,11 @@ def program_environment(
     ports: Ports,
     mode: str = "proxy",
     needed: Mapping[str, str] = MappingProxyType({}),
+    spans: str = "",
 ) -> tuple[dict[str, str], list[str]]:
     """The program's environment, and what the user should know of variables that now have another value.
 
-    needed: what the mode of capture asks for.
+    needed: what the mode of capture asks for. spans: where the program may send its own; "" for nowhere.
     """
     changes: dict[str, str] = {}
     notes: list[str] = []
@@ -39,6 +42,14 @@ def program_environment(
         changes, notes = _as_a_proxy(inherited, ports)
     elif mode != "none":
         changes, notes = _looked_up_as_they_are({**inherited, **needed})
+    parts: tuple[str, ...] = ("proxy",) if mode == "proxy" else ()
+    if config.trace:
+        parts += shim_parts(inherited, spans)
+        changes |= trace_environment(inherited, config.service, config.namespace, spans)
+    if parts or inherited.get("TULLE_SHIM"):  # that of an agent around this one
+        changes["TULLE_SHIM"] = ",".join(parts)
+    if parts:
+        changes["PYTHONPATH"] = ":".join(filter(None, (_SHIM, inherited.get("PYTHONPATH"))))
     environment = {
         **inherited,
         **needed,
@@ -72,7 +83,6 @@ def _as_a_proxy(inherited: Mapping[str, str], ports: Ports) -> tuple[dict[str, s
         **dict.fromkeys(_PROXY_VARIABLES, proxy),
         "no_proxy": not_proxied,
         "NO_PROXY": not_proxied,
-        "PYTHONPATH": ":".join(filter(None, (_SHIM, inherited.get("PYTHONPATH")))),
     }
     return changes, notes
 

@@ -77,7 +77,8 @@ class Instance:
         self.id = self.health = ""
         self.code, self.was_told, self.was_healthy = None, False, False
         service = self.service
-        options = [*service.options, "--data", str(self._data), "--log-format", "json"]
+        options = [*service.options, "--trace" if service.trace else "--no-trace"]
+        options += ["--data", str(self._data), "--log-format", "json"]
         if service.restart is not None:
             options += ["--restart", service.restart]
         try:

@@ -20,7 +20,7 @@ class Service(Struct, frozen=True):
     environment: what is added to that of `tulle dev`. options: those of `tulle run`.
     must_listen: whether it has said that it does, by a port or a health path; else it may be one that only calls.
     watch: what `--watch` looks at; ignore: patterns of names and paths that do not count.
-    depends_on: started when all of these are healthy.
+    depends_on: started when all of these are healthy. trace: whether it passes a trace's context on.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Service(Struct, frozen=True):
     watch: tuple[Path, ...]
     ignore: tuple[str, ...]
     depends_on: tuple[str, ...]
+    trace: bool = True
 
 
 class Plan(Struct, frozen=True):

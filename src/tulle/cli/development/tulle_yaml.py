@@ -96,6 +96,7 @@ class _Reader:
             watch=tuple(self._watched(fields["watch"], folder)) if "watch" in fields else (folder,),
             ignore=(*DEFAULT_IGNORE, *(read.get("ignore") or ())),
             depends_on=tuple(dict.fromkeys(read.get("depends_on") or ())),
+            trace=read.get("trace") is not False,
         )
 
     def option(self, value: Value) -> str | None:
@@ -164,7 +165,7 @@ class _Reader:
     def weight(self, value: Value) -> int | None:
         return value.integer(1, MOST_WEIGHT)
 
-    def shell(self, value: Value) -> bool | None:
+    def boolean(self, value: Value) -> bool | None:
         return value.boolean()
 
     def later(self, value: Value) -> None:
@@ -197,7 +198,7 @@ class _Reader:
 
 FIELDS: dict[str, Callable[[_Reader, Value], object]] = {
     "command": _Reader.later,
-    "shell": _Reader.shell,
+    "shell": _Reader.boolean,
     "folder": _Reader.folder,
     "env": _Reader.env,
     "env_file": _Reader.env_file,
@@ -217,6 +218,7 @@ FIELDS: dict[str, Callable[[_Reader, Value], object]] = {
     "labels": _Reader.labels,
     "weight": _Reader.weight,
     "locality": _Reader.option,
+    "trace": _Reader.boolean,
 }
 
 

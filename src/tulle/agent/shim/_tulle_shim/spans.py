@@ -1,0 +1,88 @@
+"""Has the program make spans of its own, where OpenTelemetry's packages for that are in its environment.
+
+They are the program's, so nothing can clash: the distro, which exists to instrument programs from outside, the SDK, and
+the exporter for OTLP/HTTP. This is what `opentelemetry-instrument` does. A program that configures the SDK by itself is
+instrumented already: the moment it does so, all of this is taken back, and it is left alone. So is one with gevent or eventlet,
+which must come before everything else that is loaded.
+"""
+# ruff: noqa: PTH113, PTH118
+# Nothing is imported that the program might not need.
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import context
+from .imports import report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NEEDED = (
+    *("opentelemetry.distro", "opentelemetry.instrumentation.auto_instrumentation", "opentelemetry.sdk.trace"),
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+)
+_TOO_EARLY_FOR = ("gevent", "eventlet")
+_B3 = "opentelemetry.propagators.b3"
+
+
+def install() -> None:
+    if not all(_is_there(name) for name in _NEEDED) or any(_is_there(name) for name in _TOO_EARLY_FOR):
+        return
+    if not os.environ.get("OTEL_PROPAGATORS"):
+        os.environ["OTEL_PROPAGATORS"] = f"tracecontext,baggage{',b3' if _is_there(_B3) else ''}"
+    from opentelemetry import trace  # type: ignore[import-not-found,unused-ignore]
+    from opentelemetry.instrumentation import auto_instrumentation  # type: ignore[import-not-found,unused-ignore]
+
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return
+    _have_it_taken_back(trace)
+    auto_instrumentation.initialize()
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, trace.ProxyTracerProvider):
+        context.own_provider.append(provider)
+
+
+def _is_there(name: str) -> bool:
+    """In a folder of sys.path. Nothing is imported, as Python would to find a module within a package."""
+    file = os.path.join(*name.split("."))
+    places = [os.path.join(folder, file) for folder in sys.path]
+    return any(os.path.isfile(place + ".py") or os.path.isfile(os.path.join(place, "__init__.py")) for place in places)
+
+
+def _have_it_taken_back(trace: Any) -> None:
+    """Before the program's first provider of its own is set, as there can be one only."""
+    set_theirs = trace.set_tracer_provider
+
+    def set_tracer_provider(provider: Any) -> None:
+        if context.own_provider:
+            try:
+                _take_back(trace)
+            except Exception:
+                report()
+        set_theirs(provider)
+
+    trace.set_tracer_provider = set_tracer_provider
+
+
+def _take_back(trace: Any) -> None:
+    own = context.own_provider.pop()
+    for instrumentor in _instrumentors():
+        if instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.uninstrument()
+    once = type(trace._TRACER_PROVIDER_SET_ONCE)()
+    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, once
+    own.shutdown()
+
+
+def _instrumentors() -> Any:
+    from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found,unused-ignore]
+        BaseInstrumentor,
+    )
+
+    found = list(BaseInstrumentor.__subclasses__())
+    for kind in found:
+        found += kind.__subclasses__()
+    return [kind() for kind in found if kind.__module__ in sys.modules and kind._instance is not None]
