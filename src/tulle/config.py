@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 LogFormat = Literal["text", "json"]
+OFF: Literal["off"] = "off"
 
 # What lies in the data folder.
 API_SOCKET = "api.sock"
@@ -56,6 +57,7 @@ class Settings:
     """How one control plane runs. Durations are in seconds.
 
     xds_port: None for the one used last, or a free one at the first start.
+    web_port: of the dashboard, as xds_port; OFF for no dashboard.
     cert_ttl: how long an issued certificate lives, at least MIN_CERT_TTL.
     lease: how long an agent may be silent before its instances are taken out.
     ca: the certificate authority that is brought along; None for the one that there is, or a new one at the first start.
@@ -67,6 +69,7 @@ class Settings:
 
     data: Path
     xds_port: int | None = None
+    web_port: int | Literal["off"] | None = None
     log_format: LogFormat = "text"
     cert_ttl: float = 3600.0
     lease: float = 4.0

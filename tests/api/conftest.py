@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import socket as Socket
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from tulle.api.doors import (
 from tulle.api.enrolment import JOIN
 from tulle.api.server import serve
 from tulle.api.views import ConfigView, ProxyView, ResourceView, ServiceView, StatusView
+from tulle.api.web import Web, listening
 from tulle.control_plane.force import InForceReports
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
@@ -39,6 +41,7 @@ from tulle.identity.attestation import Attestation
 from tulle.identity.attestation_token import TokenAttestor
 from tulle.identity.audit import Event
 from tulle.identity.authority import Authority
+from tulle.identity.browsers import Browsers
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
@@ -231,6 +234,8 @@ class Api:
     users: Users
     events: list[Event]
     audit_log: Path
+    browsers: Browsers
+    web_listening: Socket
     now: float = 0.0
     task: asyncio.Task[None] | None = None
 
@@ -310,6 +315,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         revocations = Revocations(store, time.time)
         enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records, revocations)
         events: list[Event] = []
+        browsers, taken = Browsers(lambda: running.now or time.monotonic()), listening(0)
         doors = Doors(
             SmallMesh(),
             agents,
@@ -325,11 +331,15 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
             events.append,
             log,
             {JOIN: TokenAttestor(tokens, time.time)},
+            browsers=browsers,
+            web=Web(taken.getsockname()[1]),
         )
-        running = Api(build_app(doors), agents, folder / "api.sock", mesh, authority, tokens, users, events, log)
+        app, api_socket = build_app(doors), folder / "api.sock"
+        running = Api(app, agents, api_socket, mesh, authority, tokens, users, events, log, browsers, taken)
         await running.start()
         yield running
         await running.stop()
+        taken.close()
         following.cancel()
         await asyncio.wait([following])
 

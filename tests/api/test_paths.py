@@ -26,6 +26,9 @@ WITHOUT_JSON = {
     "POST /v1/proxies/{name}/restart",
     "POST /v1/proxies/{name}/weight",
     "POST /v1/ca/finish",
+    "POST /v1/ui/tickets",
+    "POST /v1/ui/sign-in",  # in test_web_door
+    "POST /v1/ui/sign-out",
     "POST /v1/agents/{proxy}",
 }
 IN_LISTS = {"/v1/resources/delete"}

@@ -22,6 +22,7 @@ from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestation import Attestation
 from tulle.identity.audit import nobody
 from tulle.identity.authority import Authority
+from tulle.identity.browsers import Browsers
 from tulle.identity.root import new_root
 from tulle.identity.users import Users
 from tulle.model.spiffe import proxy_id
@@ -115,7 +116,8 @@ async def test_the_door_for_other_machines_is_closed_to_a_revoked_proxy(store: S
 
     # Those of the table, with nothing behind them.
     routes = [Route(way.split()[1], nothing, methods=way.split()[:1]) for way in ROLES]
-    proof = Proof(Attestation("5e" * 32), Users(store, time.time), FailedAttempts(time.monotonic), nobody)
+    users, browsers = Users(store, time.time), Browsers(time.monotonic)
+    proof = Proof(Attestation("5e" * 32), users, browsers, FailedAttempts(time.monotonic), nobody)
     known: dict[str, str] = {}
     door = Known(
         app, routes, proof, nobody, time.time, lambda proxy: known.get(proxy, ""), FailedAttempts(time.monotonic)

@@ -32,6 +32,7 @@ from tulle.api.views import (
     ServiceView,
     StatusView,
 )
+from tulle.api.web import Web
 from tulle.control_plane.force import InForceReports
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
@@ -218,6 +219,7 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
             audit,
             command.data / "audit.log",
             listening=("10.0.0.1:7443",),
+            web=Web(10080),
         )
         task = asyncio.create_task(serve(build_app(doors), command.data / "api.sock", listening), name="api")
         await asyncio.wait_for(listening.wait(), 10)

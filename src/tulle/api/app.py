@@ -17,6 +17,7 @@ POST   /v1/explain/request               api.explaining
 /v1/revocations...                       api.revocations
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log
+/v1/ui/...                               api.sign_in
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
 from tulle.api.revocations import RevocationDoor
+from tulle.api.sign_in import SigningIn
 from tulle.api.tokens import Tokens
 from tulle.api.users import UsersApi
 from tulle.api.views import RestartView, WeightView
@@ -96,12 +98,13 @@ def build_app(doors: Doors) -> Starlette:
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,
         *UsersApi(doors.users, doors.listening, roots).routes,
         *AuditLog(doors.audit_log).routes,
+        *SigningIn(doors.browsers, doors.users, doors.web, doors.audit, FailedAttempts(time.monotonic)).routes,
     ]
     roles.check(routes)
     known = Middleware(
         Known,
         routes=routes,
-        proof=Proof(doors.attestation, doors.users, FailedAttempts(time.monotonic), doors.audit),
+        proof=Proof(doors.attestation, doors.users, doors.browsers, FailedAttempts(time.monotonic), doors.audit),
         audit=doors.audit,
         clock=time.time,
         revoked=doors.revoked,

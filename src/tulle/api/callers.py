@@ -2,13 +2,14 @@
 
 By the Unix socket comes a process of our user or of root: if it knows the data folder's secret it may do all. From other
 machines, by TLS, comes an agent with a proxy's certificate, which may keep that proxy's session, or a stranger, who may see the
-roots and try to enrol. On both ways a user's token proves that user. What each role may is in roles.py.
+roots and try to enrol. On both ways a user's token proves that user. On loopback, where browsers come in (web.py), only that and
+a session's cookie prove anything; a change takes the session's key as well. What each role may is in roles.py.
 
 The request's scope has the Caller in its state as `caller`, None for a stranger. What callers change, and what they are
 refused, goes to the audit log from here; refusals only as often as leaves room for the rest, which is an admin's to read.
 
 The door says in the scope's state who is at its other end: `uid` of a local process, or `peer`, the address of a remote one,
-and `certificate`, DER, that TLS has verified; "" and b"" where there is no such thing.
+and `certificate`, DER, that TLS has verified; "" and b"" where there is no such thing; `web` at the door for browsers.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tulle.api.changes import Changes, Made
-from tulle.api.roles import ROLES, allows, way_of
+from tulle.api.roles import ROLES, allows, comes_to_browsers, way_of
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestation import Attestation
 from tulle.identity.audit import Audit, Event
+from tulle.identity.browsers import Browsers, Session
 from tulle.identity.caller import Caller, Role
 from tulle.identity.svid import NotAnSvid, proved_id
 from tulle.identity.users import NotProved, User, Users
@@ -36,10 +39,15 @@ from tulle.model.api_token import PREFIX, NoApiToken, decode
 from tulle.model.spiffe import proxy_of
 from tulle.store.errors import StoreError
 
+KEY_HEADER = "x-tulle-key"
+
 _USER = f"Bearer {PREFIX}".encode()
 
 _WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
 _NO_CERTIFICATE = "from another machine this needs the certificate of an enrolled proxy, or a user's token (TULLE_API)"
+_NOT_SIGNED_IN = "this needs somebody who has signed in (`tulle ui` prints a link), or a user's token"
+_NO_KEY = f"a change from the dashboard needs the key that it was told when one signed in, in the header {KEY_HEADER}"
+_NOT_FOR_BROWSERS = "agents do not come in by the door for browsers"
 _NOT_FOR_AGENTS = "an agent on another machine may enrol and keep its own session, and nothing else"
 _TOO_MANY = "too many tokens that are not valid came from this address; try again in a minute"
 
@@ -53,18 +61,23 @@ class Stranger(Exception):
 
 
 class Proved(Struct, frozen=True):
-    """caller: None: a stranger. user: by whose token, if by one."""
+    """caller: None: a stranger. user: by whose token, if by one. session: a browser's; has_key: whether it may change things."""
 
     caller: Caller | None
     user: User | None = None
+    session: Session | None = None
+    has_key: bool = True
 
 
 class Proof:
     """failures: of tokens, by address."""
 
-    def __init__(self, attestation: Attestation, users: Users, failures: FailedAttempts, audit: Audit) -> None:
+    def __init__(
+        self, attestation: Attestation, users: Users, browsers: Browsers, failures: FailedAttempts, audit: Audit
+    ) -> None:
         self._attestation = attestation
         self._users = users
+        self._browsers = browsers
         self._failures = failures
         self._audit = audit
 
@@ -76,6 +89,8 @@ class Proof:
             return await self._user(
                 authorization.removeprefix(b"Bearer ").decode("latin-1"), state.get("peer", ""), now
             )
+        if web := state.get("web"):
+            return await self._browser(scope, web.cookie)
         if state.get("peer", ""):
             certificate = state.get("certificate", b"")
             return Proved(_by_certificate(certificate) if certificate else None)
@@ -85,10 +100,26 @@ class Proof:
 
     async def holds(self, proved: Proved) -> bool:
         """Whether it still proves what it did."""
+        if proved.session is not None and not self._browsers.goes_on(proved.session):
+            return False
         try:
             return proved.user is None or await self._users.is_current(proved.user)
         except StoreError:
             return False
+
+    async def _browser(self, scope: Scope, cookie: str) -> Proved:
+        """A stranger, if it has no session that still goes on."""
+        headers = dict(scope["headers"])
+        cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+        session = self._browsers.session(cookies.get(cookie, ""))
+        if session is None:
+            return Proved(None)
+        person = session.person
+        if person.user is not None and not await self._users.is_current(person.user):
+            self._browsers.end(session)
+            return Proved(None)
+        has_key = session.has_key(headers.get(KEY_HEADER.encode(), b"").decode("latin-1"))
+        return Proved(Caller(person.role, person.name), person.user, session, has_key)
 
     async def _user(self, token: str, peer: str, now: float) -> Proved:
         """Who has a good token is heard whatever others have tried: 256 random bits are not guessed, however often."""
@@ -137,11 +168,17 @@ class Known:
         caller, way = proved.caller, way_of(self._routes, scope)
         if caller is not None and caller.proxy and (why := self._revoked(caller.proxy)):
             return await _refusal(403, why, revoked=True)(scope, receive, send)
+        is_web = "web" in scope["state"]
+        if is_web and way is not None and not comes_to_browsers(way):
+            return await _refusal(403, _NOT_FOR_BROWSERS)(scope, receive, send)
         if caller is None and (way is None or ROLES[way] is not None):
-            return await _refusal(401, _NO_CERTIFICATE)(scope, receive, send)
+            return await _refusal(401, _NOT_SIGNED_IN if is_web else _NO_CERTIFICATE)(scope, receive, send)
         if caller is not None and not allows(caller, way, scope["path"]):
             return await _refusal(403, self._refused(caller, way, scope))(scope, receive, send)
-        scope["state"] |= {"caller": caller, "changes": Changes()}
+        if not proved.has_key and scope["method"] not in ("GET", "HEAD") and way is not None and ROLES[way] is not None:
+            return await _refusal(403, _NO_KEY)(scope, receive, send)
+        scope["state"] |= {"caller": caller, "changes": Changes(), "user": proved.user}
+        scope["state"] |= {"session": proved.session, "has_key": proved.has_key}
         is_change = caller is not None and way is not None and ROLES[way] is Role.ADMIN and not way.startswith("GET ")
         note = partial(self._note, scope, caller.name) if caller is not None and is_change else _nothing
         answer = _Answer(send, proved, self._proof, note)

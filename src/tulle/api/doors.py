@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from tulle.api.views import CaView, ConfigView, ProxyView, ServiceView, StatusView
+from tulle.api.web import Web
 from tulle.identity.attestation import Attestation
 from tulle.identity.attestors import Attestor
 from tulle.identity.audit import Audit
 from tulle.identity.brought import Brought
+from tulle.identity.browsers import Browsers
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
 from tulle.identity.revocations import Revocations
@@ -223,7 +226,8 @@ class Doors:
     """attestors: by the scheme of the Authorization header, for agents on other machines.
 
     listening: `host:port`, where those reach this control plane; empty if they can't, or if it is not known where.
-    revoked: why a proxy is that, "" if it is not. audit_log: the file that `audit` writes.
+    revoked: why a proxy is that, "" if it is not. audit_log: the file that `audit` writes. web: where the dashboard is; None:
+    nowhere.
     """
 
     mesh: Mesh
@@ -243,3 +247,5 @@ class Doors:
     listening: tuple[str, ...] = ()
     keys: Keys = field(default_factory=NoKeys)
     revoked: Callable[[str], str] = lambda proxy: ""
+    browsers: Browsers = field(default_factory=lambda: Browsers(time.monotonic))
+    web: Web | None = None

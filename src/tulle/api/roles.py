@@ -54,6 +54,10 @@ ROLES: Mapping[str, Role | None] = {
     "POST /v1/users": Role.ADMIN,
     "DELETE /v1/users/{name}": Role.ADMIN,
     "GET /v1/audit": Role.ADMIN,
+    "POST /v1/ui/tickets": Role.VIEWER,
+    "POST /v1/ui/sign-in": None,
+    "POST /v1/ui/sign-out": Role.VIEWER,
+    "GET /v1/ui/me": Role.VIEWER,
 }
 
 
@@ -77,6 +81,11 @@ def way_of(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
         if match is Match.FULL and isinstance(route, Route):
             return f"{method} {route.path}"
     return None
+
+
+def comes_to_browsers(way: str) -> bool:
+    """Whether the door for browsers serves it: not what is for agents, who prove more than one can there."""
+    return ROLES[way] is not Role.AGENT and way != "POST /v1/enrol"
 
 
 def allows(caller: Caller, way: str | None, path: str) -> bool:

@@ -30,6 +30,7 @@ class StatusView(Struct, frozen=True):
     envoy: the version of the Envoy that this control plane speaks to.
     connected: proxies whose Envoy has a session. in_sync: those of them that have acknowledged everything.
     refused: the sum of the proxies'. problems: what of the mesh can't be taken in, by tulle's own mistake, and why.
+    web_port: of the dashboard; None: there is none.
     """
 
     version: str
@@ -46,6 +47,7 @@ class StatusView(Struct, frozen=True):
     in_sync: int
     refused: int = 0
     problems: list[MistakeView] = []
+    web_port: int | None = None
 
 
 class PortView(Struct, frozen=True):
@@ -391,3 +393,28 @@ class RevokedView(Struct, frozen=True):
     changed: list[RevocationView]
     already: list[RevocationView]
     handshakes: bool
+
+
+class TicketView(Struct, frozen=True):
+    """A way into the dashboard, good once. url: with the ticket in it. seconds: how long it is good."""
+
+    ticket: str
+    url: str
+    role: str
+    seconds: float
+
+
+class SignedInView(Struct, frozen=True):
+    """Who has signed in. key: for the header of changes; told only now."""
+
+    name: str
+    role: str
+    key: str
+
+
+class MeView(Struct, frozen=True):
+    """Who asks. may_change: whether by a request as this one: an admin's, if from a browser with its session's key."""
+
+    name: str
+    role: str
+    may_change: bool

@@ -120,7 +120,7 @@ class ControlPlane:
         try:
             yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            start = f". Start it with: {self._start}" if self._is_here else f"; {API_TOKEN} names that"
+            start = f". Start it with: {self._start}" if self.is_here else f"; {API_TOKEN} names that"
             raise Unreachable(f"no control plane runs {self._where}{start}") from error
         except PermissionError as error:
             raise Unreachable(f"{error.filename or self._data} belongs to another user; see --data") from error
@@ -137,12 +137,13 @@ class ControlPlane:
         return TlsConnection(self._token, within)
 
     @property
-    def _is_here(self) -> bool:
+    def is_here(self) -> bool:
+        """Whether it is one of this machine, as far as is known."""
         return self._token is None or not self._token.addresses
 
     @property
     def _where(self) -> str:
-        return f"on {self._data}" if self._token is None or self._is_here else f"at {self._token.addresses[0]}"
+        return f"on {self._data}" if self._token is None or self.is_here else f"at {self._token.addresses[0]}"
 
     def _secret(self) -> str:
         try:

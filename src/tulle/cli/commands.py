@@ -29,6 +29,7 @@ COMMANDS = {
     "shift": "Divide a service's calls among its versions.",
     "weight": "Give an instance another share of the calls.",
     "authz": "Say who may call what, and why.",
+    "ui": "Open the dashboard in a browser.",
     "status": "Show the control plane and its mesh in numbers.",
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",

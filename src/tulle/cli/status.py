@@ -33,6 +33,7 @@ def command(output: str, data: Path) -> None:
             ("control plane", f"{status.version}, pid {status.pid}, running for {ago(status.started_at)}"),
             ("state folder", status.data),
             ("Envoy", f"{status.envoy}, configured on port {status.xds_port}"),
+            ("dashboard", f"port {status.web_port}; `tulle ui` opens it" if status.web_port else "none"),
             ("services", str(status.services)),
             ("instances", f"{status.instances}, {status.healthy} of them healthy"),
             ("sidecars", f"{status.proxies}, {status.connected} of them connected, {status.in_sync} in sync"),

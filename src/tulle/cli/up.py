@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import click
 
 from tulle.cli import ca_files, options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
-from tulle.config import DEFAULT_AGENT_PORT, MIN_CERT_TTL, JwtIssuer, LogFormat, Settings
+from tulle.config import DEFAULT_AGENT_PORT, MIN_CERT_TTL, OFF, JwtIssuer, LogFormat, Settings
 from tulle.model.names import label_problem
 
 
@@ -24,6 +24,12 @@ from tulle.model.names import label_problem
     type=click.IntRange(1, 65535),
     metavar="PORT",
     help="The port on which sidecars get their configuration: the last one used, at first any free one.",
+)
+@click.option(
+    "--web-port",
+    callback=lambda ctx, param, value: None if value is None else _web_port(value),
+    metavar="PORT|off",
+    help="The port of the dashboard, on loopback: the last one used, at first any free one. With off there is none.",
 )
 @click.option(
     "--listen",
@@ -79,6 +85,7 @@ from tulle.model.names import label_problem
 def command(
     data: Path,
     xds_port: int | None,
+    web_port: int | Literal["off"] | None,
     listen: tuple[str, int] | None,
     cert_ttl: float,
     jwks_allow: tuple[str, ...],
@@ -107,6 +114,7 @@ def command(
     settings = Settings(
         data=data,
         xds_port=xds_port,
+        web_port=web_port,
         log_format=cast(LogFormat, log_format),
         cert_ttl=cert_ttl,
         ca=ca_files.given(**{name: given.pop(name) for name in ca_files.NAMES}),
@@ -201,6 +209,14 @@ def _address(text: str) -> tuple[str, int]:
     if found.is_multicast or "%" in host:
         raise click.BadParameter(f"{host} is no address that can be listened on")
     return str(found), int(port)
+
+
+def _web_port(text: str) -> int | Literal["off"]:
+    if text == OFF:
+        return OFF
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise click.BadParameter(f"{text!r} is no port: use 1 to 65535, or off")
+    return int(text)
 
 
 def _duration(text: str, least: float) -> float:

@@ -28,9 +28,22 @@ from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource
 
 
 class Inspection:
-    """data: the state folder, xds_port: where Envoys connect, started_at: Unix time, envoy: the version spoken to."""
+    """data: the state folder, xds_port: where Envoys connect, started_at: Unix time, envoy: the version spoken to.
 
-    def __init__(self, hub: Hub, timeline: Timeline, data: str, xds_port: int, started_at: float, envoy: str) -> None:
+    web_port: where the dashboard is; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        timeline: Timeline,
+        data: str,
+        xds_port: int,
+        started_at: float,
+        envoy: str,
+        web_port: int | None = None,
+    ) -> None:
+        self._web_port = web_port
         self._hub = hub
         self._timeline = timeline
         self._data, self._xds_port, self._started_at, self._envoy = data, xds_port, started_at, envoy
@@ -53,6 +66,7 @@ class Inspection:
             in_sync=sum(view.ready for view in views),
             refused=sum(view.allowance.refused for view in views),
             problems=[MistakeView(part, why) for part, why in self._hub.problems],
+            web_port=self._web_port,
         )
 
     def services(self) -> list[ServiceView]:

@@ -19,8 +19,9 @@ from tulle.api import remote
 from tulle.api import server as api_server
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
+from tulle.api.web import Web
 from tulle.config import API_SOCKET, AUDIT_LOG, AUTHORITY, SECRET, Settings
-from tulle.control_plane import elsewhere, logs, port
+from tulle.control_plane import dashboard, elsewhere, logs, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
 from tulle.control_plane.facts import merged
@@ -39,6 +40,7 @@ from tulle.identity.attestation import Attestation
 from tulle.identity.audit import opened
 from tulle.identity.authority import Authority
 from tulle.identity.brought import read_brought
+from tulle.identity.browsers import Browsers
 from tulle.identity.enrolled_records import EnrolledRecords
 from tulle.identity.enrolment import Enrolment
 from tulle.identity.jwt_authority import JwtAuthority
@@ -115,6 +117,8 @@ async def running(
         keys = KeySets(store, allowed(settings.jwks_allow), settings.jwks_refresh, clock)
         revocations = Revocations(store, clock, audit)
         mesh = LiveMesh(Timeline(clock), steady)
+        door = stack.enter_context(dashboard.opened(settings.data, settings.web_port))
+        web = door.web if door else None
         tasks = await stack.enter_async_context(_tasks())
 
         known = asyncio.Event()
@@ -142,7 +146,9 @@ async def running(
         port.remember(remembered, xds_port)
 
         doors = Doors(
-            mesh=Inspection(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
+            mesh=Inspection(
+                mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version, web.port if web else None
+            ),
             agents=AgentReports(registry, mesh, records, revocations),
             enrolment=Enrolment(
                 authority, settings.cert_ttl, partial(_bootstrap, xds_port), store, records, revocations
@@ -161,15 +167,19 @@ async def running(
             users=Users(store, clock),
             audit=audit,
             audit_log=settings.data / AUDIT_LOG,
+            browsers=Browsers(steady),
+            web=web,
         )
         listening, app = asyncio.Event(), build_app(doors)
         tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))
         tasks("forget who has gone", elsewhere.tidy(records, tokens, revocations))
+        if door:
+            tasks("serve the dashboard", door.serve(app))
         await listening.wait()
         if settings.listen:
             elsewhere.raise_open_files()
             tasks("serve agents elsewhere", elsewhere.serve(app, remote.bound(*settings.listen), own))
-        _say_ready(settings, mesh, xds_port)
+        _say_ready(settings, mesh, xds_port, web)
         yield mesh
 
 
@@ -189,10 +199,12 @@ def _bootstrap(xds_port: int, proxy: str, address: str) -> Mapping[str, Any]:
     return bootstrap(proxy, address or LOOPBACK, xds_port, CONTROL_PLANE_ID)
 
 
-def _say_ready(settings: Settings, mesh: LiveMesh, xds_port: int) -> None:
+def _say_ready(settings: Settings, mesh: LiveMesh, xds_port: int, web: Web | None) -> None:
     count = len(mesh.hub.mesh.services)
     services = "no service yet" if not count else f"{count} service{'s' if count > 1 else ''} known"
     _log.info("ready: %s, state in %s, xDS on %s:%d", services, settings.data, LOOPBACK, xds_port)
+    if web:
+        _log.info("the dashboard is at %s; `tulle ui` opens it", web.url)
     if settings.listen:
         at = written_address(*settings.listen)
         _log.info("agents on other machines may enrol and keep their sessions at %s, with xDS on port %d", at, xds_port)
