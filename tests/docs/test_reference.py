@@ -18,7 +18,7 @@ from tulle.agent import exits as agent_exits
 from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
-from tulle.api import access_views, call_views, explained_views, views
+from tulle.api import access_views, call_views, explained_views, figure_views, views
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.api.roles import ROLES
@@ -169,7 +169,7 @@ def test_every_path_of_the_api_is_told() -> None:
 
 VIEWS = [
     view
-    for module in (views, access_views, explained_views, call_views)
+    for module in (views, access_views, explained_views, call_views, figure_views)
     for view in vars(module).values()
     if isinstance(view, type) and view.__module__ == module.__name__
 ]
@@ -179,7 +179,7 @@ VIEWS = [
 def test_every_field_that_the_api_shows_is_told(view: Any) -> None:
     told = rows(section(page("api"), view.__name__.removesuffix("View")))
     fields = [field for row in told for field in re.findall(r"`(\w+)`", row[0])]
-    assert fields == list(view.__struct_fields__)
+    assert fields == list(view.__struct_encode_fields__)
 
 
 def test_every_variable_is_told() -> None:

@@ -14,6 +14,7 @@ POST   /v1/analysis                      api.analysis
 /v1/authz...                             api.access
 POST   /v1/explain/request               api.explaining
 /v1/calls..., /v1/tap                     api.calls
+/v1/stats, /v1/graph, /v1/history, /v1/stream    api.figures
 /v1/revocations...                       api.revocations
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log
@@ -49,6 +50,7 @@ from tulle.api.changes import changes_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.enrolment import Enrolling
 from tulle.api.explaining import Explaining
+from tulle.api.figures import FiguresApi
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
@@ -93,6 +95,7 @@ def build_app(doors: Doors) -> Starlette:
         *Access(doors.mesh, doors.force, api.sessions.decisions).routes,
         *Explaining(doors.mesh, doors.force).routes,
         *CallsApi(doors.force, api.sessions.wish).routes,
+        *FiguresApi(doors.figures, doors.force).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,

@@ -22,6 +22,7 @@ from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.call_views import CallsView, shown
 from tulle.api.doors import Force
+from tulle.api.queries import number
 from tulle.model.calls import MOST_A_SECOND, Wanted, WantedProblem, checked, is_notable
 from tulle.model.workload import Proxy
 from tulle.resolve import index
@@ -92,7 +93,7 @@ class CallsApi:
 
     async def list(self, request: Request) -> Response:
         """The last ones that failed or were slow."""
-        limit = _number(request, "limit", 50, 1, _MOST_LISTED)
+        limit = number(request, "limit", 50, 1, _MOST_LISTED)
         service = request.query_params.get("service", "")
         found = [one for one in self._calls if service in ("", one.service, one.told.peer_name())]
         return as_json(CallsView([shown(one) for one in found[: int(limit)]], self._calls.lost))
@@ -117,12 +118,12 @@ class CallsApi:
             wanted = checked(
                 Wanted(
                     seconds=_LEASE,
-                    most=int(_number(request, "max_rps", MOST_A_SECOND, 1, MOST_A_SECOND * 10)),
+                    most=int(number(request, "max_rps", MOST_A_SECOND, 1, MOST_A_SECOND * 10)),
                     method=query.get("method", ""),
                     path=query.get("path", ""),
                     status=query.get("status", ""),
                     side=query.get("side", ""),
-                    min_ms=_number(request, "min_ms", 0.0, 0.0, 1e9),
+                    min_ms=number(request, "min_ms", 0.0, 0.0, 1e9),
                 )
             )
         except WantedProblem as error:
@@ -196,15 +197,3 @@ def _about(service: str, namespace: str, proxy: str) -> Callable[[index.Mesh], s
         return {found.id for found in mesh.proxies.values() if fits(found)}
 
     return which
-
-
-def _number(request: Request, name: str, default: float, least: float, most: float) -> float:
-    """Raises a refusal."""
-    text = request.query_params.get(name, "")
-    try:
-        value = float(text) if text else default
-    except ValueError:
-        value = -1.0
-    if not least <= value <= most:
-        raise HTTPException(400, f"{name} must be a number from {least:g} to {most:g}")
-    return value

@@ -29,6 +29,7 @@ from tulle.model.resources.resource import Ref
 from tulle.pipeline.in_force import InForce
 from tulle.resolve import index
 from tulle.sources.stored import Declared
+from tulle.telemetry.figures.memory import Figures
 
 
 class RegistrationRefused(Exception):
@@ -249,3 +250,4 @@ class Doors:
     revoked: Callable[[str], str] = lambda proxy: ""
     browsers: Browsers = field(default_factory=lambda: Browsers(time.monotonic))
     web: Web | None = None
+    figures: Figures = field(default_factory=lambda: Figures(time.monotonic))

@@ -62,7 +62,11 @@ class Relay:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def call(
-        self, client: str = "urllib", connection: http.client.HTTPConnection | None = None, path: str = "/", **headers: str
+        self,
+        client: str = "urllib",
+        connection: http.client.HTTPConnection | None = None,
+        path: str = "/",
+        **headers: str,
     ) -> dict[str, str]:
         """The headers with which the call was made."""
         used = connection or self.connection()

@@ -32,9 +32,7 @@ def numbered(number: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_server_passes_on_the_context_of_each_request_and_of_no_other(
-    server: str, serving: Serving
-) -> None:
+def test_a_server_passes_on_the_context_of_each_request_and_of_no_other(server: str, serving: Serving) -> None:
     relay = serving(server)
     assert context_of(relay.call(**CONTEXT)) == CONTEXT
     connection = relay.connection()

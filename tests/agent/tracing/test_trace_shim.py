@@ -69,7 +69,12 @@ def test_a_request_is_read_in_every_form_in_which_servers_have_it(shim: Shim) ->
 
 def test_what_could_be_no_header_again_is_left_out(shim: Shim) -> None:
     context = shim("context")
-    assert context.of_pairs([("traceparent", "x\r\nHost: other"), ("baggage", "é"), ("b3", ""), ("x-b3-flags", "1" * 9000)]) is None
+    assert (
+        context.of_pairs(
+            [("traceparent", "x\r\nHost: other"), ("baggage", "é"), ("b3", ""), ("x-b3-flags", "1" * 9000)]
+        )
+        is None
+    )
 
 
 def test_who_outlives_a_request_is_no_part_of_it_for_long(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +175,9 @@ def test_threads_and_pools_do_all_that_they_did(shim: Shim) -> None:
     token = context.enter(served)
     seen: list[Any] = []
     try:
-        thread = Thread(target=lambda *args, **more: seen.append((args, more, context.current())), args=(1,), kwargs={"a": 2})
+        thread = Thread(
+            target=lambda *args, **more: seen.append((args, more, context.current())), args=(1,), kwargs={"a": 2}
+        )
         thread.start()
         thread.join()
         assert seen == [((1,), {"a": 2}, served)]

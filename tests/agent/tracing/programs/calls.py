@@ -120,7 +120,10 @@ async def main():
     last, behind = last_server()
     sync, sync_address = relay(behind)
     aio, aio_address = await relay_aio(behind)
-    results = {"sync": await asyncio.to_thread(all_kinds, sync_address), "aio": await asyncio.to_thread(all_kinds, aio_address)}
+    results = {
+        "sync": await asyncio.to_thread(all_kinds, sync_address),
+        "aio": await asyncio.to_thread(all_kinds, aio_address),
+    }
     print(json.dumps(results))
     sync.stop(None)
     last.stop(None)

@@ -4,6 +4,7 @@ import http.server
 import threading
 import urllib.request
 
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -12,8 +13,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/first":
             told = urllib.request.urlopen(url).read().decode()
         self.wfile.write(told.encode())
+
     def log_message(self, *arguments):
         pass
+
 
 with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,0 +1,153 @@
+"""What sidecars have counted: taken from their agents, and shown as rows, as a graph, over time, and live.
+
+The live stream is one task for all who look: each graph that somebody wants is made once every two seconds, and encoded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from tulle.api.answers import as_json
+from tulle.api.bodies import MALFORMED, body_of
+from tulle.api.doors import Force
+from tulle.api.figures_shown import Asked, Instances, graph, history, stats
+from tulle.api.queries import number
+from tulle.telemetry.figures.memory import SPAN, Figures
+from tulle.telemetry.figures.report import decoder
+
+_WINDOW, _SHORTEST_WINDOW = 60.0, 5.0
+_HISTORY, _STEP = 900.0, 5.0
+_MOST_HOPS = 5
+_EVERY, _HEARTBEAT = 2.0, 15.0
+_MOST_VIEWERS = 100
+_KINDS = ("service", "workload", "route", "proxy")
+_TIDY_EVERY = 60.0
+
+Query = tuple[float, str, str, int]
+
+
+class FiguresApi:
+    """clock: Unix time in seconds."""
+
+    def __init__(self, figures: Figures, force: Force, clock: Callable[[], float] = time.time) -> None:
+        self._figures = figures
+        self._force = force
+        self._clock = clock
+        self._tidied = 0.0
+        self._viewers: dict[asyncio.Queue[bytes], Query] = {}
+        self._making: asyncio.Task[None] | None = None
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/agents/{proxy}/metrics", self.take, methods=["POST"]),
+            Route("/v1/stats", self.stats),
+            Route("/v1/graph", self.graph),
+            Route("/v1/history", self.history),
+            Route("/v1/stream", self.stream),
+        ]
+
+    async def take(self, request: Request) -> Response:
+        name = request.path_params["proxy"]
+        try:
+            report = decoder.decode(await body_of(request))
+        except MALFORMED as error:
+            raise HTTPException(400, f"this is no report of figures: {error}") from error
+        proxy = self._force.mesh().proxies.get(name)
+        if proxy is None:
+            raise HTTPException(404, f"there is no proxy {name}")
+        self._figures.take(name, proxy.workloads[0], report)
+        if self._figures.clock() - self._tidied > _TIDY_EVERY:
+            self._tidied = self._figures.clock()
+            self._figures.tidy()
+        return as_json({"again": self._figures.again})
+
+    async def stats(self, request: Request) -> Response:
+        kind = request.query_params.get("by", "service")
+        if kind not in _KINDS:
+            raise HTTPException(400, f"by must be one of {', '.join(_KINDS)}")
+        return as_json(stats(self._figures, self._instances(), kind, self._asked(request)))
+
+    async def graph(self, request: Request) -> Response:
+        focus = request.query_params.get("focus", "")
+        hops = int(number(request, "hops", 1, 0, _MOST_HOPS))
+        return as_json(graph(self._figures, self._instances(), self._asked(request), focus, hops))
+
+    async def history(self, request: Request) -> Response:
+        query = request.query_params
+        asked = self._asked(request, _HISTORY)
+        step = number(request, "step", _STEP if asked.window <= _HISTORY else 300.0, _STEP, SPAN)
+        offset = self._clock() - self._figures.clock()
+        found = history(
+            self._figures, asked, step, query.get("workload", ""), query.get("from", ""), lambda at: at + offset
+        )
+        return as_json(found)
+
+    async def stream(self, request: Request) -> Response:
+        if len(self._viewers) >= _MOST_VIEWERS:
+            raise HTTPException(429, f"{_MOST_VIEWERS} look already")
+        asked = self._asked(request)
+        hops = int(number(request, "hops", 1, 0, _MOST_HOPS))
+        query = (asked.window, asked.namespace, request.query_params.get("focus", ""), hops)
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(self._events(query), media_type="text/event-stream", headers=headers)
+
+    async def _events(self, query: Query) -> AsyncGenerator[bytes, None]:
+        # One place: who does not read gets the newest when he does, and what he missed is gone.
+        queue: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._viewers[queue] = query
+        try:
+            yield self._event(query)
+            if self._making is None or self._making.done():
+                self._making = asyncio.create_task(self._make(), name="live graphs")
+            while True:
+                try:
+                    async with asyncio.timeout(_HEARTBEAT):
+                        yield await queue.get()
+                except TimeoutError:
+                    yield b": still here\n\n"
+        finally:
+            del self._viewers[queue]
+
+    async def _make(self) -> None:
+        """As long as somebody looks."""
+        while self._viewers:
+            await asyncio.sleep(_EVERY)
+            made: dict[Query, bytes] = {}
+            for queue, query in list(self._viewers.items()):
+                if query not in made:
+                    made[query] = self._event(query)
+                    await asyncio.sleep(0)
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(made[query])
+
+    def _event(self, query: Query) -> bytes:
+        window, namespace, focus, hops = query
+        asked = Asked(window, self._figures.clock(), self._clock(), namespace)
+        found = graph(self._figures, self._instances(), asked, focus, hops)
+        return b"event: graph\ndata: " + msgspec.json.encode(found) + b"\n\n"
+
+    def _instances(self) -> Instances:
+        return Instances.of(self._force.mesh())
+
+    def _asked(self, request: Request, window: float = _WINDOW) -> Asked:
+        """Raises a refusal."""
+        now, unix = self._figures.clock(), self._clock()
+        at = number(request, "at", unix, 0.0, 1e11)
+        query = request.query_params
+        return Asked(
+            window=number(request, "window", window, _SHORTEST_WINDOW, SPAN),
+            at=min(now, now - (unix - at)),
+            unix=min(at, unix),
+            namespace=query.get("namespace", ""),
+            service=query.get("service", ""),
+        )

@@ -1,0 +1,294 @@
+"""Figures as the API shows them: rows, a graph, a course over time. Each is made of sums over flows, and of who is alive."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
+
+from tulle.api.figure_views import (
+    EdgeView,
+    GraphView,
+    HistoryView,
+    IdentitiesView,
+    InstancesView,
+    LostView,
+    NodeView,
+    PointView,
+    StatsView,
+    StatView,
+    TcpView,
+    VersionView,
+)
+from tulle.ir.telemetry import Reporter
+from tulle.model.workload import Health
+from tulle.resolve.index import Mesh
+from tulle.telemetry.figures.flow import UNKNOWN, End, Flow
+from tulle.telemetry.figures.golden_signals import Signals, counts
+from tulle.telemetry.figures.memory import COARSE, COARSE_SLOTS, FINE, FINE_SLOTS, Figures
+from tulle.telemetry.figures.sums import Sum
+
+Key = tuple[str, ...]
+
+
+class Asked(Struct, frozen=True):
+    """window: seconds. at: by the figures' clock, its end. unix: what that is in Unix time.
+
+    namespace, service: "" for all; the latter as `namespace/name`.
+    """
+
+    window: float
+    at: float
+    unix: float
+    namespace: str = ""
+    service: str = ""
+
+
+class Instances(Struct, frozen=True):
+    """Who is alive, by service (`namespace/name`)."""
+
+    by_service: Mapping[str, InstancesView]
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> Instances:
+        found = {}
+        for name, service in mesh.services.items():
+            if name.namespace and (service.instances or service.ports):
+                healthy = sum(1 for one in service.instances if one.workload.health is Health.HEALTHY)
+                found[f"{name.namespace}/{name.name}"] = InstancesView(healthy, len(service.instances))
+        return cls(found)
+
+
+def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> StatsView:
+    """kind: one of `service`, `workload`, `route`, `proxy`."""
+    groups: defaultdict[Key, Signals] = defaultdict(lambda: Signals(asked.window))
+    if kind == "proxy":
+        for proxy, flow, total in figures.totals_of_proxies(asked.window, asked.at):
+            if flow.reporter is Reporter.DESTINATION and _is_wanted(flow.destination, asked):
+                groups[flow.destination.namespace, flow.destination.name, proxy].add(flow, total)
+    else:
+        for flow, total in figures.totals(asked.window, asked.at):
+            if kind == "route":
+                # A route is its caller's: only that one's sidecar knows of it.
+                if flow.reporter is Reporter.SOURCE and _is_wanted(flow.destination, asked):
+                    groups[_route_key(flow)].add(flow, total)
+            elif counts(flow) and _is_wanted(flow.destination, asked):
+                workload = (flow.destination.workload,) if kind == "workload" else ()
+                groups[(flow.destination.namespace, flow.destination.name, *workload)].add(flow, total)
+    if kind == "service":
+        for name in instances.by_service:
+            namespace, _, service = name.partition("/")
+            if _is_wanted(End(namespace, service), asked):
+                groups[namespace, service]
+    rows = [_row(kind, key, found, instances) for key, found in groups.items()]
+    rows.sort(key=lambda row: (-row.rate, row.namespace, row.name, row.workload, row.route, row.proxy))
+    lost = figures.lost
+    return StatsView(
+        asked.window,
+        asked.unix,
+        rows,
+        LostView(int(lost["series"]), int(lost["requests"])),
+        _gaps(figures, asked),
+        figures.reporting,
+    )
+
+
+def _route_key(flow: Flow) -> Key:
+    return (flow.destination.namespace, flow.destination.name, flow.route, flow.source.id)
+
+
+def _is_wanted(end: End, asked: Asked) -> bool:
+    return (not asked.namespace or end.namespace == asked.namespace) and asked.service in ("", end.id)
+
+
+def _row(kind: str, key: Key, found: Signals, instances: Instances) -> StatView:
+    namespace, name, *rest = key
+    p50, p95, p99 = found.percentiles()
+    return StatView(
+        kind=kind,
+        namespace=namespace,
+        name=name,
+        requests=round(found.requests),
+        rate=round(found.rate, 3),
+        success=_share(found.success),
+        p50=_ms(p50),
+        p95=_ms(p95),
+        p99=_ms(p99),
+        mtls=_share(found.mtls),
+        codes=_counts(found.codes),
+        flags=_counts(found.flags),
+        tcp=_tcp(found),
+        instances=instances.by_service.get(f"{namespace}/{name}") if kind == "service" else None,
+        workload=rest[0] if kind == "workload" else "",
+        route=rest[0] if kind == "route" else "",
+        proxy=rest[0] if kind == "proxy" else "",
+        caller=rest[1] if kind == "route" else "",
+    )
+
+
+def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "", hops: int = 1) -> GraphView:
+    """asked.namespace: only its nodes, and those with which they have to do."""
+    edges: defaultdict[tuple[str, str], Signals] = defaultdict(lambda: Signals(asked.window))
+    ends: dict[str, End] = {}
+    identities: defaultdict[tuple[str, str], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    inward: defaultdict[str, Signals] = defaultdict(lambda: Signals(asked.window))
+    versions: defaultdict[str, dict[str, Signals]] = defaultdict(dict)
+    for flow, total in figures.totals(asked.window, asked.at):
+        if not counts(flow):
+            continue
+        pair = (flow.source.id, flow.destination.id)
+        edges[pair].add(flow, total)
+        inward[flow.destination.id].add(flow, total)
+        version = versions[flow.destination.id].setdefault(flow.destination.version, Signals(asked.window))
+        version.add(flow, total)
+        for end, proved in zip((flow.source, flow.destination), identities[pair], strict=True):
+            ends.setdefault(end.id, end)
+            if end.principal:
+                proved.add(end.principal)
+    for name in instances.by_service:
+        namespace, _, service = name.partition("/")
+        ends.setdefault(name, End(namespace, service))
+    shown = _shown(ends, edges, asked.namespace, focus, hops)
+    nodes = [_node(ends[name], inward[name], versions[name], instances) for name in sorted(shown)]
+    drawn = [
+        _edge(pair, found, identities[pair])
+        for pair, found in sorted(edges.items())
+        if pair[0] in shown and pair[1] in shown
+    ]
+    return GraphView(asked.window, asked.unix, nodes, drawn, len(ends) - len(nodes))
+
+
+def _shown(
+    ends: Mapping[str, End], edges: Iterable[tuple[str, str]], namespace: str, focus: str, hops: int
+) -> set[str]:
+    pairs = list(edges)
+    if focus:
+        found = {focus} & ends.keys()
+        for _ in range(hops):
+            found |= {one for pair in pairs if found & set(pair) for one in pair}
+        return found
+    if namespace:
+        own = {name for name, end in ends.items() if end.namespace == namespace}
+        return own | {one for pair in pairs if own & set(pair) for one in pair}
+    return set(ends)
+
+
+def _node(end: End, found: Signals, versions: Mapping[str, Signals], instances: Instances) -> NodeView:
+    kind = "service" if end.namespace else "unknown" if end.name == UNKNOWN else "external"
+    named = [
+        VersionView(version, round(signals.rate, 3), _share(signals.success))
+        for version, signals in sorted(versions.items())
+        if version
+    ]
+    return NodeView(
+        end.id,
+        kind,
+        end.namespace,
+        end.name,
+        named,
+        round(found.rate, 3),
+        _share(found.success),
+        _ms(found.sum.percentile(0.95)),
+        instances.by_service.get(end.id),
+    )
+
+
+def _edge(pair: tuple[str, str], found: Signals, proved: tuple[set[str], set[str]]) -> EdgeView:
+    p50, p95, p99 = found.percentiles()
+    return EdgeView(
+        *pair,
+        protocol=found.protocol,
+        requests=round(found.requests),
+        rate=round(found.rate, 3),
+        success=_share(found.success),
+        p50=_ms(p50),
+        p95=_ms(p95),
+        p99=_ms(p99),
+        mtls=_share(found.mtls),
+        sent_rate=round(found.per_second("sent") + found.per_second("response_bytes"), 1),
+        received_rate=round(found.per_second("received") + found.per_second("request_bytes"), 1),
+        identities=IdentitiesView(sorted(proved[0]), sorted(proved[1])),
+        codes=_counts(found.codes),
+        flags=_counts(found.flags),
+        tcp=_tcp(found),
+    )
+
+
+def history(
+    figures: Figures,
+    asked: Asked,
+    step: float,
+    workload: str = "",
+    caller: str = "",
+    unix_of: Callable[[float], float] = float,
+) -> HistoryView:
+    """Of calls to a service, all of the mesh if none is named. step: a multiple of the slots' length."""
+    fine = asked.window <= FINE * FINE_SLOTS and step < COARSE
+    slot = FINE if fine else COARSE
+    many = max(1, round(step / slot))
+    last = int(asked.at // slot)
+    first = last - max(1, round(asked.window / slot)) + 1
+    first = max(first, last - (FINE_SLOTS if fine else COARSE_SLOTS) + 1)
+    first += (last - first + 1) % many
+    groups: defaultdict[int, Signals] = defaultdict(lambda: Signals(many * slot))
+    for flow, ring in figures.rings(fine=fine):
+        if not counts(flow) or not _is_wanted(flow.destination, asked):
+            continue
+        if (workload and flow.destination.workload != workload) or (caller and flow.source.id != caller):
+            continue
+        for which, numbers in ring.each(first, last):
+            groups[(which - first) // many].add(flow, Sum(numbers))
+    points: list[PointView | None] = []
+    for number in range((last - first + 1) // many):
+        begin = (first + number * many) * slot
+        found = groups.get(number)
+        if found is None and not _told(figures, asked.service, begin, many * slot, fine=fine):
+            points.append(None)
+            continue
+        points.append(_point(unix_of(begin), found or Signals(many * slot)))
+    return HistoryView(many * slot, unix_of(first * slot), points)
+
+
+def _told(figures: Figures, service: str, begin: float, length: float, *, fine: bool) -> bool:
+    """Whether anything would have been told of that time, had there been calls."""
+    if begin + length <= figures.since:
+        return False
+    if not service or not fine:
+        return True
+    return any(figures.is_present(service, slot) for slot in range(int(begin // FINE), int((begin + length) // FINE)))
+
+
+def _point(t: float, found: Signals) -> PointView:
+    p50, p95, p99 = found.percentiles()
+    errors = found.errors / found.requests * found.rate if found.requests else 0.0
+    return PointView(round(t, 3), round(found.rate, 3), round(errors, 3), _ms(p50), _ms(p95), _ms(p99))
+
+
+def _gaps(figures: Figures, asked: Asked) -> list[tuple[float, float]]:
+    """Before the control plane's start nothing was told to it."""
+    begin = asked.at - asked.window
+    if begin >= figures.since:
+        return []
+    offset = asked.unix - asked.at
+    return [(round(begin + offset, 3), round(min(figures.since, asked.at) + offset, 3))]
+
+
+def _tcp(found: Signals) -> TcpView | None:
+    if not found.carries_tcp:
+        return None
+    opened, closed = found.sum["opened"], found.sum["closed"]
+    sent, received = found.per_second("sent"), found.per_second("received")
+    return TcpView(round(opened), round(max(0.0, opened - closed)), round(sent, 1), round(received, 1))
+
+
+def _counts(counted: Mapping[str, float]) -> dict[str, int]:
+    return {name: round(count) for name, count in sorted(counted.items()) if round(count)}
+
+
+def _share(share: float | None) -> float | None:
+    return None if share is None else round(min(1.0, max(0.0, share)), 6)
+
+
+def _ms(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

@@ -1,0 +1,64 @@
+"""What `tulle stat`, `top` and `routes` show of each kind of thing that is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tulle.api.figure_views import StatsView, StatView
+from tulle.cli.signals import lines, milliseconds, rate, share, size, success_colour
+
+KINDS = {"services": "service", "workloads": "workload", "routes": "route", "proxies": "proxy"}
+_SUCCESS = "SUCCESS"
+
+
+def table(found: StatsView, kind: str) -> list[str]:
+    headers = [*_NAMES[kind], _SUCCESS, "RPS", "P50", "P95", "P99", "MTLS"]
+    has_tcp = any(row.tcp for row in found.rows)
+    if has_tcp:
+        headers += ["TCP", "SENT", "RECEIVED"]
+    rows = [_row(row, kind, has_tcp=has_tcp) for row in found.rows]
+    return lines(headers, rows, headers.index(_SUCCESS), [success_colour(row.success) for row in found.rows])
+
+
+def notes(found: StatsView) -> list[str]:
+    """What must be known beside the table."""
+    said = []
+    if not found.reporting:
+        said.append("no sidecar has reported yet; agents report every few seconds")
+    elif not any(row.requests or row.tcp for row in found.rows):
+        said.append(f"no calls in the last {found.window:g} s")
+    if found.gaps:
+        missing = sum(to - begin for begin, to in found.gaps)
+        said.append(f"of {found.window:g} s, {missing:.0f} s are missing: the control plane was not running")
+    if found.lost.series or found.lost.requests:
+        said.append(f"not told apart: {found.lost.series} series, {found.lost.requests} requests")
+    return said
+
+
+_NAMES = {
+    "service": ["SERVICE", "NAMESPACE", "INSTANCES"],
+    "workload": ["WORKLOAD", "SERVICE", "NAMESPACE"],
+    "route": ["ROUTE", "SERVICE", "NAMESPACE", "FROM"],
+    "proxy": ["PROXY", "SERVICE", "NAMESPACE"],
+}
+
+
+def _row(row: StatView, kind: str, *, has_tcp: bool) -> Sequence[str]:
+    namespace = row.namespace or "-"
+    names = {
+        "service": [row.name, namespace, f"{row.instances.healthy}/{row.instances.total}" if row.instances else "-"],
+        "workload": [row.workload or "-", row.name, namespace],
+        "route": [row.route or "-", row.name, namespace, row.caller],
+        "proxy": [row.proxy, row.name, namespace],
+    }[kind]
+    cells = [
+        *names,
+        share(row.success),
+        rate(row.rate),
+        *map(milliseconds, (row.p50, row.p95, row.p99)),
+        share(row.mtls),
+    ]
+    if has_tcp:
+        tcp = row.tcp
+        cells += [str(tcp.open), size(tcp.sent_rate), size(tcp.received_rate)] if tcp else ["-", "-", "-"]
+    return cells

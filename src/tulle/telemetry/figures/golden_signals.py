@@ -1,0 +1,85 @@
+"""Rate, success and latency of calls that were counted: sums over flows, and what is read off them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tulle.ir.telemetry import Reporter
+from tulle.telemetry.figures.flow import Flow
+from tulle.telemetry.figures.sums import Sum
+
+
+def counts(flow: Flow) -> bool:
+    """Whether calls of this flow are counted by it. Those between two sidecars are counted by the server's alone."""
+    return flow.reporter is Reporter.DESTINATION or not flow.is_paired
+
+
+class Signals:
+    """All calls of one service, edge, route..., over `window` seconds."""
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self.sum = Sum()
+        self.errors = 0.0
+        self._secured = 0.0
+        self.codes: defaultdict[str, float] = defaultdict(float)
+        self.flags: defaultdict[str, float] = defaultdict(float)
+        self.protocols: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, flow: Flow, total: Sum) -> None:
+        self.sum.add(total.numbers)
+        requests = total["requests"]
+        calls = requests + total["opened"]
+        self.protocols[flow.protocol] += calls or total["closed"] or 1
+        if flow.mtls:
+            self._secured += calls
+        if not flow.is_tcp:
+            self.errors += requests if flow.is_error else 0
+            code = f"grpc {flow.grpc}" if flow.grpc else flow.code
+            self.codes[code or "?"] += requests
+        if flow.flags:
+            self.flags[flow.flags] += calls
+
+    @property
+    def requests(self) -> float:
+        return self.sum["requests"]
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self._window
+
+    @property
+    def success(self) -> float | None:
+        """0 to 1; None without requests."""
+        return 1 - self.errors / self.requests if self.requests else None
+
+    @property
+    def mtls(self) -> float | None:
+        """The share of calls and connections that came by mutual TLS."""
+        calls = self.requests + self.sum["opened"]
+        return self._secured / calls if calls else None
+
+    @property
+    def protocol(self) -> str:
+        """That of most calls."""
+        return max(self.protocols, key=lambda name: self.protocols[name], default="")
+
+    @property
+    def carries_tcp(self) -> bool:
+        return "tcp" in self.protocols
+
+    def per_second(self, name: str) -> float:
+        return self.sum[name] / self._window
+
+    def percentiles(self) -> tuple[float | None, float | None, float | None]:
+        """p50, p95, p99 in milliseconds."""
+        return tuple(self.sum.percentile(share) for share in (0.5, 0.95, 0.99))  # type: ignore[return-value]
+
+
+def signals(window: float, found: Iterable[tuple[Flow, Sum]]) -> Signals:
+    made = Signals(window)
+    for flow, total in found:
+        made.add(flow, total)
+    return made

@@ -1,0 +1,197 @@
+"""All that is kept of what sidecars have counted: by flow for a day, by instance for some minutes. Bounded, whatever is told.
+
+Time is a clock that only goes forward: a machine's clock that jumps moves no figure.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from msgspec.structs import replace
+
+from tulle.model.peer import peer_of
+from tulle.model.workload import Workload
+from tulle.telemetry.figures.flow import End, Flow, flow_of
+from tulle.telemetry.figures.report import Report
+from tulle.telemetry.figures.ring import Ring
+from tulle.telemetry.figures.sums import Sum, numbers_of
+
+FINE, COARSE = 5.0, 300.0  # seconds of a slot
+FINE_SLOTS, COARSE_SLOTS = 180, 288
+SPAN = COARSE * COARSE_SLOTS
+MOST_FLOWS = 4000
+MOST_OF_PROXIES = 4000
+_PROXY_SLOTS = 24
+_MOST_PROXIES = 20_000
+_OTHER = "other"
+# So that reports of all take no more of the control plane than this many a second.
+_REPORTS_A_SECOND = 100.0
+_SHORTEST = 2.0
+
+
+class _Kept:
+    """A flow's numbers. until: the last moment that had any."""
+
+    __slots__ = ("coarse", "fine", "until")
+
+    def __init__(self) -> None:
+        self.fine = Ring(FINE_SLOTS)
+        self.coarse: Ring | None = None
+        self.until = 0.0
+
+
+class Figures:
+    """clock: in seconds, only goes forward. Of too many flows those that come last are one, without codes and routes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.since = clock()
+        self._flows: OrderedDict[Flow, _Kept] = OrderedDict()
+        self._of_proxies: OrderedDict[tuple[str, Flow], Ring] = OrderedDict()
+        self._told: OrderedDict[str, tuple[str, int, float]] = OrderedDict()  # boot, number, and when
+        self._present: dict[str, Ring] = {}  # by service: when any of its sidecars has told
+        self._lost: dict[str, tuple[float, float]] = {}
+        self.merged = 0  # series that were counted with others, as there were too many
+        self.senseless = 0  # series that mean nothing
+
+    def take(self, proxy: str, workload: Workload, report: Report) -> None:
+        """What a proxy's agent reports."""
+        now = self.clock()
+        boot, number, _ = self._told.pop(proxy, ("", 0, 0.0))
+        is_new = boot != report.boot or report.number > number
+        self._told[proxy] = (report.boot, max(report.number, number if boot == report.boot else 0), now)
+        while len(self._told) > _MOST_PROXIES:
+            gone, _ = self._told.popitem(last=False)
+            self._lost.pop(gone, None)
+        self._lost[proxy] = (report.lost.series, report.lost.requests)
+        service = f"{workload.service.namespace}/{workload.service.name}"
+        seconds = min(max(report.seconds, 0.0), FINE * FINE_SLOTS)
+        slots = _slots(now, seconds, FINE)
+        present = self._present.setdefault(service, Ring(FINE_SLOTS, 1))
+        for slot, _ in slots:
+            present.add(slot, [1.0])
+        if not is_new:
+            return
+        own = peer_of(workload)
+        for series in report.series:
+            flow = flow_of(series.labels, own, workload.service.name, workload.identity)
+            if flow is None:
+                self.senseless += 1
+                continue
+            numbers = numbers_of(series)
+            kept = self._kept(flow)
+            kept.until = now
+            for slot, part in slots:
+                kept.fine.add(slot, numbers, part)
+            if kept.coarse is None:
+                kept.coarse = Ring(COARSE_SLOTS)
+            kept.coarse.add(int(now // COARSE), numbers)
+            ring = self._of_proxy(proxy, flow)
+            ring.add(int(now // FINE), numbers)
+
+    @property
+    def again(self) -> float:
+        """After how many seconds each agent should report next."""
+        return max(_SHORTEST, len(self._told) / _REPORTS_A_SECOND)
+
+    @property
+    def lost(self) -> dict[str, float]:
+        """What is not told apart, or was not counted: series, and requests."""
+        return {
+            "series": sum(series for series, _ in self._lost.values()) + self.merged + self.senseless,
+            "requests": sum(requests for _, requests in self._lost.values()),
+        }
+
+    @property
+    def reporting(self) -> int:
+        """How many proxies have told in the last minute."""
+        now = self.clock()
+        return sum(1 for _, _, at in self._told.values() if now - at < max(60.0, 3 * self.again))
+
+    def totals(self, window: float, at: float) -> Iterator[tuple[Flow, Sum]]:
+        """Each flow that had anything in the `window` seconds before `at`, which is by the clock."""
+        fine = window <= FINE * FINE_SLOTS and self.clock() - at + window <= FINE * FINE_SLOTS
+        step = FINE if fine else COARSE
+        first, last = int((at - window) // step) + 1, int(at // step)
+        for flow, kept in self._flows.items():
+            if kept.until < at - window:
+                continue
+            ring = kept.fine if fine else kept.coarse
+            total = ring.total(first, last) if ring else Sum()
+            if not total.is_empty:
+                yield flow, total
+
+    def totals_of_proxies(self, window: float, at: float) -> Iterator[tuple[str, Flow, Sum]]:
+        """The same apart for each proxy that told it; at most two minutes back."""
+        first, last = int((at - window) // FINE) + 1, int(at // FINE)
+        for (proxy, flow), ring in self._of_proxies.items():
+            total = ring.total(first, last)
+            if not total.is_empty:
+                yield proxy, flow, total
+
+    def rings(self, *, fine: bool) -> Iterator[tuple[Flow, Ring]]:
+        for flow, kept in self._flows.items():
+            ring = kept.fine if fine else kept.coarse
+            if ring is not None:
+                yield flow, ring
+
+    def is_present(self, service: str, slot: int) -> bool:
+        """Whether any sidecar of the service has told of a slot of FINE."""
+        ring = self._present.get(service)
+        return ring is not None and any(True for _ in ring.each(slot, slot))
+
+    def tidy(self) -> None:
+        """Forgets what is older than a day, and who has gone."""
+        now = self.clock()
+        for flow in [flow for flow, kept in self._flows.items() if now - kept.until > SPAN]:
+            del self._flows[flow]
+        oldest = int(now // FINE) - _PROXY_SLOTS
+        last = int(now // FINE)
+        for key in [key for key, ring in self._of_proxies.items() if not any(True for _ in ring.each(oldest, last))]:
+            del self._of_proxies[key]
+        for proxy in [proxy for proxy, (_, _, at) in self._told.items() if now - at > SPAN]:
+            del self._told[proxy]
+            self._lost.pop(proxy, None)
+        first = last - FINE_SLOTS
+        for service in [name for name, ring in self._present.items() if not any(True for _ in ring.each(first, last))]:
+            del self._present[service]
+
+    def _kept(self, flow: Flow) -> _Kept:
+        found = self._flows.get(flow)
+        if found is None and len(self._flows) >= MOST_FLOWS:
+            self.merged += 1
+            flow = _coarse(flow) if len(self._flows) < MOST_FLOWS + MOST_FLOWS // 4 else _other(flow)
+            found = self._flows.get(flow)
+        if found is None:
+            found = self._flows[flow] = _Kept()
+        return found
+
+    def _of_proxy(self, proxy: str, flow: Flow) -> Ring:
+        key = (proxy, flow)
+        found = self._of_proxies.get(key)
+        if found is None:
+            while len(self._of_proxies) >= MOST_OF_PROXIES:
+                self._of_proxies.popitem(last=False)
+            found = self._of_proxies[key] = Ring(_PROXY_SLOTS)
+        return found
+
+
+def _slots(now: float, seconds: float, step: float) -> list[tuple[int, float]]:
+    """The slots that a report is about, and the share of each: what came late is spread over the time in which it was counted."""
+    last = int(now // step)
+    count = max(1, round(seconds / step))
+    return [(last - back, 1 / count) for back in range(count)]
+
+
+def _coarse(flow: Flow) -> Flow:
+    """Without what makes flows many."""
+    code = f"{flow.code[:1]}xx" if flow.code[:1] in "12345" and flow.code else ""
+    return replace(flow, code=code, grpc=_OTHER if flow.is_error and flow.grpc else "", flags="", route="", port="")
+
+
+def _other(flow: Flow) -> Flow:
+    """One for all that is left, by how it ended."""
+    nobody = End("", _OTHER)
+    code = "500" if flow.is_error else ""
+    return Flow(flow.reporter, nobody, nobody, flow.protocol, mtls=False, is_paired=False, code=code)

@@ -1,0 +1,166 @@
+"""What is kept of sidecars' reports: once, by who tells, within bounds, for a while."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tulle.ir.telemetry import Reporter
+from tulle.model.names import ServiceName
+from tulle.model.workload import Workload
+from tulle.telemetry.figures import memory
+from tulle.telemetry.figures.golden_signals import counts, signals
+from tulle.telemetry.figures.memory import Figures
+from tulle.telemetry.figures.report import BOUNDS, Duration, Lost, Report, Series
+
+WEB = Workload("web-1", ServiceName("shop", "web"), "web", "v1")
+API = Workload("api-1", ServiceName("shop", "api"), "api", "v2")
+ONE = tuple(float(place == 3) for place in range(len(BOUNDS) + 1))
+
+
+class Clock:
+    now = 10_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Told:
+    """Reports of two workloads, of which web calls api."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.figures = Figures(self.clock)
+        self.number = 0
+
+    def source(self, requests: float = 1, *, principal: str = API.identity, **more: Any) -> None:
+        labels = {
+            "reporter": "source",
+            "destination_service": "api.shop.svc.cluster.local",
+            "destination_service_name": "api",
+            "destination_service_namespace": "shop",
+            "destination_principal": principal,
+            "destination_workload": "api-v2",
+            "destination_version": "v2",
+            "request_protocol": "http",
+            "response_code": "200",
+        }
+        self.report("web-1", WEB, labels | more.pop("labels", {}), requests, **more)
+
+    def destination(self, requests: float = 1, **more: Any) -> None:
+        labels = {
+            "reporter": "destination",
+            "source_canonical_service": "web",
+            "source_workload_namespace": "shop",
+            "source_workload": "web-v1",
+            "source_version": "v1",
+            "source_principal": WEB.identity,
+            "connection_security_policy": "mutual_tls",
+            "request_protocol": "http",
+            "response_code": "200",
+        }
+        self.report("api-1", API, labels | more.pop("labels", {}), requests, **more)
+
+    def report(
+        self,
+        proxy: str,
+        workload: Workload,
+        labels: dict[str, str],
+        requests: float,
+        *,
+        number: int = 0,
+        seconds: float = 2,
+        boot: str = "b",
+    ) -> None:
+        self.number += 1
+        duration = Duration(20 * requests, tuple(requests * each for each in ONE))
+        series = [Series(labels, requests=requests, duration=duration)]
+        self.figures.take(proxy, workload, Report(boot, number or self.number, seconds, series, Lost(1, 2)))
+
+    def requests(self, window: float = 60.0) -> float:
+        found = self.figures.totals(window, self.clock())
+        return signals(window, [(flow, total) for flow, total in found if counts(flow)]).requests
+
+
+def test_a_call_between_two_sidecars_counts_once() -> None:
+    told = Told()
+    told.source(5)
+    told.destination(5)
+    assert told.requests() == 5
+
+
+def test_a_call_that_no_sidecar_took_counts_where_it_was_made() -> None:
+    told = Told()
+    told.source(3, principal="unknown", labels={"response_code": "503", "response_flags": "UH"})
+    [(flow, _)] = told.figures.totals(60, told.clock())
+    assert told.requests() == 3 and flow.is_error and flow.flags == "UH" and not flow.mtls
+    assert (flow.source.id, flow.destination.id) == ("shop/web", "shop/api")
+
+
+def test_nobody_tells_for_another() -> None:
+    told = Told()
+    lie = {
+        "destination_service_name": "bank",
+        "destination_workload": "bank",
+        "destination_principal": "spiffe://x/ns/a/sa/bank",
+    }
+    told.destination(1, labels=lie)
+    [(flow, _)] = told.figures.totals(60, told.clock())
+    assert flow.destination.id == "shop/api" and flow.destination.principal == API.identity
+    told.source(
+        1, labels={"source_workload": "bank", "source_canonical_service": "bank", "source_principal": "spiffe://x"}
+    )
+    flows = [flow for flow, _ in told.figures.totals(60, told.clock()) if flow.reporter is Reporter.SOURCE]
+    assert [flow.source.id for flow in flows] == ["shop/web"]
+
+
+def test_the_same_report_twice_counts_once_and_an_agent_that_began_anew_counts() -> None:
+    told = Told()
+    told.destination(5, number=7)
+    told.destination(5, number=7)
+    told.destination(5, number=6)
+    assert told.requests() == 5
+    told.destination(5, number=1, boot="another")
+    assert told.requests() == 10
+
+
+def test_what_comes_late_is_spread_over_its_time() -> None:
+    told = Told()
+    told.destination(12, seconds=60)
+    assert told.requests(60.0) == pytest.approx(12)
+    assert told.requests(20.0) == pytest.approx(4)
+
+
+def test_a_day_later_it_is_gone() -> None:
+    told = Told()
+    told.destination(12)
+    told.clock.now += 3600
+    assert told.requests(60.0) == 0 and told.requests(7200.0) == 12
+    told.clock.now += memory.SPAN
+    told.figures.tidy()
+    assert not list(told.figures.rings(fine=True)) and told.figures.reporting == 0
+
+
+def test_of_too_many_flows_the_last_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_FLOWS", 8)
+    told = Told()
+    for number in range(100):
+        told.destination(1, labels={"route": f"r{number}", "source_canonical_service": f"s{number % 50}"})
+    assert told.requests() == 100
+    assert len(list(told.figures.rings(fine=True))) <= 11
+    assert told.figures.lost["series"] > 80
+
+
+def test_labels_that_mean_nothing_are_counted_as_lost() -> None:
+    told = Told()
+    told.report("web-1", WEB, {"reporter": "nobody"}, 1)
+    told.report("web-1", WEB, {}, 1)
+    assert told.requests() == 0 and told.figures.lost == {"series": 3, "requests": 2}
+
+
+def test_the_more_report_the_longer_each_waits() -> None:
+    told = Told()
+    for number in range(1000):
+        told.figures.take(f"web-{number}", WEB, Report("b", 1, 2.0))
+    assert told.figures.again == 10.0 and told.figures.reporting == 1000
