@@ -86,6 +86,24 @@ def test_a_certificate_has_the_shape_that_the_svid_standard_asks_for() -> None:
     assert another.serial_number != certificate.serial_number
 
 
+def test_a_certificate_with_a_name_for_figures_proves_the_same_id_and_verifies() -> None:
+    peer = "web-v1.shop.web.v1.web.v1.workload"
+    issued = AUTHORITY.issue(csr(), WEB, ttl=60, instance="web-1", peer=peer)
+    names = x509.load_pem_x509_certificate(issued.chain_pem.encode()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert list(names.value) == [uri(WEB), x509.DNSName(peer)]
+    assert proved_id(issued.chain_pem.encode()) == WEB
+    verify(AUTHORITY, issued.chain_pem, NOW)
+
+
+@pytest.mark.parametrize("name", [f"{'a' * 64}.workload", ".".join(["a" * 60] * 5)])
+def test_what_is_too_long_for_a_name_is_left_out(name: str) -> None:
+    pem = AUTHORITY.issue(csr(), WEB, ttl=60, peer=name).chain_pem.encode()
+    names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert list(names.value) == [uri(WEB)]
+
+
 def test_openssl_accepts_the_control_planes_certificate_on_both_ends_of_a_connection(tmp_path: Path) -> None:
     authority = Authority.open(tmp_path / "ca", lambda: datetime.now(UTC).timestamp())
     server, client = authority.server_certificate(600), authority.server_certificate(600)

@@ -112,6 +112,20 @@ def test_a_verifier_of_the_web_takes_a_chain_of_a_brought_authority(tmp_path: Pa
     policy.build_client_verifier().verify(leaf, above)
 
 
+@pytest.mark.parametrize("limit", ["example.com", None])
+def test_an_authority_that_is_for_some_names_of_dns_gives_workloads_none(tmp_path: Path, limit: str | None) -> None:
+    root = made(extensions=[x509.NameConstraints([x509.DNSName(limit)], None)] if limit else [])
+    authority = opened(tmp_path, brought(root))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    csr = builder.sign(ELLIPTIC, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    issued = authority.issue(csr, "spiffe://cluster.local/ns/shop/sa/web", 60, peer="web.shop.web.v1.web.v1.workload")
+    leaf, *above = x509.load_pem_x509_certificates(issued.chain_pem.encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert len(names) == (1 if limit else 2)
+    policy = PolicyBuilder().store(Store([root.certificate])).time(WHEN.replace(tzinfo=None))
+    policy.build_client_verifier().verify(leaf, above)
+
+
 OTHER = made(name="other")
 
 

@@ -22,12 +22,13 @@ from tulle.identity.audit import Event
 from tulle.identity.authority import Authority
 from tulle.identity.caller import Grant
 from tulle.identity.enrolled_records import EnrolledRecords
-from tulle.identity.enrolment import EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest
+from tulle.identity.enrolment import Described, EnrolAnswer, Enrolment, EnrolRefused, EnrolRequest
 from tulle.identity.possession import Proof, digest_of_key
 from tulle.identity.revocations import Revocations
 from tulle.identity.root import new_root
 from tulle.identity.svid import proved_id
 from tulle.identity.tokens import JoinTokens
+from tulle.model.peer import Peer, read
 from tulle.model.possession import statement
 from tulle.store.contract import Store
 from tulle.store.sqlite import open_store
@@ -46,7 +47,7 @@ def csr(key: Key | None = None) -> str:
     return signed.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def request(key: Key | None = None, prover: Key | None = None, **changes: str) -> EnrolRequest:
+def request(key: Key | None = None, prover: Key | None = None, **changes: Any) -> EnrolRequest:
     """key: the proxy's new one. prover: whose holder asks for it."""
     made: dict[str, Any] = {
         "proxy": "web-3fa2c1",
@@ -152,6 +153,53 @@ async def test_what_is_no_address_of_a_control_plane_gets_into_no_bootstrap(desk
     with pytest.raises(EnrolRefused, match="is no IP address"):
         await desk.enrol(request(control_plane=address))
     assert (await desk.enrol(request(control_plane="10.0.0.1"))).bootstrap["address"] == "10.0.0.1"
+
+
+async def test_a_workloads_certificate_says_what_it_is_called_by_what_is_enrolled_and_its_own_labels(
+    desk: Desk,
+) -> None:
+    key = new_key()
+    said = Described("v1", (("app", "shop-web"), ("service.istio.io/canonical-name", "storefront")))
+    first = await desk.enrol(request(key, key, described=said))
+    renewed = await desk.enrol(request(None, key, described=Described()), nobody)
+
+    assert called(first.identity) == [Peer("web-v1", "shop", "shop-web", "v1", "storefront", "v1")]
+    assert called(renewed.identity) == [Peer("web", "shop", "web", "unknown", "web", "latest")]
+    assert called(first.proxy) == []
+    assert proved_id(first.identity.encode()) == "spiffe://cluster.local/ns/shop/sa/frontend"
+
+
+async def test_an_agent_that_says_nothing_of_its_instance_gets_no_other_name(desk: Desk) -> None:
+    assert called((await desk.enrol(request())).identity) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (Described("v1.other.default"), ""),
+        (Described("v1\n"), "version"),
+        (Described("", (("app", "payments.default.svc.cluster.local/"),)), "value"),
+        (Described("", (("app", "web"), ("app", "payments"))), "2 times"),
+    ],
+)
+async def test_no_label_or_version_makes_up_more_than_its_own_part_of_the_name(
+    desk: Desk, said: Described, message: str
+) -> None:
+    if message:
+        with pytest.raises(EnrolRefused, match=message):
+            await desk.enrol(request(described=said))
+    else:
+        (peer,) = called((await desk.enrol(request(described=said))).identity)
+        assert peer is not None
+        assert (peer.workload, peer.namespace) == ("web-v1.other.default", "shop")
+
+
+def called(chain: str) -> list[Peer | None]:
+    """What a certificate says that its workload is called."""
+    names = x509.load_pem_x509_certificate(chain.encode()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    return [read(name) for name in names.value.get_values_for_type(x509.DNSName)]
 
 
 async def test_what_was_given_is_written_down(desk: Desk) -> None:

@@ -158,6 +158,7 @@ class Credentials:
             "csr": keys["identity"]["csr"],
             "proxy_csr": keys["proxy"]["csr"],
             "proof": keys["proof"],
+            "described": {"version": self._config.version, "labels": self._config.labels},
         }
 
 

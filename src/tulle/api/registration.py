@@ -6,22 +6,15 @@ The `tulle run` command checks with the same functions, so that its user hears o
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from tulle.model.labels import WORD, label_problems
 from tulle.model.workload import Proxy, Workload
-
-# Kubernetes, "Labels and Selectors": a key is [prefix/]name; name and value have at most 63 characters.
-_WORD = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-_LABEL_KEY = re.compile(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_WORD}")
-_LABEL_VALUE = re.compile(rf"({_WORD})?")
 
 # Envoy's limit is that the weights of all instances together fit into 32 bits (endpoint.LbEndpoint).
 MOST_WEIGHT = 1_000_000
-_LOCALITY = re.compile(rf"{_WORD}(/{_WORD}){{0,2}}")
-
-_WORD_RULE = "use at most 63 letters, digits, dots, hyphens and underscores, with a letter or digit at both ends"
+_LOCALITY = re.compile(rf"{WORD}(/{WORD}){{0,2}}")
 
 
 def proxy_problems(proxy: Proxy) -> Iterator[str]:
@@ -36,16 +29,7 @@ def workload_problems(workload: Workload) -> Iterator[str]:
         yield f"weight {workload.weight} is not valid: use 1 to {MOST_WEIGHT}"
     if workload.locality and _LOCALITY.fullmatch(workload.locality) is None:
         yield f"locality {workload.locality!r} is not valid: write REGION, REGION/ZONE or REGION/ZONE/SUBZONE"
-    if _LABEL_VALUE.fullmatch(workload.version) is None:
-        yield f"version {workload.version!r} is not valid: {_WORD_RULE}"
-    for key, value in workload.labels:
-        if _LABEL_KEY.fullmatch(key) is None:
-            yield f"label {key!r} is not valid: {_WORD_RULE}; a DNS name and a slash may come before it"
-        if _LABEL_VALUE.fullmatch(value) is None:
-            yield f"the value {value!r} of label {key} is not valid: {_WORD_RULE}"
-    for key, times in Counter(key for key, _ in workload.labels).items():
-        if times > 1:
-            yield f"label {key} is given {times} times"
+    yield from label_problems(workload.version, workload.labels)
 
 
 def unreachable(proxy: Proxy, peer: str) -> str:

@@ -138,17 +138,19 @@ class Authority:
         """Whether every issuer may sign lists of revoked certificates."""
         return all(issuer.signs_crls for issuer in self._known.issuers)
 
-    def issue(self, csr_pem: str, spiffe_id: str, ttl: float, who: str = "", instance: str = "") -> IssuedCertificate:
+    def issue(
+        self, csr_pem: str, spiffe_id: str, ttl: float, who: str = "", instance: str = "", peer: str = ""
+    ) -> IssuedCertificate:
         """Signs the key of a certificate request as `spiffe_id` for `ttl` seconds from now. Raises CsrRefused, AuthorityEnded.
 
-        who: asks, for the audit log. instance: of the workload, the certificate's subject.
+        who: asks, for the audit log. instance, peer: of the workload, as sign_leaf's.
         """
         try:
             key = requested_key(csr_pem, spiffe_id)
         except CsrRefused as error:
             self.refused(spiffe_id, str(error), who)
             raise
-        return self._sign(key, spiffe_id, ttl, who, instance)
+        return self._sign(key, spiffe_id, ttl, who, instance, peer)
 
     def refused(self, spiffe_id: str, reason: str, who: str) -> None:
         """A certificate is not issued, for the audit log."""
@@ -288,7 +290,7 @@ class Authority:
         return datetime.fromtimestamp(int(self._clock()), UTC)
 
     def _sign(
-        self, key: ec.EllipticCurvePublicKey, spiffe_id: str, ttl: float, who: str, instance: str = ""
+        self, key: ec.EllipticCurvePublicKey, spiffe_id: str, ttl: float, who: str, instance: str = "", peer: str = ""
     ) -> IssuedCertificate:
         issued = int(self._clock())
         if self._known.active.ends.timestamp() <= issued:  # the machine has slept for long
@@ -309,6 +311,7 @@ class Authority:
             datetime.fromtimestamp(ends, UTC),
             issuer,
             instance,
+            peer,
         )
         made = IssuedCertificate(
             certificate.public_bytes(Encoding.PEM).decode() + issuer.above_leaf_pem,

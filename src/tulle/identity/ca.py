@@ -77,6 +77,15 @@ class Ca:
         return usage is None or usage.crl_sign
 
     @cached_property
+    def leaves_dns_names_alone(self) -> bool:
+        """Whether no name constraint above is about names of DNS, and could so forbid one in a leaf."""
+        limits = [found for certificate in self.path if (found := _name_constraints(certificate)) is not None]
+        subtrees = [
+            name for one in limits for name in (*(one.permitted_subtrees or ()), *(one.excluded_subtrees or ()))
+        ]
+        return not any(isinstance(name, x509.DNSName) for name in subtrees)
+
+    @cached_property
     def key_identifier(self) -> x509.AuthorityKeyIdentifier:
         """By which what it signs names it."""
         try:

@@ -24,8 +24,11 @@ from tulle.identity.enrolled import Enrolled
 from tulle.identity.enrolled_records import EnrolledRecords, issued
 from tulle.identity.possession import NotProved, Proof, digest_of_key, proved_key
 from tulle.identity.revocations import IsRevoked, Revocations
-from tulle.model.names import label_problem
+from tulle.model.labels import label_problems
+from tulle.model.names import ServiceName, label_problem
+from tulle.model.peer import peer_of, written
 from tulle.model.spiffe import proxy_id, workload_id
+from tulle.model.workload import Workload
 from tulle.store.contract import Put, Store
 
 _MOST_CERTIFICATES = 128  # of one proxy that are good at once; six are usual
@@ -33,11 +36,19 @@ _MOST_CERTIFICATES = 128  # of one proxy that are good at once; six are usual
 Attest = Callable[[], Awaitable[Attested]]
 
 
+class Described(Struct, frozen=True):
+    """What an agent says of its instance, and nobody vouches for. labels: as a Workload's."""
+
+    version: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class EnrolRequest(Struct, frozen=True):
     """csr, proxy_csr: certificate requests in PEM, for the workload's id and for the proxy's.
 
     proof: by the key of the proxy's certificate, or by that of `proxy_csr` when it is the first. control_plane: the IP address
-    by which an agent on another machine reaches this one; "": it is on this machine.
+    by which an agent on another machine reaches this one; "": it is on this machine. described: None from older agents, whose
+    workloads have no name in figures.
     """
 
     proxy: str
@@ -48,6 +59,7 @@ class EnrolRequest(Struct, frozen=True):
     proxy_csr: str
     proof: Proof = Proof()
     control_plane: str = ""
+    described: Described | None = None
 
 
 class EnrolAnswer(Struct, frozen=True):
@@ -152,7 +164,7 @@ class Enrolment:
         try:
             key = requested_key(request.proxy_csr, proxy)
             return _Signed(
-                self._authority.issue(request.csr, workload, self._ttl, request.proxy, request.proxy),
+                self._authority.issue(request.csr, workload, self._ttl, request.proxy, request.proxy, _peer(request)),
                 self._authority.issue(request.proxy_csr, proxy, self._ttl, request.proxy),
                 digest_of_key(key),
             )
@@ -185,16 +197,27 @@ class Enrolment:
 
 def _check_names(request: EnrolRequest) -> None:
     """Raises EnrolRefused."""
-    problems = [
+    problems: list[str | None] = [
         label_problem("proxy id", request.proxy),
         label_problem("namespace", request.namespace),
         label_problem("service name", request.service),
         label_problem("service account", request.service_account),
     ]
+    if request.described:
+        problems += label_problems(request.described.version, request.described.labels)
     if request.control_plane and not _is_address(request.control_plane):
         problems.append(f"{request.control_plane[:60]!r} is no IP address of a control plane")
     if any(problems):
         raise EnrolRefused("; ".join(filter(None, problems)))
+
+
+def _peer(request: EnrolRequest) -> str:
+    """What the workload is called in figures: by the service and namespace as which it is enrolled, and its own labels."""
+    said = request.described
+    if said is None:
+        return ""
+    service = ServiceName(request.namespace, request.service)
+    return written(peer_of(Workload(request.proxy, service, request.service_account, said.version, said.labels)))
 
 
 def _check_grant(request: EnrolRequest, grant: Grant) -> None:

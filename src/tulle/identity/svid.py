@@ -4,7 +4,8 @@ Source: X509-SVID standard: section 2 (exactly one URI SAN, the SPIFFE id), 3.1 
 and usages), 5.2 (what proves an identity). An empty subject makes the SAN critical (RFC 5280, section 4.1.2.6).
 
 A workload's certificate has its instance as the subject, which proves nothing: all instances of a service prove one id, and when
-one is revoked, its connections are known by that, whichever of its certificates opened them.
+one is revoked, its connections are known by that, whichever of its certificates opened them. Nor does its second name prove
+anything: a DNS name by which figures of calls say who called (model/peer.py). Section 2 allows other names beside the id.
 """
 
 from __future__ import annotations
@@ -37,8 +38,16 @@ def sign_leaf(
     not_after: datetime,
     issuer: Ca,
     instance: str = "",
+    peer: str = "",
 ) -> x509.Certificate:
-    """The certificate by which the holder of `key` proves `spiffe_id`, as TLS client and as server. instance: its subject."""
+    """The certificate by which the holder of `key` proves `spiffe_id`, as TLS client and as server.
+
+    instance: its subject. peer: what the workload is called in figures; it is left out where it can be no name, or where the
+    issuer's constraints are about such names, so that nobody who verifies takes offence.
+    """
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
+    if _is_dns_name(peer) and issuer.leaves_dns_names_alone:
+        names.append(x509.DNSName(peer))
     subject = [x509.NameAttribute(NameOID.COMMON_NAME, instance)] if instance else []
     return (
         x509.CertificateBuilder()
@@ -48,7 +57,7 @@ def sign_leaf(
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]), critical=not subject)
+        .add_extension(x509.SubjectAlternativeName(names), critical=not subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(digital_signature=True), critical=True)
         .add_extension(_EXTENDED_KEY_USAGE, critical=False)
@@ -56,6 +65,11 @@ def sign_leaf(
         .add_extension(issuer.key_identifier, critical=False)
         .sign(issuer.key, hashes.SHA256())
     )
+
+
+def _is_dns_name(text: str) -> bool:
+    """By its lengths (RFC 1035, section 2.3.4), which some verifiers look at."""
+    return bool(text) and len(text) <= 253 and all(0 < len(label) <= 63 for label in text.split("."))
 
 
 def subject_of(instance: str) -> str:
