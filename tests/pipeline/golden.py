@@ -159,13 +159,15 @@ def decoded(resource: Resource) -> dict[str, Any]:
 
 
 def _folded(value: Any) -> Any:
-    """Of figures only their names: every chain of filters has the same (tests/translate/telemetry)."""
+    """Of figures and of the log of single calls only names: every chain of filters has the same (tests/translate)."""
     if isinstance(value, list):
         return [_folded(each) for each in value]
     if not isinstance(value, dict):
         return value
     if value.get("@type", "").endswith("access_loggers.stats.v3.Config"):
         return [stat["stat"]["name"] for kind in ("counters", "histograms") for stat in value.get(kind, ())]
+    if value.get("name") == "calls" and "filter" in value:
+        return "calls"
     return {key: _folded(each) for key, each in value.items()}
 
 

@@ -51,7 +51,7 @@ def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any
     observed = tcp_observed(Reporter.DESTINATION, inbound.telemetry, str(port.destination))
     return [
         *tcp_access_filters(port.access, inbound.revoked, inbound.authorizer),
-        tcp_proxy(cluster, "inbound", **{**observed, "access_log": [*observed["access_log"], *tcp_decisions()]}),
+        tcp_proxy(cluster, "inbound", upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE", max_early_data_bytes={"value": 65536}, **{**observed, "access_log": [*observed["access_log"], *tcp_decisions()]}),
     ]
 
 
