@@ -28,13 +28,13 @@ class Authority:
         certificate = self._builder(self._name, self._key.public_key()).add_extension(ca, critical=True)
         self.roots = self._written(f"{name}-ca.pem", certificate.sign(self._key, hashes.SHA256()))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key. The last part of a SPIFFE id is the certificate's subject as well."""
+    def issue(self, name: str, *more: str) -> tuple[Path, Path]:
+        """Certificate and key. The last part of a SPIFFE id is the certificate's subject as well. more: names of DNS."""
         key = ec.generate_private_key(ec.SECP256R1())
         san = x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name)
         common = [x509.NameAttribute(x509.NameOID.COMMON_NAME, name.rpartition("/")[2])] if "://" in name else []
         builder = self._builder(x509.Name(common), key.public_key())
-        builder = builder.add_extension(x509.SubjectAlternativeName([san]), critical=True)
+        builder = builder.add_extension(x509.SubjectAlternativeName([san, *map(x509.DNSName, more)]), critical=True)
         file = self.folder / f"{name.replace('/', '_')}.key"
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return self._written(f"{name.replace('/', '_')}.pem", builder.sign(self._key, hashes.SHA256())), file
@@ -73,15 +73,15 @@ def write_system_roots(folder: Path, roots: Path) -> None:
     _secret(folder, "roots", {"validation_context": {"trusted_ca": {"filename": str(roots)}}})
 
 
-def write_identity(folder: Path) -> None:
-    """What an agent writes for its Envoy: one workload's identity, for both ends of a call."""
-    write_identity_of(folder, Authority(folder, "mesh"), IDENTITY)
+def write_identity(folder: Path, *more: str) -> None:
+    """What an agent writes for its Envoy: one workload's identity, for both ends of a call. more: as Authority.issue's."""
+    write_identity_of(folder, Authority(folder, "mesh"), IDENTITY, *more)
 
 
-def write_identity_of(folder: Path, authority: Authority, identity: str) -> None:
+def write_identity_of(folder: Path, authority: Authority, identity: str, *more: str) -> None:
     """The same, of this identity by this authority."""
     (folder / "sds").mkdir(exist_ok=True)
-    certificate, key = authority.issue(identity)
+    certificate, key = authority.issue(identity, *more)
     pair = {"certificate_chain": _inline(certificate), "private_key": _inline(key)}
     _secret(folder, "identity", {"tls_certificate": pair})
     _secret(folder, "bundle", {"validation_context": {"trusted_ca": _inline(authority.roots)}})

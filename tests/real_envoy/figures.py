@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from msgspec import Struct
 
@@ -26,7 +25,7 @@ async def figures(mesh: Mesh) -> list[Series]:
     return [Series(m[1], dict(_TAG.findall(m[2])), float(m[3])) for m in map(_LINE.match, text.splitlines()) if m]
 
 
-async def counted(mesh: Mesh, name: str, at_least: float = 1, **tags: Any) -> Series:
+async def counted(mesh: Mesh, name: str, at_least: float = 1, /, **tags: str) -> Series:
     """The one series of that name with these tags, as soon as it has come to that."""
 
     async def found() -> Series | None:

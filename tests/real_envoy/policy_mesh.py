@@ -37,6 +37,7 @@ from tulle.translate.endpoints import load_assignment
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.telemetry.metrics import message_counter
 from tulle.translate.telemetry.observed import http_observed, tcp_observed
 
 DESTINATION = Destination(ServiceName("default", "reviews"), 80)
@@ -117,7 +118,8 @@ class Mesh:
         pool: ConnectionPool = ConnectionPool(),  # noqa: B008  a value
     ) -> None:
         """All of it: a door for calls to the backend, whose instances are the programs, each behind a sidecar."""
-        write_identity(self.folder)
+        if not (self.folder / "sds").exists():
+            write_identity(self.folder)
         self.tell(backend)
         await self.start(backend, sidecars=[sidecar(program, protocol, pool) for program in programs])
         self.tell(backend, at("", *(self.ports[f"inbound.{program.name}"] for program in programs)))
@@ -234,7 +236,7 @@ def door(backend: Backend) -> Any:
         replies = outbound_replies()
         settings: dict[str, Any] = {"stat_prefix": "outbound", "route_config": config, "local_reply_config": replies}
         observed = http_observed(Reporter.SOURCE, Telemetry())
-        filters = [http_manager(http_filters=[router()], **settings, **observed)]
+        filters = [http_manager(http_filters=[message_counter(), router()], **settings, **observed)]
     return message("envoy.config.listener.v3.Listener")(
         name=cluster,
         address={"socket_address": {"address": "127.0.0.1", "port_value": 0}},

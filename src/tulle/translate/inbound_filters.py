@@ -16,6 +16,7 @@ from tulle.translate.http_versions import http2
 from tulle.translate.replies import inbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.telemetry.metrics import message_counter
 from tulle.translate.telemetry.observed import http_observed, tcp_observed
 from tulle.translate.vouching import vouched_by_sidecars_alone
 
@@ -51,10 +52,17 @@ def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any
     observed = tcp_observed(Reporter.DESTINATION, inbound.telemetry, str(port.destination))
     return [
         *tcp_access_filters(port.access, inbound.revoked, inbound.authorizer),
-        tcp_proxy(cluster, "inbound", upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE", max_early_data_bytes={"value": 65536}, **{**observed, "access_log": [*observed["access_log"], *tcp_decisions()]}),
+        tcp_proxy(
+            cluster,
+            "inbound",
+            upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE",
+            max_early_data_bytes={"value": 65536},
+            **{**observed, "access_log": [*observed["access_log"], *tcp_decisions()]},
+        ),
     ]
 
 
 def _http_filters(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """In the order in which a request goes through them."""
-    return [*token_filter(inbound.issuers), *access_filters(port.access, inbound.authorizer), router()]
+    filters = [*token_filter(inbound.issuers), *access_filters(port.access, inbound.authorizer)]
+    return [*filters, message_counter(), router()]

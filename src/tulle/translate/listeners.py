@@ -23,6 +23,7 @@ from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import closed, tcp_proxy
+from tulle.translate.telemetry.metrics import message_counter
 from tulle.translate.telemetry.observed import http_observed, tcp_observed
 
 _HTTP = "envoy.extensions.filters.http"
@@ -221,6 +222,6 @@ def _http(of: Outbound | TcpService, *, tunnels: bool = False) -> dict[str, Any]
         local_reply_config=outbound_replies(),
         upgrade_configs=upgrades,
         # After the first, which may bring the routes that have settings of these two.
-        http_filters=[*filters, fault_filter(), cors_filter(), router()],
+        http_filters=[*filters, fault_filter(), cors_filter(), message_counter(), router()],
         **http_observed(Reporter.SOURCE, of.telemetry),
     )

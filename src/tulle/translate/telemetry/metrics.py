@@ -21,6 +21,8 @@ PREFIX = "istio"
 WITHOUT = "without"
 # What the tag begins with that holds the value of a label which a user has defined.
 OWN = "x_"
+# The tag of gRPC's messages with two numbers, of a request's messages and of its response's: `1,3`. The stat counts requests.
+MESSAGES = "messages"
 
 _CONFIG = "envoy.extensions.access_loggers.stats.v3.Config"
 # Of all listeners together. What is beyond is not counted by Envoy, and nobody is told: so it is far beyond what a mesh needs.
@@ -31,6 +33,8 @@ _SCOPE = {
     "max_histograms": {"value": 10_000},
     "enable_eviction": True,
 }
+# A stream may have any number of messages, so that these have bounds of their own.
+_MESSAGES_SCOPE = {**_SCOPE, "sharing_name": "tulle messages", "max_counters": {"value": 4_000}}
 _ONE: dict[str, Any] = {"value_fixed": {"value": 1}}
 # As Istio's labels, where a label is made of one tag alone.
 _TAG_OF = {
@@ -40,6 +44,12 @@ _TAG_OF = {
     "source_principal": "peer_id",
     "destination_principal": "peer_id",
 }
+
+_CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+_NEVER_CONNECTED = "!has(upstream.local_address)"
+# What the filter of that name has counted: there is none where a request had no message.
+_MESSAGES = "envoy.filters.http.grpc_stats"
+_GRPC_STATS = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 
 _SOURCE = {
     "reporter": "source",
@@ -65,7 +75,8 @@ Overrides = Sequence[MetricOverride]
 
 def http_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> list[dict[str, Any]]:
     """The loggers of a connection manager. port: as http_observed's."""
-    tags = _tags(reporter, port) | _HTTP
+    peers = _tags(reporter, port)
+    tags = peers | _HTTP
     if reporter is Reporter.SOURCE:
         tags |= {"route": "%METADATA(ROUTE:tulle:route)%"}
     counters = _stats({"requests_total": _ONE}, tags, overrides)
@@ -79,7 +90,13 @@ def http_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> li
         tags,
         overrides,
     )
-    return _logger("figures", counters, histograms)
+    return [*_logger("figures", counters, histograms), *_messages(peers, overrides)]
+
+
+def message_counter() -> dict[str, Any]:
+    """An HTTP filter, without which there are no figures of gRPC's messages."""
+    settings = message(_GRPC_STATS)(emit_filter_state=True, stats_for_all_methods={"value": False})
+    return {"name": _MESSAGES, "typed_config": pack(settings)}
 
 
 def tcp_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> list[dict[str, Any]]:
@@ -92,13 +109,45 @@ def tcp_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> lis
         "tcp_received_bytes_total": {"value_format": "%BYTES_RECEIVED%"},
     }
     return [
-        *_logger("opened", opened, [], _at("TcpUpstreamConnected")),
+        *_logger(
+            "opened",
+            opened,
+            [],
+            _any(_at("TcpUpstreamConnected"), _all(_at("TcpConnectionEnd"), _where(_NEVER_CONNECTED))),
+        ),
         *_logger("ended", _stats(ended, tags, overrides), [], _at("TcpConnectionEnd")),
     ]
 
 
+def _messages(tags: Tags, overrides: Overrides) -> list[dict[str, Any]]:
+    """Of gRPC: a request for each of those numbers of messages. Envoy tells both as one text, and counts by numbers alone.
+
+    Like Istio's they say nothing of how a request ended.
+    """
+    counters = _stats(
+        {"request_messages_total": _ONE, "response_messages_total": _ONE},
+        {**tags, MESSAGES: f"%FILTER_STATE({_MESSAGES}:PLAIN)%"},
+        overrides,
+    )
+    string = {"prefix": "application/grpc"}
+    grpc = {"header_filter": {"header": {"name": "content-type", "string_match": string}}}
+    return _logger("messages", counters, [], _all(grpc, _where(f"'{_MESSAGES}' in filter_state")), _MESSAGES_SCOPE)
+
+
 def _tags(reporter: Reporter, port: str) -> dict[str, str]:
     return dict(_SOURCE) if reporter is Reporter.SOURCE else {**_DESTINATION, "port": port}
+
+
+def _any(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"or_filter": {"filters": filters}}
+
+
+def _all(*filters: dict[str, Any]) -> dict[str, Any]:
+    return {"and_filter": {"filters": filters}}
+
+
+def _where(expression: str) -> dict[str, Any]:
+    return {"extension_filter": {"name": "cel", "typed_config": pack(message(_CEL)(expression=expression))}}
 
 
 def _at(moment: str) -> dict[str, Any]:
@@ -110,11 +159,12 @@ def _logger(
     counters: Sequence[dict[str, Any]],
     histograms: Sequence[dict[str, Any]],
     which: Mapping[str, Any] | None = None,
+    scope: Mapping[str, Any] = _SCOPE,
 ) -> list[dict[str, Any]]:
     """An entry of `access_log`; none if it had nothing to count."""
     if not counters and not histograms:
         return []
-    config = message(_CONFIG)(stats_scope=_SCOPE, counters=counters, histograms=histograms)
+    config = message(_CONFIG)(stats_scope=scope, counters=counters, histograms=histograms)
     return [{"name": name, **({"filter": which} if which else {}), "typed_config": pack(config)}]
 
 
