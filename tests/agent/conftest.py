@@ -77,6 +77,7 @@ class FakeControlPlane:
         self.enrolments: list[dict[str, str]] = []
         self.proxies: list[dict[str, Any]] = []
         self.heard: list[dict[str, Any]] = []
+        self.reports: list[dict[str, Any]] = []
         self.says_ready = True
         self.propagates = True
         self.refusal: tuple[int, str] | None = None
@@ -156,6 +157,10 @@ class FakeControlPlane:
             elif target == "/v1/enrol":
                 length = int(head.lower().partition("content-length:")[2].split()[0])
                 await self._answer(writer, 200, self._enrol(json.loads(await reader.readexactly(length))))
+            elif target.endswith("/metrics"):
+                length = int(head.lower().partition("content-length:")[2].split()[0])
+                self.reports.append(json.loads(await reader.readexactly(length)))
+                await self._answer(writer, 200, {"again": 2})
             else:
                 await self._session(target.rpartition("/")[2], reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):

@@ -67,6 +67,8 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
             locality: eu/berlin/rack-1
             drain: 5s
             grace: 500ms
+            metrics: off
+            scrape: 9102/metrics
             restart: always
             watch: [., ../lib]
             ignore: "*.txt"
@@ -82,7 +84,7 @@ def test_every_field_reaches_the_plan(tmp_path: Path) -> None:
     assert " ".join(b.options) == (
         "--port 8080 --port grpc-api:9000 --label tier=back --label example.com/team=a --namespace shop "
         "--service-account backend --version v2 --locality eu/berlin/rack-1 --health /healthz --drain 5s --grace 500ms "
-        "--weight 3"
+        "--metrics off --scrape 9102/metrics --weight 3"
     )
     assert (b.replicas, b.restart, b.must_listen, b.depends_on) == (2, "always", True, ("db",))
     assert "*.txt" in b.ignore and "*.log" in b.ignore

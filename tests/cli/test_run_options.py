@@ -53,7 +53,12 @@ def mistakes(**changes: Any) -> str:
 
 def test_a_name_and_a_program_are_all_that_must_be_given() -> None:
     assert config() == AgentConfig(
-        service="service-b", data="/data", command=("python", "b.py"), service_account="service-b"
+        service="service-b",
+        data="/data",
+        command=("python", "b.py"),
+        service_account="service-b",
+        metrics="127.0.0.1:0",
+        peer="service-b.default.service-b.unknown.service-b.latest.workload",
     )
 
 
@@ -71,6 +76,8 @@ def test_everything_that_is_given_reaches_the_agent() -> None:
         restart="on-failure",
         log_file="/var/log/b.log",
         log_format="json",
+        metrics="[::1]:9464",
+        scrape="9102/metrics",
     ) == AgentConfig(
         service="service-b",
         data="/data",
@@ -87,7 +94,16 @@ def test_everything_that_is_given_reaches_the_agent() -> None:
         log_file="/var/log/b.log",
         capture="seccomp",
         restart="on-failure",
+        metrics="[::1]:9464",
+        scrape="9102/metrics",
+        peer="service-b-v2.shop.service-b.v2.service-b.v2.workload",
     )
+
+
+def test_mistakes_about_metrics_are_told_with_all_others() -> None:
+    told = mistakes(metrics="here", scrape="metrics", drain="soon")
+    assert "--metrics here" in told and "--scrape metrics" in told and "--drain" in told
+    assert config(metrics="off").metrics == ""
 
 
 def test_another_envoy_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,8 @@ class AgentConfig:
     address: where other sidecars reach this one; "": on loopback or, when it joins, where it reaches the control plane from.
     join: the descriptor of a pipe with a join token, by which it joins a control plane on another machine; jwt_file: a file with
     the JWT by which it does so, where the token has no secret.
+    metrics: where /metrics is served, `host:port` with port 0 for any free one; "" for nowhere. scrape: where the program's own
+    are, as `[PORT]/path`; "" if they are not to be served. peer: what it is called in figures, as model/peer_text.py writes it.
     """
 
     service: str
@@ -71,6 +73,9 @@ class AgentConfig:
     jwt_file: str | None = None
     inbound_port: int | None = None
     trace: bool = False
+    metrics: str = ""
+    scrape: str = ""
+    peer: str = ""
 
     @property
     def service_ports(self) -> tuple[Port, ...]:

@@ -51,6 +51,7 @@ class Credentials:
         self._console = console
         self._key = ""  # of the proxy, PEM
         self._since = 0.0  # when its certificate came
+        self.not_after = 0.0  # until when it is good, in Unix seconds
 
     async def first(self, maker: KeyMaker) -> tuple[Keys, Enrolment]:
         """Waits for the control plane as long as it takes. Raises AgentError if it says no."""
@@ -147,6 +148,7 @@ class Credentials:
 
     def _took(self, keys: Keys, enrolment: Enrolment) -> None:
         self._key, self._since = keys["proxy"]["key"], _passed()
+        self.not_after = enrolment.not_after
         self._control_plane.enrolled(self._key, enrolment)
 
     def _request(self, keys: Keys) -> dict[str, Any]:

@@ -6,7 +6,7 @@ There is always one current Envoy; one that it has taken over from may answer it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from tulle.agent import epoch
@@ -38,6 +38,7 @@ class Envoy:
     binary: its file. look_up: finds the file anew, for a restart; raises AgentError. drain_seconds: how long calls in
     flight may take at the Envoy that is replaced. live: whether the current one takes calls; to be read only.
     decisions: of access rules, and calls: single requests, by all of its processes.
+    starts: how many there were. before_end: to be set; waited for when one that was taken over from has answered its last call.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Envoy:
         self._idleness = Idleness()
         self.decisions = Decisions(console.info)
         self.calls = Calls(self._set_runtime)
+        self.starts = 0
+        self.before_end: Callable[[Epoch], Awaitable[None]] | None = None
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -97,7 +100,7 @@ class Envoy:
 
     async def active_requests(self) -> int | None:
         """How many requests and TCP connections to the program are in flight; None if Envoy does not answer."""
-        counts = [await each.active_requests() for each in self._running]
+        counts = [await each.active_requests() for each in self.running()]
         return sum(filter(None, counts)) if any(count is not None for count in counts) else None
 
     async def idle_clusters(self) -> list[str]:
@@ -111,13 +114,17 @@ class Envoy:
         return await self._current.secrets() if self._current else None
 
     async def _set_runtime(self, key: str, value: str) -> None:
-        for each in self._running:
+        for each in self.running():
             await each.set_runtime(key, value)
+
+    def running(self) -> list[Epoch]:
+        """Its processes: the current one, and those that answer their last calls."""
+        return [*self._draining, *([self._current] if self._current else [])]
 
     def watched_by(self, watcher: Callable[[int], None]) -> None:
         """From now on `watcher` is told the process id of each Envoy, those that run already at once."""
         self._watcher = watcher
-        for each in self._running:
+        for each in self.running():
             watcher(each.pid)
 
     async def _run_once(self, on_live: Callable[[bool], None]) -> str:
@@ -147,10 +154,6 @@ class Envoy:
             await last.stop()
             lineage.close()
 
-    @property
-    def _running(self) -> list[Epoch]:
-        return [*self._draining, *([self._current] if self._current else [])]
-
     async def _start(self, binary: str, lineage: Lineage, number: int) -> Epoch:
         assert self._group
         options = lineage.options(number, self._drain_seconds)
@@ -158,6 +161,7 @@ class Envoy:
             binary, self._folder, options, self._group, self._launch, self.decisions.decided, self.calls.told
         )
         self._watcher(started.pid)
+        self.starts += 1
         return started
 
     async def _replace(self, seconds: float, old: Epoch, lineage: Lineage) -> str:
@@ -218,6 +222,8 @@ class Envoy:
                 async with asyncio.timeout(self._drain_seconds):
                     while not old.has_ended and await old.connections() != 0:  # noqa: ASYNC110  the same
                         await asyncio.sleep(_DRAIN_POLL_SECONDS)
+            if self.before_end:
+                await self.before_end(old)
         finally:
             await old.stop()
             del self._draining[old]

@@ -39,6 +39,7 @@ _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx
 _STOPPED = "listener_manager.listener_stopped"
 _CONNECTIONS = ("downstream_cx_active", "downstream_pre_cx_active")  # those still in listener filters are the latter
 _FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
+_CALLS = r"^(http\.(in|out)bound\.downstream_rq_(total|completed)|cluster\.outbound\|.*\.upstream_rq_total)$"
 
 
 async def start(
@@ -135,6 +136,15 @@ class Epoch:
     async def outbound_calls(self) -> Mapping[str, int] | None:
         """What it counts of the program's own calls, as `idle` reads it; None if Envoy does not tell."""
         return await self._stats(idle.FILTER)
+
+    async def calls(self) -> Mapping[str, int] | None:
+        """How many there were, of all kinds, as `figures.reading` compares them; None if Envoy does not tell."""
+        return await self._stats(_CALLS)
+
+    async def figures(self) -> str | None:
+        """What it counts of them, in Prometheus' format; None if Envoy does not tell."""
+        answer = await self._ask(f"/stats/prometheus?usedonly&filter={quote('^istio')}")
+        return None if answer is None else answer.decode(errors="replace")
 
     async def secrets(self) -> Mapping[str, str] | None:
         """By name, the version of each secret that it uses; None if Envoy does not tell."""

@@ -117,9 +117,24 @@ class Connection:
             if status >= 200:  # 1xx are announcements
                 return status
 
-    async def body(self) -> bytes:
-        """The whole body of the response."""
-        return b"".join([part async for part in self._parts()])
+    def header(self, name: str) -> str:
+        """Of the response, by its name in lower case; "" if it has none of that name."""
+        return self._headers.get(name, "")
+
+    async def body(self, most: int | None = None) -> bytes:
+        """The whole body of the response. Raises BadResponse if it has more than `most` bytes."""
+        length = self._headers.get("content-length", "")
+        parts, size = [], int(length) if length.isdigit() else 0
+        if most is None or size <= most:
+            size = 0
+            async for part in self._parts():
+                parts.append(part)
+                size += len(part)
+                if most is not None and size > most:
+                    break
+        if most is not None and size > most:
+            raise BadResponse(f"the response has more than {most} bytes")
+        return b"".join(parts)
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The lines of the response as they come; ends where the body ends."""

@@ -35,9 +35,9 @@ class Offer:
 
 
 def description(
-    config: AgentConfig, proxy: str, ports: Ports, offer: Offer, health: str, weight: int
+    config: AgentConfig, proxy: str, ports: Ports, offer: Offer, health: str, weight: int, metrics: str
 ) -> dict[str, Any]:
-    """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON."""
+    """The instance as the control plane knows it: `tulle.model.workload.Proxy` as JSON. metrics: where they are served."""
     service_ports = [
         {
             "number": port.number,
@@ -68,4 +68,5 @@ def description(
         "capture": offer.capture,
         "ipv6": offer.ipv6,
         "source": offer.source,
+        "metrics": metrics,
     }

@@ -86,6 +86,7 @@ class Program:
     """What the reaper tells of the program, which may live more than once: one `start` a life.
 
     What is asked about its end is about the present life, or the last one. reaper: the process above its tree.
+    starts: how often it was started.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Program:
         self._sung: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._empty = asyncio.Event()
         self._started = self._ended = 0.0
+        self.starts = 0
 
     @property
     def lifetime(self) -> float:
@@ -197,6 +199,7 @@ class Program:
     def _hear(self, word: str, rest: str) -> None:
         now = asyncio.get_running_loop().time()
         if word == "started":
+            self.starts += 1
             self._empty.clear()  # an earlier word was of an earlier life, or of the canary
             self._started = now
             self._terminal.program_started(int(rest), lambda number: self._tell(f"signal-group {int(number)}"))

@@ -72,6 +72,7 @@ class Session:
         self._held: dict[str, str] = {}  # what the control plane was told of that
         self._has_heard_of_hosts = False  # in this session
         self.idle_clusters: Callable[[], Awaitable[list[str]]] | None = None
+        self.metrics = ""  # where they are served, `host:port`
         self.decisions: Counts | None = None
         self.restart_envoy: Callable[[float], Awaitable[None]] | None = None
         self.wishes: dict[str, Callable[[Any], None]] = {}  # by name, what to do when the control plane asks for it
@@ -180,7 +181,9 @@ class Session:
         self._told, self._propagated, self._offered = self._health.value, "", self._offer
         self._weighed = self._weight
         self._unconfirmed += 1
-        told = description(self._config, self.proxy, self._ports, self._offered, self._told, self._weighed)
+        told = description(
+            self._config, self.proxy, self._ports, self._offered, self._told, self._weighed, self.metrics
+        )
         await _send(connection, {"proxy": told})
 
     def _leave_unanswered(self) -> None:

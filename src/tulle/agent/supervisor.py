@@ -30,6 +30,7 @@ from tulle.agent.exits import AgentError, of_signal
 from tulle.agent.folder import agent_folder
 from tulle.agent.health import Checks, Health
 from tulle.agent.key_making import KeyMaker, Keys
+from tulle.agent.observed import Observed
 from tulle.agent.offer import Offer
 from tulle.agent.ownership import Ownership
 from tulle.agent.ports import reserve
@@ -121,7 +122,9 @@ async def supervise(
                 hear=serving.hear,
                 environment=environment(folder) if config.workload_api else {},
             )
+            observed = Observed(sidecar, serving, credentials, control_plane)
             async with AsyncExitStack() as stack:
+                session.metrics = await stack.enter_async_context(observed.figures.door())
                 if config.workload_api:
                     await stack.enter_async_context(workload_api(folder, proxy, control_plane, console))
                 waiting = Waiting()
@@ -129,9 +132,8 @@ async def supervise(
                 spans = forward(waiting, Reports(control_plane, proxy, "spans", CONTENT_TYPE), console)
                 calls = sidecar.envoy.calls.run(Reports(control_plane, proxy, "calls", "application/json"))
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
-                return await _Life(sidecar, serving).run(
-                    ways, {"certificates": renewal, "spans": spans, "calls": calls}
-                )
+                beside = {"certificates": renewal, "spans": spans, "calls": calls, **observed.figures.tasks()}
+                return await _Life(sidecar, serving, observed).run(ways, beside)
 
 
 async def _admission(config: AgentConfig, credentials: Credentials, maker: KeyMaker) -> tuple[str, Keys, Enrolment]:
@@ -157,9 +159,10 @@ def _settings(proxy: str, folder: Path, sidecar: Sidecar, serving: Serving) -> S
 class _Life:
     """From the first mode that is tried to the program's end."""
 
-    def __init__(self, sidecar: Sidecar, serving: Serving) -> None:
+    def __init__(self, sidecar: Sidecar, serving: Serving, observed: Observed) -> None:
         self._sidecar = sidecar
         self._serving = serving
+        self._observed = observed
         self._around: list[asyncio.Task[Any]] = []
 
     async def run(self, ways: Ways, beside: Mapping[str, Coroutine[Any, Any, None]]) -> int:
@@ -206,6 +209,7 @@ class _Life:
         self._serving.captured_by(way.mode, way.prepared)
         sidecar.session.offer(self._serving.offer)
         sidecar.envoy.watched_by(way.program.envoy_is)
+        self._observed.program = way.program
         if not self._around:
             self._around = [
                 group.create_task(
@@ -217,6 +221,7 @@ class _Life:
 
     async def _end(self) -> None:
         """Of all that is around the program, while its reaper, which would kill Envoy, is still there."""
+        await self._observed.figures.finish()
         for task in self._around:
             task.cancel()
         await asyncio.wait(self._around)

@@ -19,6 +19,8 @@ _LOCALITY = re.compile(rf"{WORD}(/{WORD}){{0,2}}")
 
 def proxy_problems(proxy: Proxy) -> Iterator[str]:
     """All that keeps a proxy out, in the user's words."""
+    if proxy.metrics and not _is_place(proxy.metrics):
+        yield f"{proxy.metrics[:80]!r} is no place of metrics: it is an IP address and a port, 127.0.0.1:9464 or [::1]:9464"
     for workload in proxy.workloads:
         yield from workload_problems(workload)
 
@@ -42,6 +44,16 @@ def unreachable(proxy: Proxy, peer: str) -> str:
     if _is_loopback(proxy.address) and not _is_loopback(peer):
         return f"address {proxy.address} is each machine's own: say where others reach this instance with --address IP"
     return ""
+
+
+def _is_place(text: str) -> bool:
+    address, _, port = text.rpartition(":")
+    is_ipv6 = address.startswith("[") and address.endswith("]")
+    try:
+        host = ip_address(address[1:-1] if is_ipv6 else address)
+    except ValueError:
+        return False
+    return is_ipv6 == (host.version == 6) and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
 
 
 def _is_loopback(address: str) -> bool:

@@ -107,7 +107,7 @@ class ProxyView(Struct, frozen=True):
     since: from when `in_sync` has been as it is; None if not known.
     names: how many hosts it has asked for or been given ahead. strangers: how many it holds that are no service. refused: how
     often it was told nothing of one, because it asked for too many in too short a time; since it is connected.
-    problems: what of its configuration can't be made, by tulle's own mistake.
+    problems: what of its configuration can't be made, by tulle's own mistake. metrics: where its agent serves them, `host:port`.
     """
 
     id: str
@@ -127,6 +127,7 @@ class ProxyView(Struct, frozen=True):
     rejected: list[RejectedView] = []
     capture: Capture = Capture.PROXY
     problems: list[MistakeView] = []
+    metrics: str = ""
 
 
 class ResourceView(Struct, frozen=True):

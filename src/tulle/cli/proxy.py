@@ -120,6 +120,7 @@ def _show_proxy(proxy: ProxyView, output: str) -> None:
                 f"{proxy.address}:{proxy.inbound_port} for the mesh, port {proxy.outbound_port} for its program",
             ),
             ("capture", proxy.capture),
+            ("metrics", f"http://{proxy.metrics}/metrics" if proxy.metrics else "off"),
             ("connected", f"{yes(proxy.connected)} {connected}"),
             ("in sync", f"{yes(proxy.in_sync)} {in_sync}"),
             ("asked for", f"{proxy.names} names{_strangers(proxy)}"),

@@ -21,9 +21,11 @@ from tulle.cli import options, telemetry_options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
 from tulle.cli.ports import parse_port, with_default_port
+from tulle.cli.telemetry_options import ANY_PORT, agent_metrics, scraped
 from tulle.config import API_TOKEN
 from tulle.model.join_token import MAX_SIZE, NoJoinToken, decode
 from tulle.model.names import ServiceName, is_label
+from tulle.model.peer import peer_of, written
 from tulle.model.workload import Proxy, ServicePort, Workload
 from tulle.registry.admission import address_problems, problems_of
 
@@ -112,6 +114,7 @@ class _BeforeTheDashes(click.Command):
     metavar="PORT",
     help="Where the sidecar takes calls, for clients without a sidecar.  [default: any free one; sidecars find it]",
 )
+@telemetry_options.metrics
 @click.option("--isolate", is_flag=True, help="The same as --capture netns: in a network namespace of its own.")
 @click.option(
     "--workload-api",
@@ -253,14 +256,19 @@ def agent_config(
     join_file: str | None = None,
     join_jwt: str | None = None,
     address: str | None = None,
+    metrics: str = ANY_PORT,
+    scrape: str | None = None,
 ) -> AgentConfig:
     """What the agent is told. Raises Mistakes with all that is wrong with the options."""
     mistakes: list[str] = []
     parsed_labels = _parsed(_label, labels, mistakes)
     parsed_ports = _parsed(parse_port, ports, mistakes)
     health_path = _parsed(_path, [health] if health is not None else [], mistakes)
+    served = _parsed(agent_metrics, [metrics], mistakes)
+    merged = _parsed(scraped, [scrape] if scrape is not None else [], mistakes)
     periods = _parsed(_period, [f"--drain {drain}", f"--grace {grace}"], mistakes)
-    mistakes.extend(_name_mistakes(name, namespace, service_account, version, parsed_labels, parsed_ports, locality))
+    workload = _workload(name, namespace, service_account, version, parsed_labels, parsed_ports, locality)
+    mistakes.extend(_name_mistakes(name, workload))
     if join is not None and join_file is not None:
         mistakes.append("--join and --join-file contradict each other")
     if address is not None:
@@ -301,6 +309,9 @@ def agent_config(
         jwt_file=join_jwt and str(Path(join_jwt).absolute()),
         inbound_port=inbound_port,
         trace=trace,
+        metrics=served[0],
+        scrape=merged[0] if merged else "",
+        peer=written(peer_of(workload)),
     )
 
 
@@ -335,7 +346,7 @@ def _period(text: str) -> float:
         raise ValueError(f"{option}: {error}") from error
 
 
-def _name_mistakes(
+def _workload(
     name: str,
     namespace: str,
     service_account: str | None,
@@ -343,11 +354,9 @@ def _name_mistakes(
     labels: Iterable[tuple[str, str]],
     ports: Iterable[ServicePort],
     locality: str,
-) -> Iterator[str]:
-    if is_label(name) and len(name) > _MAX_NAME:
-        yield f"service name {name!r} is too long: use at most {_MAX_NAME} characters, as its instances' names are longer"
+) -> Workload:
     # What is not given is made from the service's name, whose mistakes are told once.
-    workload = Workload(
+    return Workload(
         id=name if is_label(name) else "instance",
         service=ServiceName(namespace, name),
         service_account=service_account if service_account is not None else "same",
@@ -356,5 +365,10 @@ def _name_mistakes(
         ports=tuple(ports),
         locality=locality,
     )
+
+
+def _name_mistakes(name: str, workload: Workload) -> Iterator[str]:
+    if is_label(name) and len(name) > _MAX_NAME:
+        yield f"service name {name!r} is too long: use at most {_MAX_NAME} characters, as its instances' names are longer"
     yield from problems_of(Proxy("proxy", "127.0.0.1", 1, 2, (workload,)))
     yield from workload_problems(workload)

@@ -151,6 +151,7 @@ class Inspection:
             rejected=_rejected(view) if view else [],
             capture=proxy.capture,
             problems=[MistakeView(part, why) for part, why in view.mistakes] if view else [],
+            metrics=proxy.metrics,
         )
 
     def _newest(self, proxy: str) -> View | None:

@@ -110,7 +110,8 @@ class Proxy(Struct, frozen=True):
     address: the IP at which other sidecars reach `inbound_port`, and on which that listener is bound.
     outbound_port: where the program's own calls go in, always bound to loopback. capture: in which way. ipv6: whether
     calls by IPv6 go in at the same port of ::1. source: `address:port`, from which the PROXY headers of its program claim to
-    come: a secret of the two, so that nobody else's are taken; for SECCOMP alone.
+    come: a secret of the two, so that nobody else's are taken; for SECCOMP alone. metrics: where the agent serves them,
+    `host:port`; "" for nowhere.
     """
 
     id: str
@@ -121,3 +122,4 @@ class Proxy(Struct, frozen=True):
     capture: Capture = Capture.PROXY
     ipv6: bool = False
     source: str = ""
+    metrics: str = ""

@@ -30,6 +30,8 @@ _OPTIONS = {
     "capture": "--capture",
     "drain": "--drain",
     "grace": "--grace",
+    "metrics": "--metrics",
+    "scrape": "--scrape",
 }
 
 TOP_FIELDS = ("env", "services")
@@ -219,6 +221,8 @@ FIELDS: dict[str, Callable[[_Reader, Value], object]] = {
     "weight": _Reader.weight,
     "locality": _Reader.option,
     "trace": _Reader.boolean,
+    "metrics": _Reader.option,
+    "scrape": _Reader.option,
 }
 
 
