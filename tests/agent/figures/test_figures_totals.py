@@ -159,6 +159,14 @@ def test_too_many_kinds_of_calls_are_counted_and_not_shown(monkeypatch: pytest.M
     assert totals.counted == {"source": 60}
 
 
+def test_the_agents_own_look_at_the_way_into_the_mesh_is_no_call() -> None:
+    sidecar = Sidecar()
+    sidecar.counts(requests(1, cluster=""), requests(2, cluster="", code="404"))
+    assert sidecar.totals.counted == {"source": 3}
+    assert read(sidecar.page()).value("istio_requests_total") == 2
+    assert [s["requests"] for s in sidecar.report()["series"]] == [2]
+
+
 def test_the_agents_own_metrics_are_a_page_too() -> None:
     values: Samples = {name: {"a": 1.0, "b": 2.5} if name in LABELS else 3 for name in OWN if name != "istio_build"}
     page = read("\n".join([*metric_lines(own_metrics("1.2", values)), ""]))

@@ -96,6 +96,12 @@ def enriched(tags: Mapping[str, str], own: Own, *, is_tcp: bool) -> Labels | Non
     return tuple(labels.items()) + tuple((name, value) for name, value in inner.items() if value)
 
 
+def is_canary(tags: Mapping[str, str]) -> bool:
+    """Whether the agent itself has tried the way into the mesh (agent/way.py), which its sidecar answers."""
+    none = all(tags.get(name, "") in _NONE for name in ("cluster", "route", "peer", "peer_id"))
+    return none and tags.get("reporter") == "source" and tags.get("response_code") == "200"
+
+
 def shown(labels: Labels) -> Labels:
     """Those of /metrics."""
     return tuple(each for each in labels if each[0] not in INNER)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from tulle.agent.figures.exposition import Series
 from tulle.agent.figures.families import REQUESTS, Family
-from tulle.agent.figures.labels import Labels, Own, enriched, shown
+from tulle.agent.figures.labels import Labels, Own, enriched, is_canary, shown
 
 MOST_FLOWS = 1000
 _MOST_LOST = 10_000
@@ -37,6 +37,7 @@ class Totals:
         self._flows: dict[Labels, Flow] = {}
         self._lost: set[int] = set()
         self._other = Flow(())
+        self._canary = Flow(())
         self.counted: dict[str, float] = {}  # requests by reporter, those that are lost among them
 
     @property
@@ -62,6 +63,8 @@ class Totals:
         labels = enriched(tags, self._own, is_tcp=family.is_tcp)
         if labels is None:
             return None
+        if is_canary(tags):
+            return tags["reporter"], self._canary
         flow = self._flows.get(labels)
         if flow is None:
             if len(self._flows) >= MOST_FLOWS:
@@ -78,8 +81,9 @@ class Totals:
             if grown is None:
                 continue
             name, (reporter, flow) = each.family.name, each.flow
-            for values in (flow.totals, flow.fresh) if flow is not self._other else (flow.totals,):
-                add(values, name, grown)
+            add(flow.totals, name, grown)
+            if flow.labels:  # else it is not told
+                add(flow.fresh, name, grown)
             if each.family is REQUESTS:
                 self.counted[reporter] = self.counted.get(reporter, 0.0) + grown[0]
 
