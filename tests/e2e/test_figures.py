@@ -9,8 +9,10 @@ from collections.abc import Callable
 from functools import partial
 
 from expositions import Page, read
+from modes import skip_unless_possible
 from running import Caller, Mesh, Running, envoy_of, wait_for
-from tulle.agent.figures.labels import HTTP_LABELS
+from tulle.agent.figures.labels import HTTP_LABELS, TCP_LABELS
+from wires import dialer, free_ports, wired
 
 A_ID, B_ID = (f"spiffe://cluster.local/ns/default/sa/service-{name}" for name in "ab")
 DURATIONS = "istio_request_duration_milliseconds_count"
@@ -83,6 +85,55 @@ def test_both_sidecars_tell_of_calls_with_istios_metrics_and_labels(mesh: Mesh) 
     assert page(mesh, "service-b").value("tulle_agent_scrape_failures_total") > 0
     unknown = page(mesh, "service-a").value("istio_requests_total", destination_workload="unknown")
     assert unknown == 1
+
+
+def test_calls_of_grpc_and_connections_of_tcp_are_told_by_both_sidecars(mesh: Mesh) -> None:
+    skip_unless_possible("seccomp")
+    mesh.up()
+    (port,) = free_ports(1)
+    mesh.run("calls", "grpc_calls.py", options=("--port", f"9000:{port}/grpc"), PORT=str(port))
+    wired(mesh, "store", "s1", "7001/tcp=echo", options=("--version", "v1"))
+    wait_for("the gRPC server is healthy", lambda: mesh.healthy("calls") == 1)
+    caller = dialer(mesh, "seccomp", "caller")
+    assert caller.do("result = [ask('store', 7001, 'x') for _ in range(3)]") == ["s1 x"] * 3
+    caller.do(_CALL_OF_GRPC)
+    for sidecar, reporter in (("caller", "source"), ("store", "destination")):
+        wait_for("the connections are counted", partial(_closed, mesh, sidecar, 3))
+        expected = {"source_workload": "caller", "destination_workload": "store-v1", "request_protocol": "tcp"}
+        found = page(mesh, sidecar)
+        for name, least in (("opened", 3), ("closed", 3)):
+            assert found.value(f"istio_tcp_connections_{name}_total", reporter=reporter, **expected) == least
+        for name in ("sent", "received"):
+            assert found.value(f"istio_tcp_{name}_bytes_total", reporter=reporter, **expected) > 0
+        (labels,) = found.labels("istio_tcp_connections_closed_total")
+        assert set(labels) == set(TCP_LABELS)
+        assert labels["destination_service"] == "store.default.svc.cluster.local"
+        assert (labels["source_principal"], labels["destination_principal"]) == tuple(
+            f"spiffe://cluster.local/ns/default/sa/{name}" for name in ("caller", "store")
+        )
+    for sidecar, reporter in (("caller", "source"), ("calls", "destination")):
+        for status in ("0", "2"):  # OK, UNKNOWN
+            expected = {"reporter": reporter, "request_protocol": "grpc", "grpc_response_status": status}
+            wait_for(f"those of {status} are counted", partial(_has_calls, mesh, sidecar, expected))
+
+
+_CALL_OF_GRPC = """
+import grpc
+channel = grpc.insecure_channel('calls:9000')
+for method in ('Unary', 'Nothing'):
+    try:
+        channel.unary_unary('/any.Service/' + method)(b'x', timeout=30)
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.UNKNOWN, error
+"""
+
+
+def _closed(mesh: Mesh, sidecar: str, times: int) -> bool:
+    return page(mesh, sidecar).value("istio_tcp_connections_closed_total") == times
+
+
+def _has_calls(mesh: Mesh, sidecar: str, labels: dict[str, str]) -> bool:
+    return page(mesh, sidecar).value("istio_requests_total", response_code="200", **labels) == 1
 
 
 def test_counters_go_on_over_a_restart_and_a_crash_of_envoy(mesh: Mesh) -> None:
