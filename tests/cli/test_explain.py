@@ -39,9 +39,11 @@ async def test_a_field_is_found_by_its_original_name(alone: Any) -> None:
 async def test_values_and_what_is_not_supported_are_told(alone: Any) -> None:
     out = (await alone("explain", "dr.trafficPolicy.tls")).out
     assert "    One of: DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL.\n" in out
-    out = (await alone("explain", "meshconfig.enableTracing")).out
+    out = (await alone("explain", "meshconfig.enablePrometheusMerge")).out
     assert "VERSION:  mesh.istio.io/v1alpha1\n" in out
-    assert out.endswith("    Not supported: tulle does not send telemetry yet: leave it out.\n")
+    assert out.endswith(
+        "    Not supported: agents give out figures and the control plane collects them: leave it out.\n"
+    )
 
 
 async def test_all_that_is_below_is_shown_when_asked_for(alone: Any) -> None:

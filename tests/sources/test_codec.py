@@ -197,7 +197,7 @@ SOUND = "spec: {egress: [{hosts: [./*]}]}"
             "a: 1",
             [
                 "1 kind: say what this is; there are: AuthorizationPolicy, DestinationRule, MeshConfig, PeerAuthentication, "
-                "RequestAuthentication, ServiceEntry, Sidecar, VirtualService, WorkloadEntry, WorkloadGroup"
+                "RequestAuthentication, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadEntry, WorkloadGroup"
             ],
         ),
         (
@@ -247,7 +247,7 @@ def test_a_document_must_say_what_it_is(text: str, problems: list[str]) -> None:
     [
         ("networking.istio.io/v1", "Gateway"),
         ("networking.istio.io/v1alpha3", "EnvoyFilter"),
-        ("telemetry.istio.io/v1", "Telemetry"),
+        ("extensions.istio.io/v1alpha1", "WasmPlugin"),
         ("gateway.networking.k8s.io/v1", "HTTPRoute"),
         ("v1", "Service"),
         ("apps/v1", "Deployment"),
@@ -327,13 +327,15 @@ def test_the_mesh_config_needs_no_name_and_has_no_namespace() -> None:
 
 
 def test_a_field_that_tulle_lacks_leaves_the_document_valid() -> None:
-    found = checked(f"{MESH}  enableTracing: false\n  extensionProviders: [{{name: z, zipkin: {{service: z}}}}]\n")
+    found = checked(
+        f"{MESH}  enablePrometheusMerge: false\n  extensionProviders: [{{name: z, zipkin: {{service: z}}}}]\n"
+    )
     assert (found.valid, found.resource) == (True, None)
     assert [(p.line, p.path, p.severity) for p in found.problems] == [
-        (5, "spec.enableTracing", Severity.UNSUPPORTED),
+        (5, "spec.enablePrometheusMerge", Severity.UNSUPPORTED),
         (6, "spec.extensionProviders[0].zipkin", Severity.UNSUPPORTED),
     ]
-    assert found.problems[0].message == "tulle does not send telemetry yet: leave it out"
+    assert found.problems[0].message == "agents give out figures and the control plane collects them: leave it out"
 
 
 @pytest.mark.parametrize(

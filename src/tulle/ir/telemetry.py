@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tulle.ir.routes import BackendRef
+from tulle.model.names import ServiceName
+
 
 class Reporter(StrEnum):
     """Which sidecar of a call tells of it (Istio's label `reporter`)."""
@@ -34,21 +37,36 @@ class LogEncoding(StrEnum):
     JSON = "json"
 
 
-class AccessLog(Struct, frozen=True):
-    """One place to which calls are logged.
+class Collector(Struct, frozen=True):
+    """Who takes logs or spans by OpenTelemetry's protocol (OTLP): a service, as the workload reaches it.
 
-    path: a file, `/dev/stdout` for the agent's own output; "" for none. otlp: the cluster of an OpenTelemetry collector; "" for
-    none. fields: of JSON, as (name, Envoy's format); text: a line of Envoy's format. filter: CEL; "" for every call.
-    source: the document that asked for it.
+    service: None if no name is right. backend: None if it can't be reached; problem says why. path: where it takes them by
+    HTTP; "" for gRPC. timeout: in nanoseconds, for one delivery.
     """
 
+    service: ServiceName | None
+    backend: BackendRef | None = None
+    path: str = ""
+    timeout: int = 5_000_000_000
+    problem: str = ""
+
+
+class AccessLog(Struct, frozen=True):
+    """One place to which calls are logged: a file, or a collector.
+
+    name: of the provider. path: of the file, `/dev/stdout` for the agent's own output; "" for none. text: a line of Envoy's
+    format, or the body of a record. fields: of JSON, or a record's attributes, as (name, Envoy's format).
+    filter: CEL; "" for every call. omit_empty: leaves out what has no value, in place of `-`.
+    """
+
+    name: str = ""
     path: str = "/dev/stdout"
     encoding: LogEncoding = LogEncoding.TEXT
     text: str = ""
     fields: tuple[tuple[str, str], ...] = ()
     filter: str = ""
-    otlp: str = ""
-    source: str = ""
+    omit_empty: bool = False
+    otlp: Collector | None = None
 
 
 class TagKind(StrEnum):
@@ -70,16 +88,17 @@ class SpanTag(Struct, frozen=True, order=True):
 class Tracing(Struct, frozen=True):
     """sampling: percent of the traces that begin here; those that callers have begun go on as these have decided.
 
-    collector: the cluster of an OTLP collector; "" for the mesh's own. reports: whether spans are told at all.
-    propagates: whether the trace's context is passed on.
+    collector: None for the mesh's own. reports: whether spans are told at all. propagates: whether the trace's context is
+    passed on. longest_path: of the path in a span, in characters; 0 for Envoy's default.
     """
 
     sampling: float = 1.0
     tags: tuple[SpanTag, ...] = ()
-    collector: str = ""
+    collector: Collector | None = None
     reports: bool = True
     propagates: bool = True
     istio_tags: bool = True
+    longest_path: int = 0
 
 
 class Telemetry(Struct, frozen=True):
@@ -89,6 +108,13 @@ class Telemetry(Struct, frozen=True):
     logs: tuple[AccessLog, ...] = ()
     tracing: Tracing | None = Tracing()
     service: str = ""
+
+    @property
+    def collectors(self) -> tuple[Collector, ...]:
+        """All of which something is needed, each once."""
+        of_spans = self.tracing.collector if self.tracing else None
+        found = (*(log.otlp for log in self.logs), of_spans)
+        return tuple(dict.fromkeys(one for one in found if one is not None))
 
 
 DEFAULT = Telemetry()

@@ -151,7 +151,8 @@ class Outbound(Struct, frozen=True):
     """Where a workload's own calls go in, and how they come there.
 
     ipv6: at ::1 as well. source: that of a connection that is taken, `address:port`; any if it is empty. paths: their form.
-    passes: whether what is no matter of the mesh may go on, where the sidecar is the only way out.
+    passes: whether what is no matter of the mesh may go on, where the sidecar is the only way out. sources: the declared
+    resources of which it is made, sorted.
     """
 
     route_config: str
@@ -162,6 +163,7 @@ class Outbound(Struct, frozen=True):
     paths: Paths = Paths.BASE
     passes: bool = True
     telemetry: Telemetry = DEFAULT_TELEMETRY
+    sources: tuple[str, ...] = ()
 
 
 class OutboundRoutes(Struct, frozen=True):

@@ -115,7 +115,7 @@ def standing(door: Door, epoch: int = 0, needs: tuple[Key, ...] = ()) -> tuple[R
 
 def made_of(door: Door, made: Iterable[Resource]) -> Iterator[tuple[str, tuple[Key, ...]]]:
     """The declared resources of which a door is made, and what of it."""
-    if isinstance(door, Inbound):
+    if isinstance(door, Inbound | Outbound):
         keys = tuple(resource.key for resource in made if resource.type_url in (LDS, RDS))
         for source in door.sources:
             yield source, keys
@@ -196,10 +196,8 @@ def _made(
     return Reach((*there, host), tuple(ref for ref, _ in made), found.uses, met, made_of)
 
 
-def authorizing(
-    mesh: Mesh, encoder: Encoder, workload: Workload, service: ServiceName, ref: BackendRef | None
-) -> Reach:
-    """What a door needs of the service that decides on its requests. ref: as which it is asked; None if it can't be."""
+def needed(mesh: Mesh, encoder: Encoder, workload: Workload, service: ServiceName, ref: BackendRef | None) -> Reach:
+    """What a door needs of a service of its own. ref: as which that is reached; None if it can't be."""
     made = encoder.made(mesh, caller_of(workload), ref) if ref else None
     if ref is None or made is None:
         return Reach((), (), frozenset({service}), met=False)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tulle.ir.types import Inbound, OutboundRoutes
+from tulle.ir.types import Inbound, Outbound, OutboundRoutes
 from tulle.model.workload import Proxy
-from tulle.pipeline.authorizing import Authorizing
 from tulle.pipeline.mistakes import Mistakes
+from tulle.pipeline.needing import Needing
 from tulle.pipeline.picture import DOORS, Door, made_of, standing
 from tulle.resolve.index import Mesh
 from tulle.xds.requests import Held
@@ -21,10 +21,10 @@ from tulle.xds.session import Session
 class Standing:
     """The doors as last made, as a part of a session's wants. One that can't be made stays as it is."""
 
-    def __init__(self, session: Session, mistakes: Mistakes, authorizing: Authorizing) -> None:
+    def __init__(self, session: Session, mistakes: Mistakes, needing: Needing) -> None:
         self._session = session
         self._mistakes = mistakes
-        self._authorizing = authorizing
+        self._needing = needing
         self._needs: dict[str, tuple[Key, ...]] = {}  # by words as well
         self._epoch = 0
         self._doors: dict[str, tuple[Door, tuple[Resource, ...]]] = {}  # by words for it
@@ -82,7 +82,7 @@ class Standing:
                 try:
                     door = resolved(mesh, proxy, workload) if proxy else None
                     if door is not None:
-                        needs = self._authorizing.needs(mesh, workload, door) if isinstance(door, Inbound) else ()
+                        needs = () if isinstance(door, OutboundRoutes) else self._needing.needs(mesh, workload, door)
                         same = before is not None and before[0] == door and needs == self._needs.get(part)
                         found[part] = before if before and same else (door, standing(door, self._epoch, needs))
                         self._needs[part] = needs
@@ -95,7 +95,7 @@ class Standing:
         self._missing = missing
         for part in self._doors.keys() - found.keys():
             self._mistakes.mended(part)
-        self._authorizing.keep(door.workload for door, _ in found.values() if isinstance(door, Inbound))
+        self._needing.keep(door for door, _ in found.values() if isinstance(door, Inbound | Outbound))
         if found != self._doors:
             self._open(found)
 

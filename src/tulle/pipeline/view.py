@@ -14,13 +14,13 @@ from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Capture, Proxy
 from tulle.pipeline.allowance import Allowance
 from tulle.pipeline.asking import Asking
-from tulle.pipeline.authorizing import Authorizing
 from tulle.pipeline.connecting import Connecting
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
 from tulle.pipeline.holdings import HoldsOf
 from tulle.pipeline.letting_go import LettingGo
 from tulle.pipeline.mistakes import Mistakes
+from tulle.pipeline.needing import Needing
 from tulle.pipeline.picture import Encoder
 from tulle.pipeline.reaching import Reaching
 from tulle.pipeline.standing import Standing
@@ -60,8 +60,8 @@ class View:
         self.superseded = False
         self.mistakes = Mistakes()
         self._reaching = Reaching(self.session, encoder, self.mistakes)
-        self._authorizing = Authorizing(self._reaching, encoder)
-        self._standing = Standing(self.session, self.mistakes, self._authorizing)
+        self._needing = Needing(self._reaching, encoder)
+        self._standing = Standing(self.session, self.mistakes, self._needing)
         eviction = Eviction()
         self._asking = Asking(self.session, self._reaching, eviction, self.allowance, self.mistakes)
         self._letting_go = LettingGo(self.session, self._standing, self._reaching, self._asking, eviction)
@@ -247,7 +247,7 @@ class View:
 
     def _update(self, mesh: Mesh, demands: Iterable[Demand]) -> None:
         demands = tuple(demands)
-        if self._authorizing.concerns(demands):
+        if self._needing.concerns(demands):
             self.refresh_doors(mesh)
         self._reaching.update(mesh, demands)
 

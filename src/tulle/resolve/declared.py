@@ -20,6 +20,7 @@ from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.resource import MESH_CONFIG_NAME, Ref, Resource
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.resources.sidecar import Sidecar
+from tulle.model.resources.telemetry import Telemetry
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.model.resources.workload_entry import WorkloadEntry
 from tulle.resolve.hosts import full
@@ -38,7 +39,8 @@ class Declared(Struct, frozen=True):
 
     roots: what delegates to a VirtualService, by `namespace/name` of that. selecting: the ServiceEntries that select
     workloads, by namespace. policies: those of `security.istio.io`, by namespace. disabling: namespaces of those that switch
-    mutual TLS off somewhere, so that nobody looks for them elsewhere. mesh_config: the mesh's only one, or none.
+    mutual TLS off somewhere, so that nobody looks for them elsewhere.
+    telemetries: by namespace. mesh_config: the mesh's only one, or none.
     """
 
     resources: Mapping[Ref, Resource] = {}
@@ -50,6 +52,7 @@ class Declared(Struct, frozen=True):
     selecting: Index = {}
     sidecars: Index = {}
     policies: Index = {}
+    telemetries: Index = {}
     disabling: frozenset[str] = frozenset()
     mesh_config: Resource | None = None
 
@@ -72,7 +75,7 @@ class Touched(Struct, frozen=True):
     """What resources that changed are about.
 
     hosts: fully qualified, wildcards too. entries: those of them of which another ServiceEntry, or another endpoint of one,
-    is declared. namespaces: of Sidecars. policed: namespaces of policies; peers: of those which say
+    is declared. namespaces: of Sidecars and Telemetries. policed: namespaces of policies; peers: of those which say
     who must use mutual TLS. everything: what is said for the whole mesh.
     """
 
@@ -150,6 +153,8 @@ def _facets(resource: Resource) -> Iterator[_Facet]:
         yield "sidecars", namespace
     elif isinstance(spec, PeerAuthentication | RequestAuthentication | AuthorizationPolicy):
         yield "policies", namespace
+    elif isinstance(spec, Telemetry):
+        yield "telemetries", namespace
 
 
 def _disable(policies: Iterable[Resource]) -> bool:
@@ -178,7 +183,7 @@ def _touched(before: Declared, after: Declared, changes: Mapping[Ref, Resource |
     return Touched(
         frozenset(hosts | entries),
         frozenset(entries),
-        frozenset(key for index, key in about if index == "sidecars"),
+        frozenset(key for index, key in about if index in ("sidecars", "telemetries")),
         frozenset(key for index, key in about if index == "policies"),
         frozenset(ref.namespace for ref in changes if ref.kind == "PeerAuthentication"),
         before.config is not after.config and before.config != after.config,

@@ -20,6 +20,7 @@ from tulle.resolve.connection_pools import connection_pool
 from tulle.resolve.detection import INBOUND, detection_time
 from tulle.resolve.entries import also_served
 from tulle.resolve.index import Mesh
+from tulle.resolve.telemetry.sides import sides
 
 # Istio's DEFAULT is BASE today (ProxyPathNormalization).
 _PATHS = {
@@ -57,7 +58,7 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
     )
     if not ports:
         return None
-    config = mesh.declared.config
+    config, told = mesh.declared.config, sides(mesh, workload)
     plain = any(port.mutual_tls is not MutualTls.STRICT for port in ports)
     return Inbound(
         workload.id,
@@ -69,10 +70,13 @@ def inbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Inbound | None:
         issuers=tokens.issuers(mesh, workload),
         authorizer=authorizer.authorizer(mesh, workload, policies),
         revoked=mesh.revoked,
-        sources=_sources(said.sources, (policy.source for policy in policies), tokens.sources(mesh, workload)),
+        sources=_sources(
+            said.sources, (policy.source for policy in policies), tokens.sources(mesh, workload), told.sources
+        ),
         closing=closing,
         redirected=plain and proxy.capture is Capture.REDIRECT,
         detect=detection_time(config, INBOUND) if plain else 0,
+        telemetry=told.server,
     )
 
 

@@ -93,8 +93,8 @@ class Changed(Struct, frozen=True):
     services: what they offer or who may serve them changed, or the rules for their hosts, or they came or went; endpoints:
     only who serves them now. proxies: also those whose workloads newly serve something else, or do no more.
     wildcards: hosts (`*.example.com`) for all beneath which rules changed. names: whether `namespaces`, `hosts` or `addresses`
-    did. scopes: namespaces whose Sidecars changed. policed: namespaces whose policies changed; all, if the root namespace is
-    among them. everything: what is said for the whole mesh.
+    did. scopes: namespaces whose Sidecars or Telemetries changed. policed: namespaces whose policies changed; all, if the
+    root namespace is among them. everything: what is said for the whole mesh.
     """
 
     services: frozenset[ServiceName] = frozenset()

@@ -29,6 +29,7 @@ from tulle.resolve.nearest import nearest
 from tulle.resolve.retries import retries
 from tulle.resolve.services import Offer, offer
 from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
+from tulle.resolve.telemetry.sides import sides
 
 _NOT_HTTP = (Protocol.TCP, Protocol.TLS, Protocol.AUTO)
 _MOST_PORTS = 20
@@ -45,7 +46,18 @@ def outbound(mesh: Mesh, proxy: Proxy, workload: Workload) -> Outbound:
     """Where the workload's calls go in."""
     form = paths(mesh.declared.config)
     passes = rules.passes_others(mesh.declared, rules.scope(mesh.declared, caller_of(workload)))
-    return Outbound(route_config(workload), proxy.outbound_port, proxy.capture, proxy.ipv6, proxy.source, form, passes)
+    told = sides(mesh, workload)
+    return Outbound(
+        route_config(workload),
+        proxy.outbound_port,
+        proxy.capture,
+        proxy.ipv6,
+        proxy.source,
+        form,
+        passes,
+        telemetry=told.client,
+        sources=told.sources,
+    )
 
 
 def outbound_routes(mesh: Mesh, proxy: Proxy, workload: Workload) -> OutboundRoutes:
@@ -203,6 +215,7 @@ def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Desti
         detection_time(mesh.declared.config, OUTBOUND) if port.protocol is Protocol.AUTO else 0,
         proxy.source,
         paths(mesh.declared.config),
+        telemetry=sides(mesh, workload).client,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 _ISTIO = {
     "networking.istio.io": ("EnvoyFilter", "Gateway", "ProxyConfig"),
-    "telemetry.istio.io": ("Telemetry",),
     "extensions.istio.io": ("TrafficExtension", "WasmPlugin"),
     "install.istio.io": ("IstioOperator",),
 }

@@ -15,34 +15,50 @@ from tulle.model.resources.common import Message
 from tulle.model.resources.destination_rule import ClientTLSSettings, LoadBalancerSettings
 from tulle.model.resources.mesh_config import ExtensionProvider, MeshConfig, MeshOutboundTrafficPolicy
 from tulle.model.resources.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
+from tulle.model.resources.telemetry import Metrics, Tracing
+from tulle.model.resources.telemetry_providers import (
+    GrpcService,
+    HttpService,
+    OpenTelemetryProvider,
+    ProxyConfig,
+    ProxyTracing,
+)
 from tulle.model.resources.virtual_service import L4MatchAttributes
 from tulle.model.resources.workload_entry import WorkloadGroup
 from tulle.sources.at import At
 
 _PORTS = "tulle asks the kernel for the ports of its sidecars: leave it out"
 _KUBERNETES = "this is about Kubernetes, which tulle does without: leave it out"
-_TELEMETRY = "tulle does not send telemetry yet: leave it out"
+_FIGURES = "agents give out figures and the control plane collects them: leave it out"
+_LOGS = "name an `envoyFileAccessLog` or `envoyOtelAls` in `extensionProviders` instead"
+_SPANS = "tulle keeps spans itself, or sends them on by OpenTelemetry: name an `opentelemetry` provider instead"
+_STARTED = "the options of `tulle run` say how a sidecar is started: leave it out"
+_HEADERS = "tulle sends collectors no headers of its own: leave it out"
 _NAMES = "tulle names what it counts itself: leave it out"
 _CLUSTERS = "tulle's mesh is one cluster: leave it out"
 _CA = "tulle is the mesh's only certificate authority: leave it out"
 _TLS = "sidecars speak TLS 1.3 with each other, and Envoy's defaults to others: leave it out"
 _PER_SERVICE = "say it in a DestinationRule of the service that it is for"
 
+
+def _fields_of_proxies() -> tuple[str, ...]:
+    return ProxyConfig.__struct_encode_fields__
+
+
 # Of each message: its fields, and what to do instead.
 UNSUPPORTED: Mapping[type[Message], Mapping[str, str]] = {
     MeshConfig: {
         **dict.fromkeys(("proxyListenPort", "proxyInboundListenPort", "proxyHttpPort"), _PORTS),
         **dict.fromkeys(("ingressClass", "ingressService", "ingressControllerMode", "ingressSelector"), _KUBERNETES),
-        **dict.fromkeys(("enableTracing", "accessLogFile", "accessLogFormat", "accessLogEncoding"), _TELEMETRY),
-        **dict.fromkeys(("enableEnvoyAccessLogService", "disableEnvoyListenerLog", "defaultProviders"), _TELEMETRY),
-        **dict.fromkeys(("enablePrometheusMerge",), _TELEMETRY),
+        "enableEnvoyAccessLogService": _LOGS,
+        "disableEnvoyListenerLog": "calls are logged, listeners are not: leave it out",
+        "enablePrometheusMerge": _FIGURES,
         **dict.fromkeys(("inboundClusterStatName", "outboundClusterStatName"), _NAMES),
         **dict.fromkeys(("serviceSettings", "serviceScopeConfigs", "configSources"), _CLUSTERS),
         **dict.fromkeys(("caCertificates", "certificates", "ca"), _CA),
         **dict.fromkeys(("meshMTLS", "tlsDefaults"), _TLS),
         **dict.fromkeys(("h2UpgradePolicy", "verifyCertificateAtClient"), _PER_SERVICE),
         "hboneIdleTimeout": "tulle has no ambient mode: leave it out",
-        "defaultConfig": "the options of `tulle run` say how a sidecar is started: leave it out",
         "inboundTrafficPolicy": "calls come to the ports of `tulle run --port` alone: leave it out",
         "zoneAwareLbSetting": "tulle does not do zone-aware routing: use `localityLbSetting`",
         "discoverySelectors": "all namespaces belong to the mesh: leave it out, or narrow by `exportTo`",
@@ -68,10 +84,30 @@ UNSUPPORTED: Mapping[type[Message], Mapping[str, str]] = {
     },
     MeshOutboundTrafficPolicy: {"tls": "name the hosts in a ServiceEntry, and their TLS in a DestinationRule"},
     ExtensionProvider: {
-        **dict.fromkeys(("zipkin", "lightstep", "datadog", "stackdriver", "opencensus", "skywalking"), _TELEMETRY),
-        **dict.fromkeys(("opentelemetry", "prometheus", "envoyFileAccessLog"), _TELEMETRY),
-        **dict.fromkeys(("envoyHttpAls", "envoyTcpAls", "envoyOtelAls"), _TELEMETRY),
+        **dict.fromkeys(("zipkin", "lightstep", "datadog", "stackdriver", "opencensus", "skywalking"), _SPANS),
+        **dict.fromkeys(("envoyHttpAls", "envoyTcpAls"), _LOGS),
         "sds": "tulle gives keys and certificates out itself: leave it out",
+    },
+    OpenTelemetryProvider: {
+        "resourceDetectors": "a span's service says where it comes from: leave it out",
+        "serviceAttributeEnrichment": "spans are of `NAME.NAMESPACE`, as Istio's default has it: leave it out",
+        "dynatraceSampler": "sample by `randomSamplingPercentage`",
+    },
+    HttpService: {"headers": _HEADERS},
+    GrpcService: {"initialMetadata": _HEADERS},
+    ProxyConfig: {
+        **{name: _STARTED for name in _fields_of_proxies() if name != "tracing"},
+        "zipkinAddress": _SPANS,
+        **dict.fromkeys(("statsdUdpAddress", "envoyMetricsServiceAddress", "envoyMetricsService"), _FIGURES),
+        "envoyAccessLogService": _LOGS,
+    },
+    ProxyTracing: {
+        **dict.fromkeys(("zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"), _SPANS),
+        "tlsSettings": "say it in a DestinationRule of the collector",
+    },
+    Metrics: {"reportingInterval": "agents tell their figures every two seconds: leave it out"},
+    Tracing: {
+        "useRequestIdForTraceSampling": "a trace is sampled by its own id, as OpenTelemetry has it: leave it out"
     },
 }
 

@@ -17,6 +17,7 @@ _SHORT = {
     "pa": "PeerAuthentication",
     "ra": "RequestAuthentication",
     "ap": "AuthorizationPolicy",
+    "tel": "Telemetry",
 }
 
 

@@ -21,6 +21,7 @@ def _text(name: str, default: str = "-") -> Cell:
     return lambda spec: str(spec.get(name) or default)
 
 
+_TOLD = ("tracing", "metrics", "accessLogging")
 _COLUMNS: Mapping[str, Sequence[tuple[str, Cell]]] = {
     "VirtualService": (("GATEWAYS", _listed("gateways")), ("HOSTS", _listed("hosts"))),
     "DestinationRule": (
@@ -38,6 +39,7 @@ _COLUMNS: Mapping[str, Sequence[tuple[str, Cell]]] = {
         ("ISSUERS", lambda s: ",".join(x.get("issuer", "*") for x in s.get("jwtRules", ())) or "-"),
     ),
     "AuthorizationPolicy": (("ACTION", _text("action", "ALLOW")),),
+    "Telemetry": (("TELLS OF", lambda s: ",".join(part for part in _TOLD if part in s) or "-"),),
 }
 
 

@@ -18,6 +18,15 @@ from tulle.model.resources.destination_rule import (
     OutlierDetection,
     TcpKeepalive,
 )
+from tulle.model.resources.telemetry_providers import (
+    AccessLogEncoding,
+    DefaultProviders,
+    EnvoyFileAccessLogProvider,
+    EnvoyOtelLogProvider,
+    OpenTelemetryProvider,
+    PrometheusProvider,
+    ProxyConfig,
+)
 from tulle.model.resources.virtual_service import HTTPRetry
 
 
@@ -94,12 +103,12 @@ class ExtensionProvider(Message, frozen=True):
     stackdriver: Any = None
     opencensus: Any = None
     skywalking: Any = None
-    opentelemetry: Any = None
-    prometheus: Any = None
-    envoy_file_access_log: Any = None
+    opentelemetry: OpenTelemetryProvider | None = None
+    prometheus: PrometheusProvider | None = None
+    envoy_file_access_log: EnvoyFileAccessLogProvider | None = None
     envoy_http_als: Any = None
     envoy_tcp_als: Any = None
-    envoy_otel_als: Any = None
+    envoy_otel_als: EnvoyOtelLogProvider | None = None
     sds: Any = None
 
 
@@ -128,13 +137,13 @@ class MeshConfig(Message, frozen=True):
     ingress_service: Any = None
     ingress_controller_mode: Any = None
     ingress_selector: Any = None
-    enable_tracing: Any = None
-    access_log_file: Any = None
-    access_log_format: Any = None
-    access_log_encoding: Any = None
+    enable_tracing: bool | None = None
+    access_log_file: str = ""
+    access_log_format: str = ""
+    access_log_encoding: AccessLogEncoding = AccessLogEncoding.TEXT
     enable_envoy_access_log_service: Any = None
     disable_envoy_listener_log: Any = None
-    default_config: Any = None
+    default_config: ProxyConfig | None = None
     inbound_traffic_policy: Any = None
     config_sources: Any = None
     enable_auto_mtls: bool | None = None
@@ -149,7 +158,7 @@ class MeshConfig(Message, frozen=True):
     enable_prometheus_merge: Any = None
     verify_certificate_at_client: Any = None
     ca: Any = None
-    default_providers: Any = None
+    default_providers: DefaultProviders | None = None
     discovery_selectors: Any = None
     mesh_mtls: Any = field(default=None, name="meshMTLS")
     tls_defaults: Any = None

@@ -14,6 +14,7 @@ from tulle.model.resources.peer_authentication import PeerAuthentication
 from tulle.model.resources.request_authentication import RequestAuthentication
 from tulle.model.resources.service_entry import ServiceEntry
 from tulle.model.resources.sidecar import Sidecar
+from tulle.model.resources.telemetry import Telemetry
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
 
@@ -27,6 +28,7 @@ Spec = (
     | PeerAuthentication
     | RequestAuthentication
     | AuthorizationPolicy
+    | Telemetry
     | MeshConfig
 )
 
@@ -40,6 +42,7 @@ SPECS: Mapping[str, type[Any]] = {
     "PeerAuthentication": PeerAuthentication,
     "RequestAuthentication": RequestAuthentication,
     "AuthorizationPolicy": AuthorizationPolicy,
+    "Telemetry": Telemetry,
     "MeshConfig": MeshConfig,
 }
 # One for the whole mesh. Istio keeps it in a ConfigMap, without an envelope of its own.
@@ -59,10 +62,12 @@ class Api(Struct, frozen=True):
 
 _NETWORKING = Api("networking.istio.io", ("v1", "v1beta1", "v1alpha3"))
 _SECURITY = Api("security.istio.io", ("v1", "v1beta1"))
+_TELEMETRY = Api("telemetry.istio.io", ("v1", "v1alpha1"))
 
 APIS: Mapping[str, Api] = {
     **dict.fromkeys(SPECS, _NETWORKING),
     **dict.fromkeys(("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy"), _SECURITY),
+    "Telemetry": _TELEMETRY,
     "MeshConfig": Api("mesh.istio.io", ("v1alpha1",)),
 }
 

@@ -37,13 +37,14 @@ def _is_for(
     if not isinstance(spec, PeerAuthentication):
         targets = (*((spec.target_ref,) if spec.target_ref else ()), *spec.target_refs)
     if targets:
-        return any(_is_of(target, resource.ref.namespace, workload) for target in targets)
+        return any(is_of(target, resource.ref.namespace, workload) for target in targets)
     wanted = spec.selector.match_labels if spec.selector else {}
     tags = workload.tags
     return all(tags.get(key) == value for key, value in wanted.items())
 
 
-def _is_of(target: PolicyTargetReference, namespace: str, workload: Workload) -> bool:
+def is_of(target: PolicyTargetReference, namespace: str, workload: Workload) -> bool:
+    """Whether a target names the workload's service. namespace: of the policy."""
     service = workload.service
     return (
         target.group in ("", "core")

@@ -17,6 +17,7 @@ from tulle.resolve.analysis.peer_authentications import of_peer_authentication
 from tulle.resolve.analysis.request_authentications import of_request_authentication
 from tulle.resolve.analysis.service_entries import of_service_entry
 from tulle.resolve.analysis.sidecars import of_sidecar
+from tulle.resolve.analysis.telemetries import of_telemetry
 from tulle.resolve.analysis.virtual_services import of_virtual_service
 from tulle.resolve.analysis.workload_entries import of_workload_entry, of_workload_group
 from tulle.resolve.index import Mesh
@@ -31,6 +32,7 @@ _OF_KIND: Mapping[str, Callable[[Findings, Known], None]] = {
     "PeerAuthentication": of_peer_authentication,
     "RequestAuthentication": of_request_authentication,
     "AuthorizationPolicy": of_authorization_policy,
+    "Telemetry": of_telemetry,
 }
 
 

@@ -8,13 +8,14 @@ from tulle.model.names import ServiceName
 from tulle.model.resources.authorization_policy import AuthorizationPolicy
 from tulle.model.resources.policy_targets import PolicyTargetReference
 from tulle.model.resources.request_authentication import RequestAuthentication
+from tulle.model.resources.telemetry import Telemetry
 from tulle.model.workload import Workload
 from tulle.resolve.analysis.findings import NO_WORKLOADS, NOT_FOUND, Findings
 from tulle.resolve.analysis.known import Known
 from tulle.resolve.analysis.policed import Policed
 
 
-def check_whom(at: Findings, known: Known, spec: AuthorizationPolicy | RequestAuthentication) -> Policed:
+def check_whom(at: Findings, known: Known, spec: AuthorizationPolicy | RequestAuthentication | Telemetry) -> Policed:
     """Those for whom it is, after saying what is none of it."""
     given = list(_targets(spec))
     if not given:
@@ -58,7 +59,9 @@ def _aim(
     return None, tuple(instance.workload for instance in service.instances)
 
 
-def _targets(spec: AuthorizationPolicy | RequestAuthentication) -> Iterator[tuple[str, PolicyTargetReference]]:
+def _targets(
+    spec: AuthorizationPolicy | RequestAuthentication | Telemetry,
+) -> Iterator[tuple[str, PolicyTargetReference]]:
     """With their paths."""
     if spec.target_ref is not None:
         yield "spec.targetRef", spec.target_ref

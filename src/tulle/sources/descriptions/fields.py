@@ -14,6 +14,8 @@ from tulle.sources.descriptions import (
     mesh_config,
     security,
     sidecar,
+    telemetry,
+    telemetry_providers,
     virtual_service,
     workload,
 )
@@ -29,6 +31,7 @@ ABOUT: Mapping[str, str] = {
     "PeerAuthentication": security.PEER_AUTHENTICATION,
     "RequestAuthentication": security.REQUEST_AUTHENTICATION,
     "AuthorizationPolicy": security.AUTHORIZATION_POLICY,
+    "Telemetry": telemetry.ABOUT,
     "MeshConfig": mesh_config.ABOUT,
 }
 DESCRIPTIONS: Mapping[type[Any], Mapping[str, str]] = {
@@ -38,7 +41,9 @@ DESCRIPTIONS: Mapping[type[Any], Mapping[str, str]] = {
     **workload.FIELDS,
     **sidecar.FIELDS,
     **security.FIELDS,
+    **telemetry.FIELDS,
     **mesh_config.FIELDS,
+    **telemetry_providers.FIELDS,
 }
 # What Istio has a field for and its own validation does not take.
 _REFUSED = dict.fromkeys(

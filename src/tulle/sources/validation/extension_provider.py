@@ -14,7 +14,9 @@ from tulle.model.resources.mesh_config import (
     ExtAuthzHttpProvider,
     ExtensionProvider,
 )
+from tulle.model.resources.telemetry_providers import EnvoyOtelLogProvider, OpenTelemetryProvider
 from tulle.sources.at import At
+from tulle.sources.validation import telemetry_providers
 from tulle.sources.validation.amounts import check_loose_time, check_one_of
 from tulle.sources.validation.basics import check_one_line, fqdn_problem, is_address
 from tulle.sources.validation.names import namespaced_host_problem
@@ -57,7 +59,13 @@ def check(providers: tuple[ExtensionProvider, ...], at: At) -> None:
         names.add(provider.name)
         given = check_one_of(provider, place, **{name: _camel(name) for name in _PROVIDERS})
         if not given:
-            place.unsupported("says nothing of what it is: give `envoyExtAuthzHttp` or `envoyExtAuthzGrpc`")
+            place.unsupported("says nothing of what it is: give `envoyExtAuthzHttp`, `envoyFileAccessLog` or another")
+        telemetry_providers.check_file(provider.envoy_file_access_log, place.field("envoyFileAccessLog"))
+        for kind in ("envoy_otel_als", "opentelemetry"):
+            if (collector := getattr(provider, kind)) is not None:
+                _check_service(collector, place.field(_camel(kind)))
+        telemetry_providers.check_logs(provider.envoy_otel_als, place.field("envoyOtelAls"))
+        telemetry_providers.check_spans(provider.opentelemetry, place.field("opentelemetry"))
         _check_http(provider.envoy_ext_authz_http, place.field("envoyExtAuthzHttp"))
         if provider.envoy_ext_authz_grpc is not None:
             _check_common(provider.envoy_ext_authz_grpc, place.field("envoyExtAuthzGrpc"))
@@ -85,11 +93,17 @@ def _check_http(provider: ExtAuthzHttpProvider | None, at: At) -> None:
         place.unsupported(f"{prefix!r} is no path: write a `%` as `%25`, and nothing that can't be printed")
 
 
-def _check_common(provider: ExtAuthzHttpProvider | ExtAuthzGrpcProvider, at: At) -> None:
+def _check_service(
+    provider: ExtAuthzHttpProvider | ExtAuthzGrpcProvider | EnvoyOtelLogProvider | OpenTelemetryProvider, at: At
+) -> None:
     if not 1 <= provider.port <= 65535:
         at.field("port").unsupported(f"is {provider.port}: use a port from 1 to 65535")
     if problem := service_problem(provider.service):
         at.field("service").unsupported(problem)
+
+
+def _check_common(provider: ExtAuthzHttpProvider | ExtAuthzGrpcProvider, at: At) -> None:
+    _check_service(provider, at)
     check_loose_time(provider.timeout, at.field("timeout"))
     body = provider.include_request_body_in_check
     if body is not None and not body.max_request_bytes:
@@ -110,7 +124,7 @@ def _check_lines(texts: Sequence[str], at: At) -> None:
 def service_problem(service: str) -> str | None:
     """Why this is no DNS name, no IP address and no namespace/name."""
     if not service:
-        return "is needed: the service that is asked, such as `authorizer.default.svc.cluster.local`"
+        return "is needed: a service, such as `authorizer.default.svc.cluster.local`"
     if "/" in service:
         return namespaced_host_problem(service)
     if is_address(service) or not (problem := fqdn_problem(service)):

@@ -14,6 +14,7 @@ from tulle.sources.validation import (
     request_authentication,
     service_entry,
     sidecar,
+    telemetry,
     virtual_service,
     workload_entry,
 )
@@ -28,5 +29,6 @@ CHECKS: Mapping[str, Callable[[Any, At], None]] = {
     "PeerAuthentication": peer_authentication.check,
     "RequestAuthentication": request_authentication.check,
     "AuthorizationPolicy": authorization_policy.check,
+    "Telemetry": telemetry.check,
     "MeshConfig": mesh_config.check,
 }

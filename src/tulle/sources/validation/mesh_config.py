@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from tulle.model.durations import nanoseconds
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.sources.at import At
-from tulle.sources.validation import connection_pool, extension_provider, locality, outlier_detection
+from tulle.sources.validation import (
+    connection_pool,
+    extension_provider,
+    locality,
+    outlier_detection,
+    telemetry_providers,
+)
 from tulle.sources.validation.amounts import check_loose_time, check_time
 from tulle.sources.validation.basics import check_duration, is_dns_label
 
@@ -26,6 +32,7 @@ def check(spec: MeshConfig, at: At) -> None:
         at.field("enableAutoMtls").unsupported(
             "sidecars use mutual TLS with each other wherever no PeerAuthentication disables it: leave it out"
         )
+    telemetry_providers.check_mesh(spec, at)
     extension_provider.check(spec.extension_providers, at.field("extensionProviders"))
     locality.check(spec.locality_lb_setting, at.field("localityLbSetting"), outlier=True)
     if spec.default_traffic_policy is not None:

@@ -1,4 +1,4 @@
-"""Which workloads a policy of `security.istio.io` is for: `selector`, `targetRef`, `targetRefs`.
+"""Which workloads a policy of `security.istio.io`, or a Telemetry, is for: `selector`, `targetRef`, `targetRefs`.
 
 Source: Istio, pkg/config/validation (validateOneOfSelectorType, validateWorkloadSelector, validatePolicyTargetReference).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from tulle.model.resources.authorization_policy import AuthorizationPolicy
 from tulle.model.resources.policy_targets import PolicySelector, PolicyTargetReference
 from tulle.model.resources.request_authentication import RequestAuthentication
+from tulle.model.resources.telemetry import Telemetry
 from tulle.sources.at import At
 from tulle.sources.validation.amounts import check_count
 from tulle.sources.validation.names import check_selector
@@ -27,7 +28,7 @@ _KINDS = {
 }
 
 
-def check(spec: AuthorizationPolicy | RequestAuthentication, at: At) -> None:
+def check(spec: AuthorizationPolicy | RequestAuthentication | Telemetry, at: At) -> None:
     given = [
         *(["selector"] if spec.selector is not None else []),
         *(["targetRef"] if spec.target_ref is not None else []),

@@ -6,6 +6,7 @@ from typing import Any
 
 from tulle.ir.telemetry import Reporter, Telemetry
 from tulle.translate.telemetry.calls import told_calls
+from tulle.translate.telemetry.logs import connection_logs, request_logs
 from tulle.translate.telemetry.metrics import http_figures, tcp_figures
 
 
@@ -14,7 +15,13 @@ def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> d
 
     port: `service-b.default.svc.cluster.local:80` inbound.
     """
-    return {"access_log": [*told_calls(reporter, port), *http_figures(reporter, telemetry.metrics, port)]}
+    return {
+        "access_log": [
+            *told_calls(reporter, port),
+            *http_figures(reporter, telemetry.metrics, port),
+            *request_logs(telemetry.logs),
+        ]
+    }
 
 
 def tcp_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[str, Any]:
@@ -23,6 +30,6 @@ def tcp_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> di
     Its logs are written when a connection has been made and when it has ended, so each says by a filter for which it is.
     """
     return {
-        "access_log": [*tcp_figures(reporter, telemetry.metrics, port)],
+        "access_log": [*tcp_figures(reporter, telemetry.metrics, port), *connection_logs(telemetry.logs)],
         "access_log_options": {"flush_access_log_on_connected": True},
     }
