@@ -62,6 +62,7 @@ def test_sparing_everything_would_leave_the_mesh() -> None:
 
 def test_the_shim_comes_first_on_the_programs_own_path() -> None:
     assert environment()[0]["PYTHONPATH"] == str(SHIM)
+    assert environment()[0]["TULLE_SHIM"] == "proxy"
     assert environment(PYTHONPATH="/a:/b")[0]["PYTHONPATH"] == f"{SHIM}:/a:/b"
 
 
@@ -97,7 +98,7 @@ asyncio.run(main())
 
 
 def run(code: str, path: str, **more: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, "no_proxy": "", "NO_PROXY": "", "PYTHONPATH": path, **more}
+    variables = {**os.environ, "no_proxy": "", "NO_PROXY": "", "TULLE_SHIM": "proxy", "PYTHONPATH": path, **more}
     return subprocess.run(
         [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=60, check=False
     )
@@ -142,6 +143,12 @@ def test_a_strange_aiohttp_does_not_keep_the_program_from_starting(tmp_path: Pat
 
 def test_the_shim_is_written_for_any_interpreter_that_a_program_may_have() -> None:
     ast.parse((SHIM / "sitecustomize.py").read_text(), feature_version=(3, 8))
+
+
+def test_in_other_modes_aiohttp_is_left_as_it_is(proxy: int) -> None:
+    called = CLIENT.format(arguments="")
+    done = run(called, str(SHIM), http_proxy=f"http://127.0.0.1:{proxy}", TULLE_SHIM="trace")
+    assert "ClientConnectorError" in done.stderr
 
 
 def test_a_program_without_aiohttp_pays_nothing() -> None:

@@ -110,27 +110,28 @@ async def supervise(
             session.idle_clusters = sidecar.envoy.idle_clusters
             session.decisions = sidecar.envoy.decisions.counts
             session.wishes["tap"] = sidecar.envoy.calls.wish
-            ways = Ways(
-                config=config,
-                settings=_settings(proxy, folder.path, sidecar, serving),
-                ports=ports,
-                folder=folder,
-                file=file,
-                session=session,
-                console=console,
-                open_files=open_files,
-                hear=serving.hear,
-                environment=environment(folder) if config.workload_api else {},
-            )
             observed = Observed(sidecar, serving, credentials, control_plane)
             async with AsyncExitStack() as stack:
                 session.metrics = await stack.enter_async_context(observed.figures.door())
                 if config.workload_api:
                     await stack.enter_async_context(workload_api(folder, proxy, control_plane, console))
                 waiting = Waiting()
-                await stack.enter_async_context(spans_door(folder.path, waiting))
+                door = await stack.enter_async_context(spans_door(folder.path, waiting))
                 spans = forward(waiting, Reports(control_plane, proxy, "spans", CONTENT_TYPE), console)
                 calls = sidecar.envoy.calls.run(Reports(control_plane, proxy, "calls", "application/json"))
+                ways = Ways(
+                    config=config,
+                    settings=_settings(proxy, folder.path, sidecar, serving),
+                    ports=ports,
+                    folder=folder,
+                    file=file,
+                    session=session,
+                    console=console,
+                    open_files=open_files,
+                    hear=serving.hear,
+                    spans=door if config.trace else None,
+                    environment=environment(folder) if config.workload_api else {},
+                )
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
                 beside = {"certificates": renewal, "spans": spans, "calls": calls, **observed.figures.tasks()}
                 return await _Life(sidecar, serving, observed).run(ways, beside)

@@ -28,6 +28,7 @@ from tulle.agent.session import Session
 
 if TYPE_CHECKING:
     from tulle.agent.dns.resolv_conf import Nameservers
+    from tulle.agent.spans.door import SpansDoor
 
 _ANOTHER_PORT = "stop that, or give another --port"
 _CANARY_SECONDS = 10.0
@@ -47,7 +48,8 @@ class Way:
 class Ways:
     """What is needed to try one mode after another. hear: told what a capture says while the program runs.
 
-    environment: what the program finds in its own, beside what a mode adds.
+    spans: where the program may send its own; None without --trace. environment: what the program finds in its own, beside
+    what a mode adds.
     """
 
     config: AgentConfig
@@ -59,6 +61,7 @@ class Ways:
     console: Console
     open_files: int
     hear: Callable[[str, str], None]
+    spans: SpansDoor | None
     environment: Mapping[str, str]
 
     @asynccontextmanager
@@ -73,6 +76,7 @@ class Ways:
                 # its task group as another error.
                 own = () if mode in UNTOUCHED else self.ports.dns_sockets
                 sockets = [stack.enter_context(each.dup()) for each in own]
+                spans = await self.spans.for_program(prepared.spans) if self.spans else ""
             except OSError as error:  # no descriptor, process, room left
                 raise Unavailable(f"it can't be made ready: {error}") from error
             environment, notes = program_environment(
@@ -82,6 +86,7 @@ class Ways:
                 self.ports,
                 mode,
                 {**prepared.environment, **self.environment},
+                spans,
             )
             for note in notes:
                 self.console.warning(note)

@@ -50,6 +50,7 @@ class Prepared:
     program listens, once that is known or changes. renew_nameservers: tells the machine's resolvers when they change.
     envoy_launch: called in Envoy's new process, right before it becomes Envoy. ipv6: whether connections by IPv6 come to
     the sidecar, at ::1.
+    spans: bound, where the program could send spans, if it does not have this machine's loopback.
     source: `address:port`, from which connections claim to come, as nobody else knows it; "" where they can't claim that.
     """
 
@@ -60,4 +61,5 @@ class Prepared:
     renew_nameservers: Callable[[Sequence[str]], None] = _nothing
     envoy_launch: Callable[[], None] | None = None
     ipv6: bool = False
+    spans: socket.socket | None = None
     source: str = ""

@@ -40,6 +40,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
         user = _holding(stack, next(held)) if words["rootless"] else None
         _holding(stack, next(held))  # the rules
         sockets = [stack.enter_context(socket.socket(fileno=descriptor)) for descriptor in held]
+        *sockets, spans = sockets
         doors, servers = sockets[: words["doors"]], sockets[words["doors"] :]
         yield Prepared(
             plan={
@@ -53,6 +54,7 @@ def prepared(settings: Settings) -> Iterator[Prepared]:
             },
             dns_sockets=tuple(servers),
             envoy_launch=stack.enter_context(doors_given(doors, settings.outbound)),
+            spans=spans,
             ipv6=any(door.family == socket.AF_INET6 for door in doors),
         )
 

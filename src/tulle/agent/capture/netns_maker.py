@@ -6,7 +6,7 @@ open somewhere, and so is gone with the agent and the program, however they end.
 
 It sends one message through CHANNEL: {"rootless": ..., "doors": how many, "cookie": the namespace's number} with the
 descriptors of the network namespace, of the user namespace if it is rootless, of the netlink socket that owns the rules,
-of the sockets for the outbound door, and of those for DNS; or {"unavailable": why}.
+of the sockets for the outbound door, of those for DNS, and of one for spans; or {"unavailable": why}.
 With CAP_SYS_ADMIN there is no user namespace, so that all users have their names; else there is one in which this
 process's user and group are themselves and all others nobody.
 """
@@ -57,11 +57,12 @@ def _made(outbound: int, dns: int) -> tuple[dict[str, object], list[int]]:
         _lay_rules(rules, outbound, dns)
     doors = [_bound(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, outbound) for family in families]
     servers = [_bound(family, kind, dns) for family in families for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+    spans = _bound(socket.AF_INET, socket.SOCK_STREAM, 0)
     _prove_notifications()
     namespaces = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", *(("user",) if rootless else ()))]
     # The objects are not closed before this process ends.
     words: dict[str, object] = {"rootless": rootless, "doors": len(doors), "cookie": _cookie(doors[0])}
-    return words, [*namespaces, *(made.detach() for made in (rules, *doors, *servers))]
+    return words, [*namespaces, *(made.detach() for made in (rules, *doors, *servers, spans))]
 
 
 def _enter() -> bool:
