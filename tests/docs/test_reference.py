@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -98,7 +99,7 @@ def test_every_option_is_told_with_its_default_and_its_variable(name: str) -> No
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_option_is_named_that_does_not_exist(name: str) -> None:
-    known = {option for each in options_of(name) for option in each.opts} | {"--help", "-h"}
+    known = {option for each in options_of(name) for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
     named = [option for text in code(section(page("commands"), f"tulle {name}")) for option in _own_options(text)]
     assert named and set(named) <= known
 
@@ -109,10 +110,11 @@ def _own_options(text: str) -> list[str]:
 
 
 def test_no_page_names_an_option_that_no_command_has() -> None:
-    known = {option for name in COMMANDS for each in options_of(name) for option in each.opts}
+    each_option = [each for name in COMMANDS for each in options_of(name)]
+    known = {option for each in each_option for option in (*each.opts, *each.secondary_opts)}
     known |= {"--help", "-h", "--version"}
     for path in [*DOCS.glob("reference/*.md"), *DOCS.glob("guides/*.md")]:
-        others = ("curl ", "shell$ ", "systemctl ", "journalctl ", "loginctl ", "systemd-analyze ")
+        others = ("curl ", "pip ", "shell$ ", "systemctl ", "journalctl ", "loginctl ", "systemd-analyze ")
         lines = [text for text in code(path.read_text()) if not text.startswith(others)]
         named = {option for text in lines for option in _own_options(text)}
         assert named <= known, path
@@ -188,7 +190,10 @@ def test_every_variable_is_told() -> None:
     config = AgentConfig("service-b", "/state", ("true",), "service-b")
     ports = Ports(10000, 10001, 10002, 10003, ExitStack())
     given, captured = (program_environment({}, config, "service-b-3fa2c1", ports, m)[0] for m in ("proxy", "seccomp"))
-    read |= set(captured) | set(re.findall(r"GRPC_DNS_RESOLVER|SPIFFE_ENDPOINT_SOCKET", sources))
+    traced = program_environment(
+        {}, replace(config, trace=True), "service-b-3fa2c1", ports, "none", spans="http://agent"
+    )[0]
+    read |= set(captured) | set(traced) | set(re.findall(r"GRPC_DNS_RESOLVER|SPIFFE_ENDPOINT_SOCKET", sources))
     told = {name for row in rows(page("environment")) for name in codes(row[0])}
     assert told - {"PATH"} == read | set(given)
     assert given["no_proxy"] in page("environment")

@@ -59,7 +59,9 @@ def is_foreign(file: str) -> bool:
             first = opened.readline(_LONGEST_LINE).decode(errors="replace")
     except OSError:
         return False
-    return not first.startswith("#!") or not any(_is_known(word) for word in first[2:].split())
+    # Of `/usr/bin/env -S python3 -u` the last that is known is the interpreter, but for env itself.
+    words = [Path(word).name for word in first[2:].split()]
+    return not first.startswith("#!") or not any(_is_known(word) for word in words if word != "env")
 
 
 def _is_known(file: str) -> bool:

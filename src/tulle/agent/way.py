@@ -76,7 +76,8 @@ class Ways:
                 # its task group as another error.
                 own = () if mode in UNTOUCHED else self.ports.dns_sockets
                 sockets = [stack.enter_context(each.dup()) for each in own]
-                spans = await self.spans.for_program(prepared.spans) if self.spans else ""
+                listening = prepared.spans.dup() if prepared.spans and self.spans else None  # the door closes it
+                spans = await self.spans.for_program(listening) if self.spans else ""
             except OSError as error:  # no descriptor, process, room left
                 raise Unavailable(f"it can't be made ready: {error}") from error
             environment, notes = program_environment(

@@ -36,7 +36,7 @@ def last_server():
         yield told(rpc)
 
     server = grpc.server(ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers([service(dict(zip(KINDS, (unary, stream, unary, stream))))])
+    server.add_generic_rpc_handlers([service({kind: stream if kind.endswith("stream") else unary for kind in KINDS})])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, f"127.0.0.1:{port}"

@@ -146,7 +146,7 @@ def serve_wsgiref(port):
 def serve_gunicorn(port, *options):
     from gunicorn.app.wsgiapp import WSGIApplication
 
-    sys.argv = ["gunicorn", "--no-control-socket", "--bind", "127.0.0.1:%d" % port, *options, "relay:wsgi"]
+    sys.argv = ["gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}", *options, "relay:wsgi"]
     WSGIApplication().run()
 
 
@@ -179,7 +179,7 @@ def serve_hypercorn(port):
     from hypercorn.config import Config
 
     config = Config()
-    config.bind = ["127.0.0.1:%d" % port]
+    config.bind = [f"127.0.0.1:{port}"]
     asyncio.run(hypercorn.asyncio.serve(asgi, config))
 
 
@@ -239,7 +239,7 @@ def serve_django(port):
     from django.core.management import execute_from_command_line
 
     _configure_django()
-    execute_from_command_line(["django", "runserver", "--noreload", "127.0.0.1:%d" % port])
+    execute_from_command_line(["django", "runserver", "--noreload", f"127.0.0.1:{port}"])
 
 
 def serve_django_asgi(port):

@@ -1,0 +1,73 @@
+"""One trace through four services in four frameworks, none of which has a line for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modes import skip_unless_possible
+from running import Mesh, wait_for
+
+CHAIN = ("flask", "fastapi", "django", "aiohttp")
+LAST = "last"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLED_WITH = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "baggage": "tenant=7", "x-request-id": "r-1"}
+
+
+@pytest.fixture(scope="module", params=["seccomp", "proxy"])
+def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    skip_unless_possible(request.param)
+    for framework in CHAIN:
+        pytest.importorskip(framework)
+    mesh = Mesh(tmp_path_factory.mktemp("trace"))
+    try:
+        mesh.up()
+        options = ("--trace", "--capture", request.param)
+        for framework, following in zip(CHAIN, (*CHAIN[1:], LAST), strict=True):
+            mesh.run(framework, "chain.py", framework, options=options, NEXT=f"http://{following}/")
+        mesh.run(LAST, "chain.py", "flask", options=options)
+        wait_for("all are healthy", lambda: all(mesh.healthy(name) for name in (*CHAIN, LAST)))
+        yield mesh
+    finally:
+        mesh.close()
+
+
+def test_each_service_is_called_in_the_trace_of_the_first_call(chain: Mesh) -> None:
+    caller = chain.caller()
+    answer = caller.call("http://flask/", headers=CALLED_WITH)
+    assert answer.status == 200, answer.body
+    told: dict[str, Any] | None = answer.json()
+    hops = []
+    while told:
+        hops.append(told["got"])
+        told = told["next"]
+    assert len(hops) == 5
+    assert {got["traceparent"].split("-")[1] for got in hops} == {TRACE}
+    assert {got["baggage"] for got in hops} == {"tenant=7"}
+    assert len({got["x-request-id"] for got in hops}) == 1
+
+
+_EXPORT = """
+import os, urllib.request
+url = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces"
+request = urllib.request.Request(url, b"", {"Content-Type": "application/x-protobuf"})
+print("taken:", urllib.request.urlopen(request, timeout=30).status)
+"""
+
+
+def test_in_every_mode_the_program_reaches_the_agents_door_for_spans(mesh: Mesh, mode: str) -> None:
+    mesh.up()
+    running = mesh.run("exporter", sys.executable, "-c", _EXPORT, options=("--trace", "--capture", mode))
+    assert running.wait() == 0, running.output
+    assert "taken: 200" in running.output
+    assert "no Python program" not in running.output
+
+
+def test_a_program_of_another_language_is_told_as_one(mesh: Mesh) -> None:
+    mesh.up()
+    running = mesh.run("another", "cat", "/dev/null", options=("--trace", "--capture", "none"))
+    assert running.wait() == 0, running.output
+    assert running.output.count("this is no Python program") == 1
