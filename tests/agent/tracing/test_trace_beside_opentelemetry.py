@@ -114,6 +114,32 @@ def test_one_that_configures_the_sdk_in_spite_of_the_packages_is_left_alone(
     assert got == []
 
 
+DJANGO = """
+import os, sys
+sys.modules["own_settings"] = settings = type(sys)("own_settings")
+settings.__dict__.update(ROOT_URLCONF="own_urls", SECRET_KEY="s", ALLOWED_HOSTS=["*"], MIDDLEWARE=[], NAMED="by the program")
+sys.modules["own_urls"] = urls = type(sys)("own_urls")
+from django.core.wsgi import get_wsgi_application
+os.environ["DJANGO_SETTINGS_MODULE"] = "own_settings"
+from django.http import HttpResponse
+from django.urls import path
+urls.urlpatterns = [path("", lambda request: HttpResponse(request.META["HTTP_TRACEPARENT"]))]
+from wsgiref.util import setup_testing_defaults
+environ = {"HTTP_TRACEPARENT": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"}
+setup_testing_defaults(environ)
+answer = get_wsgi_application()(environ, lambda status, headers: print(status))
+answer.close()
+from django.conf import settings
+print(settings.NAMED, os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"))
+"""
+
+
+def test_django_has_its_own_settings_and_makes_spans(run: Run, python: str, collector: tuple[str, list[bytes]]) -> None:
+    endpoint, got = collector
+    assert run(DJANGO, python=python, **variables(endpoint)).stdout == "200 OK\nby the program None\n"
+    assert b"".join(got).count(bytes.fromhex("1" * 32)) == 1
+
+
 def test_an_environment_without_the_packages_is_only_given_the_context(run: Run, tmp_path: Path) -> None:
     done = run("import sys; print('opentelemetry.sdk' in sys.modules)\n" + SERVED, TULLE_SHIM="trace,spans")
     assert done.stdout == "False\n00-1-2-01\n"

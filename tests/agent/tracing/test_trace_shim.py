@@ -203,3 +203,23 @@ def test_other_interpreters_pass_the_context_on(version: str, run: Run) -> None:
         pytest.skip(f"there is no Python {version}")
     assert run("first.py", python=python).stdout == "00-1-2-01\n"
     assert run(WORKERS, python=python).stdout.split() == ["None", "None"]
+
+
+async def test_a_framework_keeps_to_its_own_request_and_to_that_of_its_server(shim: Shim) -> None:
+    context, hooks, servers = shim("context"), shim("hooks"), shim("servers")
+
+    class App:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(context.current())
+
+    seen: list[Any] = []
+    hooks.replace(App, "__call__", servers._asgi)
+    own, other = ([(b"traceparent", value)] for value in (b"00-1-2-01", b"00-3-4-01"))
+    await App()({"headers": own}, None, None)
+    token = context.enter(entered := context.of_pairs(own))
+    for headers in (own, other, []):
+        await App()({"headers": headers}, None, None)
+    assert context.current() is entered
+    context.leave(token)
+    assert [each and dict(each.trace)["traceparent"] for each in seen] == ["00-1-2-01", "00-1-2-01", "00-3-4-01", None]
+    assert seen[1] is entered

@@ -113,6 +113,14 @@ def enter(served: Served | None) -> Token[Served | None]:
     return _SERVED.set(served)
 
 
+def is_entered(served: Served | None) -> bool:
+    """Whether this code runs already for a request that came with the same."""
+    now = current()
+    if now is None or served is None:
+        return now is served
+    return (now.trace, now.baggage, now.request_id) == (served.trace, served.baggage, served.request_id)
+
+
 def leave(token: Token[Served | None]) -> None:
     """The inverse. In another context than the one that was entered, this code runs for no request afterwards."""
     try:

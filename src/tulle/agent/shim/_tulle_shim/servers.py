@@ -131,27 +131,35 @@ def _of_scope(app: Any, scope: Any, *rest: Any, **more: Any) -> Served | None:
 
 
 def _asgi(original: Function, hook: Hook) -> Function:
-    served = serving_async(_of_scope)(original, hook)
-
     # Its parameters are the original's: uvicorn tries whether an application can be called without any.
     async def call(self: Any, scope: Any, receive: Any, send: Any) -> Any:
-        if context.current() is not None:
+        try:
+            served = _of_scope(self, scope) if hook.on else None
+        except Exception:
+            hook.off()
+            served = None
+        if not hook.on or context.is_entered(served):
             return await original(self, scope, receive, send)
-        return await served(self, scope, receive, send)
+        token = context.enter(served)
+        try:
+            return await original(self, scope, receive, send)
+        finally:
+            context.end(served)
+            context.leave(token)
 
     return call
 
 
 def _wsgi(original: Function, hook: Hook) -> Function:
     def call(self: Any, environ: Any, start_response: Any) -> Any:
-        if not hook.on or context.current() is not None:
+        if not hook.on:
             return original(self, environ, start_response)
         try:
             served = context.of_environ(environ)
         except Exception:
             hook.off()
             served = None
-        if served is None:
+        if context.is_entered(served):
             return original(self, environ, start_response)
         token = context.enter(served)
         try:
@@ -178,7 +186,7 @@ def _is_file(body: Any, environ: Any) -> bool:
 class _Body:
     """The answer's body, made piece by piece: each piece within its request, and the server's own work without it."""
 
-    def __init__(self, body: Any, served: Served) -> None:
+    def __init__(self, body: Any, served: Served | None) -> None:
         self._body = body
         self._pieces = None
         self._served = served

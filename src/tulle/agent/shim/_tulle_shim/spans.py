@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 
 from . import context
-from .imports import report
+from .hooks import Hook, replace
+from .imports import report, when_imported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _NEEDED = (
@@ -25,6 +28,7 @@ _NEEDED = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
 )
 _TOO_EARLY_FOR = ("gevent", "eventlet")
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _B3 = "opentelemetry.propagators.b3"
 
 
@@ -39,10 +43,52 @@ def install() -> None:
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
     _have_it_taken_back(trace)
-    auto_instrumentation.initialize()
+    with _but_for_django():
+        auto_instrumentation.initialize()
     provider = trace.get_tracer_provider()
     if not isinstance(provider, trace.ProxyTracerProvider):
         context.own_provider.append(provider)
+
+
+@contextmanager
+def _but_for_django() -> Iterator[None]:
+    """Its instrumentation reads the settings, and where they can't be found yet, makes others that stay.
+
+    So it has its turn when Django itself has read them, right before they are put to use.
+    """
+    disabled = os.environ.get(_DISABLED)
+    names = [name.strip() for name in (disabled or "").split(",")]
+    if "django" not in names and "*" not in names and _is_there("opentelemetry.instrumentation.django"):
+        when_imported("django.core.handlers.base", _django)
+    os.environ[_DISABLED] = ",".join(filter(None, [*names, "django"]))
+    try:
+        yield
+    finally:
+        if disabled is None:
+            del os.environ[_DISABLED]
+        else:
+            os.environ[_DISABLED] = disabled
+
+
+def _django(module: Any) -> None:
+    replace(module.BaseHandler, "load_middleware", _loading_middleware)
+
+
+def _loading_middleware(original: Any, hook: Hook) -> Any:
+    def load_middleware(*args: Any, **kwargs: Any) -> Any:
+        if hook.on and context.own_provider:
+            try:
+                from opentelemetry.instrumentation.django import (  # type: ignore[import-not-found,unused-ignore]
+                    DjangoInstrumentor,
+                )
+
+                if not DjangoInstrumentor().is_instrumented_by_opentelemetry:
+                    DjangoInstrumentor().instrument()
+            except Exception:
+                hook.off()
+        return original(*args, **kwargs)
+
+    return load_middleware
 
 
 def _is_there(name: str) -> bool:
