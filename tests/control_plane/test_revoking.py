@@ -34,6 +34,7 @@ from tulle.model.workload import Proxy, ServicePort, Workload
 from tulle.registry.registry import Registry
 from tulle.store.contract import Store
 from tulle.store.sqlite import open_store
+from tulle.telemetry.own import Own
 from tulle.xds.server import Refusal, StreamEnded
 
 WEB = Proxy(
@@ -61,7 +62,7 @@ class ControlPlane:
         records = EnrolledRecords(store, time.time)
         self.agents = AgentReports(self.registry, self.mesh, records, self.revocations)
         self.enrolment = Enrolment(self.authority, 600, lambda *_: {}, store, records, self.revocations)
-        self.envoys = Envoys(self.mesh, self.keeper.why)
+        self.envoys = Envoys(self.mesh, self.keeper.why, Own("1"))
 
     async def enrol(self) -> EnrolAnswer:
         async def local() -> Attested:

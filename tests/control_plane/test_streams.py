@@ -15,6 +15,7 @@ from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
 from tulle.identity.authority import Authority
 from tulle.model.spiffe import proxy_id, workload_id
+from tulle.telemetry.own import Own
 from tulle.xds.server import Refusal, StreamEnded
 
 
@@ -27,7 +28,7 @@ def certificate(folder: Path, spiffe_id: str) -> bytes:
 
 def test_the_oldest_of_too_many_streams_is_woken_and_ended(tmp_path: Path) -> None:
     envoys, proved, woken = (
-        Envoys(LiveMesh(Timeline(time.time)), lambda _: ""),
+        Envoys(LiveMesh(Timeline(time.time)), lambda _: "", Own("1")),
         certificate(tmp_path / "ca", proxy_id("a1")),
         [],
     )
@@ -44,7 +45,7 @@ def test_the_oldest_of_too_many_streams_is_woken_and_ended(tmp_path: Path) -> No
 
 
 def test_only_a_proxy_gets_a_stream_and_only_its_own(tmp_path: Path) -> None:
-    envoys = Envoys(LiveMesh(Timeline(time.time)), lambda _: "")
+    envoys = Envoys(LiveMesh(Timeline(time.time)), lambda _: "", Own("1"))
     workload = certificate(tmp_path / "ca", workload_id("default", "service-a"))
     refused = envoys.connect(workload, "service-a-1", lambda: None)
     assert isinstance(refused, Refusal)

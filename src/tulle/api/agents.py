@@ -104,6 +104,11 @@ class AgentSessions:
         self._newest: dict[str, _Answer] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    @property
+    def count(self) -> int:
+        """How many agents have a session."""
+        return len(self._newest)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send)
         await answer.start()

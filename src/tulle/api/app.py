@@ -19,6 +19,7 @@ POST   /v1/explain/request               api.explaining
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log
 /v1/ui/...                               api.sign_in
+GET    /metrics                          api.prometheus
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ from tulle.api.enrolment import Enrolling
 from tulle.api.explaining import Explaining
 from tulle.api.figures import FiguresApi
 from tulle.api.jwt_svids import JwtSvids
+from tulle.api.measured import Measured
+from tulle.api.prometheus import Prometheus
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
@@ -102,6 +105,7 @@ def build_app(doors: Doors) -> Starlette:
         *UsersApi(doors.users, doors.listening, roots).routes,
         *AuditLog(doors.audit_log).routes,
         *SigningIn(doors.browsers, doors.users, doors.web, doors.audit, FailedAttempts(time.monotonic)).routes,
+        *Prometheus(doors.own, lambda: api.sessions.count).routes,
     ]
     roles.check(routes)
     known = Middleware(
@@ -115,7 +119,7 @@ def build_app(doors: Doors) -> Starlette:
     )
     return Starlette(
         routes=routes,
-        middleware=[known],
+        middleware=[Middleware(Measured, own=doors.own), known],
         exception_handlers={
             HTTPException: _refusal,
             StoreError: _unavailable,

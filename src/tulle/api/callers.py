@@ -27,7 +27,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tulle.api.changes import Changes, Made
-from tulle.api.roles import ROLES, allows, comes_to_browsers, way_of
+from tulle.api.roles import OPEN_ON_LOOPBACK, ROLES, allows, comes_to_browsers, way_of
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestation import Attestation
 from tulle.identity.audit import Audit, Event
@@ -166,12 +166,14 @@ class Known:
         except StoreError as error:
             return await _refusal(503, str(error))(scope, receive, send)
         caller, way = proved.caller, way_of(self._routes, scope)
+        scope["state"]["way"] = way
         if caller is not None and caller.proxy and (why := self._revoked(caller.proxy)):
             return await _refusal(403, why, revoked=True)(scope, receive, send)
         is_web = "web" in scope["state"]
         if is_web and way is not None and not comes_to_browsers(way):
             return await _refusal(403, _NOT_FOR_BROWSERS)(scope, receive, send)
-        if caller is None and (way is None or ROLES[way] is not None):
+        is_open = way is not None and (ROLES[way] is None or (is_web and way in OPEN_ON_LOOPBACK))
+        if caller is None and not is_open:
             return await _refusal(401, _NOT_SIGNED_IN if is_web else _NO_CERTIFICATE)(scope, receive, send)
         if caller is not None and not allows(caller, way, scope["path"]):
             return await _refusal(403, self._refused(caller, way, scope))(scope, receive, send)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tulle import __version__
 from tulle.api.views import CaView, ConfigView, ProxyView, ServiceView, StatusView
 from tulle.api.web import Web
 from tulle.identity.attestation import Attestation
@@ -30,6 +31,7 @@ from tulle.pipeline.in_force import InForce
 from tulle.resolve import index
 from tulle.sources.stored import Declared
 from tulle.telemetry.figures.memory import Figures
+from tulle.telemetry.own import Own
 
 
 class RegistrationRefused(Exception):
@@ -228,7 +230,7 @@ class Doors:
 
     listening: `host:port`, where those reach this control plane; empty if they can't, or if it is not known where.
     revoked: why a proxy is that, "" if it is not. audit_log: the file that `audit` writes. web: where the dashboard is; None:
-    nowhere.
+    nowhere. own: the control plane's own figures.
     """
 
     mesh: Mesh
@@ -251,3 +253,4 @@ class Doors:
     browsers: Browsers = field(default_factory=lambda: Browsers(time.monotonic))
     web: Web | None = None
     figures: Figures = field(default_factory=lambda: Figures(time.monotonic))
+    own: Own = field(default_factory=lambda: Own(__version__))

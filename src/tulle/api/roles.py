@@ -63,6 +63,7 @@ ROLES: Mapping[str, Role | None] = {
     "POST /v1/ui/sign-in": None,
     "POST /v1/ui/sign-out": Role.VIEWER,
     "GET /v1/ui/me": Role.VIEWER,
+    "GET /metrics": Role.VIEWER,
 }
 
 
@@ -86,6 +87,10 @@ def way_of(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
         if match is Match.FULL and isinstance(route, Route):
             return f"{method} {route.path}"
     return None
+
+
+# For anybody who comes in by loopback, as Prometheus does: figures, and nothing of whose they are but names.
+OPEN_ON_LOOPBACK = frozenset({"GET /metrics"})
 
 
 def comes_to_browsers(way: str) -> bool:

@@ -30,10 +30,17 @@ _log = logging.getLogger(__name__)
 class LiveMesh:
     """changes: touched with a proxy's id when its registration or its stream has changed, with DECLARED for resources.
 
-    clock: in seconds, only goes forward.
+    clock: in seconds, only goes forward. converged: told how long a sidecar took to acknowledge what was new for it.
     """
 
-    def __init__(self, timeline: Timeline, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        clock: Callable[[], float] = time.monotonic,
+        converged: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self._converged = converged
+        self._behind: dict[View, float] = {}
         self.hub = Hub()
         self.changes = Changes()
         self.timeline = timeline
@@ -122,6 +129,7 @@ class LiveMesh:
     def disconnect(self, view: View) -> None:
         self.hub.disconnect(view)
         del self._wakes[view]
+        self._behind.pop(view, None)
         self.timeline.lost(view)
         self.changes.touch(view.proxy_id)
 
@@ -149,6 +157,10 @@ class LiveMesh:
             self._has_learned.set()
 
     def _saw(self, view: View) -> None:
+        if not view.ready:
+            self._behind.setdefault(view, self._clock())
+        elif (since := self._behind.pop(view, None)) is not None:
+            self._converged(self._clock() - since)
         self.timeline.saw(view)
         self.changes.touch(view.proxy_id)
 

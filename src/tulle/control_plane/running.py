@@ -15,13 +15,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
+from tulle import __version__
 from tulle.api import remote
 from tulle.api import server as api_server
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.api.web import Web
 from tulle.config import API_SOCKET, AUDIT_LOG, AUTHORITY, SECRET, Settings
-from tulle.control_plane import dashboard, elsewhere, logs, port
+from tulle.control_plane import dashboard, elsewhere, logs, own_figures, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
 from tulle.control_plane.facts import merged
@@ -56,6 +57,7 @@ from tulle.registry.registry import Registry
 from tulle.sources.stored import Declared
 from tulle.store.errors import StoreError
 from tulle.store.sqlite import open_store
+from tulle.telemetry.own import Own
 from tulle.translate.bootstrap import bootstrap
 from tulle.xds import server as xds_server
 
@@ -106,8 +108,9 @@ async def running(
     envoy = binary.find()
     async with AsyncExitStack() as stack:
         check_private(settings.data)
-        store = await stack.enter_async_context(open_store(settings.data))
-        audit = stack.enter_context(opened(settings.data / AUDIT_LOG))
+        own = Own(__version__)
+        store = await stack.enter_async_context(open_store(settings.data, wrote=own.wrote))
+        audit = own_figures.counted(stack.enter_context(opened(settings.data / AUDIT_LOG)), own)
         brought = read_brought(settings.ca) if settings.ca else None
         authority = Authority.open(settings.data / AUTHORITY, clock, brought, audit, settings.cert_ttl)
         attestation = Attestation(open_secret(settings.data / SECRET))
@@ -116,7 +119,7 @@ async def running(
         records, tokens = EnrolledRecords(store, clock), JoinTokens(store, clock)
         keys = KeySets(store, allowed(settings.jwks_allow), settings.jwks_refresh, clock)
         revocations = Revocations(store, clock, audit)
-        mesh = LiveMesh(Timeline(clock), steady)
+        mesh = LiveMesh(Timeline(clock), steady, own.converged)
         door = stack.enter_context(dashboard.opened(settings.data, settings.web_port))
         web = door.web if door else None
         tasks = await stack.enter_async_context(_tasks())
@@ -136,12 +139,16 @@ async def running(
         tasks("take registrations of the revoked away", revoking.remove())
         await revoked.wait()
         tasks("keep the trust", trusts.keep())
-        own = OwnCertificate(authority, settings.cert_ttl, clock)
+        own_figures.read(own, mesh, trusts, clock)
+        tasks("watch the event loop", own_figures.watch_the_loop(own))
+        certificate = OwnCertificate(authority, settings.cert_ttl, clock)
         remembered = settings.data / "xds-port"
         xds_port = port.choose(remembered, settings.xds_port)
         addresses = elsewhere.xds_addresses(settings.listen)
         await stack.enter_async_context(
-            xds_server.serve(Envoys(mesh, revoking.why), own.identity, addresses[0], xds_port, addresses[1:])
+            xds_server.serve(
+                Envoys(mesh, revoking.why, own), certificate.identity, addresses[0], xds_port, addresses[1:]
+            )
         )
         port.remember(remembered, xds_port)
 
@@ -169,6 +176,7 @@ async def running(
             audit_log=settings.data / AUDIT_LOG,
             browsers=Browsers(steady),
             web=web,
+            own=own,
         )
         listening, app = asyncio.Event(), build_app(doors)
         tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))
@@ -178,7 +186,7 @@ async def running(
         await listening.wait()
         if settings.listen:
             elsewhere.raise_open_files()
-            tasks("serve agents elsewhere", elsewhere.serve(app, remote.bound(*settings.listen), own))
+            tasks("serve agents elsewhere", elsewhere.serve(app, remote.bound(*settings.listen), certificate))
         _say_ready(settings, mesh, xds_port, web)
         yield mesh
 

@@ -27,10 +27,15 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_store(
-    folder: Path, *, history: int = HISTORY, clock: Callable[[], float] = time.monotonic
+    folder: Path,
+    *,
+    history: int = HISTORY,
+    clock: Callable[[], float] = time.monotonic,
+    wrote: Callable[[float, bool], None] = lambda seconds, succeeded: None,
 ) -> AsyncIterator[Store]:
     """The store in `folder`, held by this process within the block. The last `history` events can be watched.
 
+    wrote: told of each write how many seconds it took, and whether it succeeded.
     Raises StoreLocked, StoreCorrupt, StoreUnavailable.
     """
     loop = asyncio.get_running_loop()
@@ -38,7 +43,12 @@ async def open_store(
         database = Database(folder / "store.db")
 
         async def commit(draft: Draft) -> None:
-            await loop.run_in_executor(thread, database.commit, draft)
+            began, succeeded = time.perf_counter(), False
+            try:
+                await loop.run_in_executor(thread, database.commit, draft)
+                succeeded = True
+            finally:
+                wrote(time.perf_counter() - began, succeeded)
 
         try:
             mirror = await loop.run_in_executor(thread, database.open)

@@ -20,6 +20,7 @@ LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 VHDS = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
 SDS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+SHORT = {CDS: "cds", EDS: "eds", LDS: "lds", RDS: "rds", VHDS: "vhds", SDS: "sds"}
 
 Key = tuple[str, str]  # type URL and name
 
@@ -71,6 +72,15 @@ def resource(
     for alias in sorted(aliases):
         digest.update(field(4, alias.encode()))
     return Resource(type_url, name, digest.hexdigest(), body, aliases, requires)
+
+
+_TYPE_PREFIX = b"type.googleapis.com/"
+
+
+def type_of(response: bytes) -> str:
+    """The type URL of what `response` has encoded."""
+    at = response.rfind(_TYPE_PREFIX)
+    return response[at : response.index(b"*", at)].decode()  # "*": the tag of the nonce, which follows
 
 
 def response(type_url: str, nonce: str, resources: Iterable[Resource] = (), removed: Iterable[str] = ()) -> bytes:
