@@ -259,9 +259,12 @@ class Api:
             await agent.open(proxy)
             yield agent
 
-    async def ask(self, method: str, path: str, body: bytes = b"", secret: str = SECRET) -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", secret: str = SECRET, content_type: str = ""
+    ) -> tuple[int, Any]:
         """One request on a connection of its own: status and decoded JSON."""
         head = f"{method} {path} HTTP/1.1\r\nHost: tulle\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n"
+        head += f"Content-Type: {content_type}\r\n" if content_type else ""
         return await self.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
     async def send(self, request: bytes) -> tuple[int, Any]:

@@ -116,3 +116,18 @@ async def test_a_watch_lists_first_and_then_tells_what_is_written_and_what_is_go
         assert await line() == ("deleted", ["a"])
         await api.ask("DELETE", "/v1/resources/VirtualService/default/c")
         assert await line() == ("deleted", ["c"])
+
+
+async def test_a_file_is_taken_as_users_write_it(api: Any) -> None:
+    text = (
+        b"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: a\nspec:\n  hosts: [reviews]\n"
+    )
+    good = text + b"  http:\n  - route:\n    - destination: {host: reviews}\n"
+    as_file = "application/yaml; charset=utf-8"
+    status, applied = await api.ask("POST", "/v1/resources?namespace=shop", good, content_type=as_file)
+    assert (status, applied["outcomes"][0]["namespace"], applied["outcomes"][0]["action"]) == (200, "shop", "created")
+    status, refusal = await api.ask("POST", "/v1/resources", text + b"  hots: [a]\n", content_type=as_file)
+    assert status == 422
+    assert (7, "spec.hots") in {(one["line"], one["path"]) for one in refusal["problems"]}
+    status, findings = await api.ask("POST", "/v1/analysis", good, content_type=as_file)
+    assert status == 200 and findings[0]["line"] == 9

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from tulle.api.bodies import body_of
 from tulle.api.declared_state import finding_view
 from tulle.api.doors import Force
-from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents
+from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents, is_file
 from tulle.api.views import FindingView
 from tulle.model.names import DEFAULT_NAMESPACE, label_problem
 from tulle.model.resources.resource import Ref, Resource
@@ -51,13 +51,13 @@ class Analysis:
         of_all = request.query_params.get("all", "") in ("1", "true")
         async with self._one_at_a_time:
             body, mesh = await body_of(request, MOST_DOCUMENTS_BYTES), self._force.mesh()
-            found = await asyncio.to_thread(_analysed, body, mesh, namespace, of_all)
+            checked = await asyncio.to_thread(checked_documents, body, namespace, of_file=is_file(request))
+            found = await asyncio.to_thread(_analysed, checked, mesh, namespace, of_all)
         return Response(found, media_type="application/json")
 
 
-def _analysed(body: bytes, mesh: Mesh, namespace: str, of_all: bool) -> bytes:
-    """Of documents: what is found in them, and what they bring about elsewhere. Raises HTTPException."""
-    checked = checked_documents(body, namespace)
+def _analysed(checked: Sequence[Checked], mesh: Mesh, namespace: str, of_all: bool) -> bytes:
+    """Of documents: what is found in them, and what they bring about elsewhere."""
     if checked:
         found = _of_documents(checked, mesh)
     else:

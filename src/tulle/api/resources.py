@@ -22,7 +22,7 @@ from tulle.api.changes import changes_of
 from tulle.api.decisions import Heard
 from tulle.api.declared_state import declared_views
 from tulle.api.doors import Awaited, Force, Generation, Keys
-from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents
+from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents, is_file
 from tulle.api.views import (
     AppliedView,
     ChangeView,
@@ -81,7 +81,7 @@ class Resources:
             raise HTTPException(400, problem)
         async with self._checking:
             body = await body_of(request, MOST_DOCUMENTS_BYTES)
-            checked = await _aside(lambda: checked_documents(body, namespace))
+            checked = await _aside(lambda: checked_documents(body, namespace, of_file=is_file(request)))
             warnings, refusal = await _aside(lambda: _judged(checked))
             if refusal is not None:
                 return refusal

@@ -1,0 +1,27 @@
+/** From figures to colours: one scale for the whole page. Pure. */
+import type { Tone } from "../parts/basics";
+import type { GraphEdge, GraphNode } from "../types";
+
+const WARN_BELOW = 0.99;
+const BAD_BELOW = 0.95;
+
+export function toneOf(success: number | null | undefined, rate = 1): Tone {
+  if (success == null || rate <= 0) return "idle";
+  if (success < BAD_BELOW) return "bad";
+  return success < WARN_BELOW ? "warn" : "ok";
+}
+
+export function toneOfNode(node: GraphNode): Tone {
+  const { instances } = node;
+  if (instances && instances.total > 0 && instances.healthy === 0) return "bad";
+  const tone = toneOf(node.success, node.rate);
+  return instances && instances.healthy < instances.total && tone !== "bad" ? "warn" : tone;
+}
+
+export function toneOfEdge(edge: GraphEdge): Tone {
+  if (edge.protocol === "tcp") return edge.sent_rate + edge.received_rate > 0 ? "ok" : "idle";
+  return toneOf(edge.success, edge.rate);
+}
+
+export const edgeId = (edge: { from: string; to: string; protocol: string }): string =>
+  `${edge.from}>${edge.to}${edge.protocol === "tcp" ? ">tcp" : ""}`;
