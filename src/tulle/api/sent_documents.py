@@ -1,7 +1,7 @@
 """Documents as they are sent, checked here again, as a caller may be of another version.
 
-The command line sends a line of JSON for each, with its places. Others, such as the dashboard and curl, send a file as users write it,
-in YAML or JSON, and say so: its content type is application/yaml (RFC 9512).
+The command line sends a line of JSON for each, with its places. Others, such as the dashboard and curl, send a file as users
+write it, in YAML or JSON, and say so: its content type is application/yaml (RFC 9512).
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def install() -> None:
         return
     if not os.environ.get("OTEL_PROPAGATORS"):
         os.environ["OTEL_PROPAGATORS"] = f"tracecontext,baggage{',b3' if _is_there(_B3) else ''}"
-    from opentelemetry import trace  # type: ignore[import-not-found,unused-ignore]
+    from opentelemetry import trace  # type: ignore[attr-defined,import-not-found,unused-ignore]
     from opentelemetry.instrumentation import auto_instrumentation  # type: ignore[import-not-found,unused-ignore]
 
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
