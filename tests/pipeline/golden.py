@@ -164,8 +164,10 @@ def _folded(value: Any) -> Any:
         return [_folded(each) for each in value]
     if not isinstance(value, dict):
         return value
-    if value.get("@type", "").endswith("access_loggers.stats.v3.Config"):
-        return [stat["stat"]["name"] for kind in ("counters", "histograms") for stat in value.get(kind, ())]
+    settings = value.get("typed_config", {})
+    if settings.get("@type", "").endswith("access_loggers.stats.v3.Config"):
+        kinds = (settings.get("counters", ()), settings.get("histograms", ()))
+        return f"{value['name']}: {', '.join(stat['stat']['name'] for stats in kinds for stat in stats)}"
     if value.get("name") == "calls" and "filter" in value:
         return "calls"
     return {key: _folded(each) for key, each in value.items()}

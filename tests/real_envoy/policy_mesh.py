@@ -19,6 +19,8 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from certificates import IDENTITY, write_identity
 from routes_by_file import listening
 from tulle.aio.unix import short_path
@@ -116,12 +118,18 @@ class Mesh:
         *programs: Program,
         protocol: Protocol = Protocol.HTTP,
         pool: ConnectionPool = ConnectionPool(),  # noqa: B008  a value
+        telemetry: Telemetry = Telemetry(),  # noqa: B008  a value
     ) -> None:
-        """All of it: a door for calls to the backend, whose instances are the programs, each behind a sidecar."""
+        """All of it: a door for calls to the backend, whose instances are the programs, each behind a sidecar.
+
+        telemetry: of the sidecars.
+        """
         if not (self.folder / "sds").exists():
             write_identity(self.folder)
         self.tell(backend)
-        await self.start(backend, sidecars=[sidecar(program, protocol, pool) for program in programs])
+        await self.start(
+            backend, sidecars=[replace(sidecar(program, protocol, pool), telemetry=telemetry) for program in programs]
+        )
         self.tell(backend, at("", *(self.ports[f"inbound.{program.name}"] for program in programs)))
         total = f"cluster.{_name(backend)}.membership_total"
         await until(lambda: self._is(total, len(programs)))

@@ -75,7 +75,8 @@ def test_instances_and_processes_without_a_sidecar_serve_side_by_side() -> None:
     backend, endpoints = found(mesh)
     assert backend.transport is Transport.MIXED
     assert backend.identities == (A.identity,)
-    assert endpoints == [Endpoint("127.0.0.1", 20001), Endpoint("192.0.2.1", 80, weight=3, plain=True)]
+    own = Endpoint("127.0.0.1", 20001, peer="a.default.a.unknown.a.latest.workload")
+    assert endpoints == [own, Endpoint("192.0.2.1", 80, weight=3, plain=True)]
     door = inbound.inbound(mesh, PROXY, A)
     assert door is not None
     assert door.ports[0].also == (Destination(HOST, 80),)

@@ -18,14 +18,23 @@ class Reporter(StrEnum):
 
 
 class TagOverride(Struct, frozen=True, order=True):
-    """expression: CEL, whose value the label gets; "" takes the label away."""
+    """tag: one of Istio's labels, or a new one. expression: CEL, whose value the label gets; "" takes the label away.
+
+    Envoy counts with few tags, and the agent makes Istio's labels of them, so both have a part. Envoy gives each stat a tag
+    `x_<label>` with the expression's value, and a tag `without` that names the labels taken away, with commas between. Where a
+    label that is taken away is made of one tag alone, as `response_code` is, that tag is left out too, so that there
+    are fewer series. The agent sets `<label>` to what `x_<label>` says, whatever it would have been, and leaves out those that
+    `without` names, as well as `without` itself. What an expression makes of clients' text is not bounded but by the
+    bound on all figures.
+    """
 
     tag: str
     expression: str = ""
 
 
 class MetricOverride(Struct, frozen=True, order=True):
-    """metric: of Istio's names, `istio_requests_total`; "" for all. Of several that fit, the last word on each label counts."""
+    """metric: of Istio's names, `istio_requests_total`; "" for all. Of several that fit, the last word on each label counts, and
+    the last one says whether Envoy counts the metric at all."""
 
     metric: str = ""
     is_disabled: bool = False

@@ -89,7 +89,11 @@ def _parts(route: HttpRoute) -> dict[str, Any]:
     """All but the match."""
     parts = action(route)
     parts.update({key: value for key, value in (("name", route.name), ("stat_prefix", route.stat_prefix)) if value})
-    told = {"source": route.source, "missing": missing(route.action) if isinstance(route.action, Forward) else ""}
+    told = {
+        "source": route.source,
+        "route": f"{route.source} {route.name or route.place}".rstrip(),
+        "missing": missing(route.action) if isinstance(route.action, Forward) else "",
+    }
     if route.source:
         fields = {key: {"string_value": value} for key, value in told.items() if value}
         parts["metadata"] = {"filter_metadata": {names.METADATA: {"fields": fields}}}

@@ -11,7 +11,8 @@ PASSTHROUGH = "passthrough"
 WAY_OUT = "way-out"
 # Where a route leads whose destination does not exist: there is no such cluster, and Envoy answers 503 (RouteAction).
 NOWHERE = "nowhere"
-# A route's metadata of tulle's: which document made it (`source`), and which of its destinations do not exist (`missing`).
+# A route's metadata of tulle's: which document made it (`source`), and which of its destinations do not exist (`missing`),
+# and what figures call it (`route`): the document and the route's name or place, `VirtualService default/reviews spec.http[1]`.
 METADATA = "tulle"
 # All connections to programs that carry TCP, in Envoy's stats.
 INBOUND_TCP_STATS = "inbound_tcp"
