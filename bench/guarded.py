@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,33 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.envoys import Credentials, Json
-from tulle.envoy_api.messages import pack, to_dict, unpack
+from bench.envoys import Credentials, Json, to_sidecar
+from tulle.envoy_api.messages import message, pack, to_dict, unpack
 from tulle.ir.access import Access, Action, Policy
+from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Weighted
 from tulle.ir.tokens import Issuer
-from tulle.ir.types import Inbound, InboundPort
+from tulle.ir.types import Answer, Inbound, InboundPort, Outbound, VirtualHost
 from tulle.model.names import Destination, ServiceName
 from tulle.model.resources import authorization_policy as written
 from tulle.model.spiffe import TRUST_DOMAIN, WORKLOAD_PREFIX
-from tulle.model.workload import Protocol
+from tulle.model.workload import Capture, Protocol
 from tulle.resolve.access.conditions import Reader
 from tulle.translate import names
 from tulle.translate.bootstrap import bootstrap
 from tulle.translate.clusters import program_clusters
 from tulle.translate.inbound_listener import inbound_listener
 from tulle.translate.inbound_routes import inbound_routes
+from tulle.translate.listeners import outbound_listener
+from tulle.translate.routes import virtual_host
+from tulle.translate.telemetry.metrics import message_counter
 
 CALLER = "service-a"
 DESTINATION = Destination(ServiceName("default", "service-b"), 80)
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _A_POLICY = 10  # rules
+_DECIDE = ("tulle.deny", "tulle.allow")
+_LOGGERS = ("figures", "messages")
+_SETTINGS = ("layered_runtime", "stats_config", "deferred_stat_options", "stats_flush_interval", "bootstrap_extensions")
 _ISSUER = "https://issuer.example"
 
 
@@ -91,11 +99,18 @@ def issuer() -> tuple[Issuer, str]:
 
 
 def sidecar(
-    port: int, target: int, rules: tuple[Policy, ...] = (), issuers: tuple[Issuer, ...] = (), *, decides: bool = True
+    port: int,
+    target: int,
+    rules: tuple[Policy, ...] = (),
+    issuers: tuple[Issuer, ...] = (),
+    *,
+    decides: bool = True,
+    counts: tuple[str, ...] | None = None,
 ) -> tuple[Json, list[Json]]:
     """Its listener, whose routes are within it, and the clusters of its program, which listens on `target`.
 
-    decides: else without the filters that decide about access, and without what tells of their decisions.
+    decides: else without the filters that decide about access, and without what tells of their decisions. counts: the loggers of
+    metrics that it has; all if None.
     """
     access = Access(rules, ("80",) if rules else ())
     served = InboundPort(DESTINATION, target, Protocol.HTTP, "127.0.0.1", access=access)
@@ -105,17 +120,55 @@ def sidecar(
     manager = unpack(filter_.typed_config)
     manager.route_config.CopyFrom(inbound_routes(inbound, served))
     if not decides:
-        del manager.http_filters[:-1]
-        manager.ClearField("access_log")
+        _keep(manager.http_filters, lambda name: name not in _DECIDE)
+        _keep(manager.access_log, lambda name: name != "decisions")
         del manager.local_reply_config.mappers[0]
+    _count(manager, counts)
     filter_.typed_config.CopyFrom(pack(manager))
     return to_dict(listener), [to_dict(cluster) for cluster in program_clusters(inbound.workload, served)]
+
+
+def calling_sidecar(port: int, counts: tuple[str, ...] | None = None) -> Json:
+    """The listener of the caller's sidecar, with the routes to the one port. counts: as sidecar's."""
+    door = outbound_listener(Outbound("outbound.bench", port, Capture.PROXY))
+    [filter_] = door.filter_chains[0].filters
+    manager = unpack(filter_.typed_config)
+    route = HttpRoute(HttpMatch(), Forward((Weighted(BackendRef(DESTINATION)),)), source="VirtualService default/bench")
+    host = virtual_host(VirtualHost("outbound.bench", DESTINATION, ("service-b",), Answer.ROUTE, routes=(route,)))
+    config = message("envoy.config.route.v3.RouteConfiguration")
+    manager.route_config.CopyFrom(
+        config(name="outbound.bench", virtual_hosts=[host], validate_clusters={"value": False})
+    )
+    _count(manager, counts)
+    filter_.typed_config.CopyFrom(pack(manager))
+    return to_dict(door)
+
+
+def cluster_to(port: int, own: Credentials) -> Json:
+    """By which the caller's sidecar reaches the other, whose workload has a name for figures."""
+    cluster = to_sidecar(names.backend(BackendRef(DESTINATION)), port, own, sni())
+    [locality] = cluster["load_assignment"]["endpoints"]
+    peer = "service-b-v1.default.service-b.v1.service-b.v1.workload"
+    locality["lb_endpoints"][0]["metadata"] = {"filter_metadata": {names.METADATA: {"peer": peer}}}
+    return cluster
+
+
+def _count(manager: Any, counts: tuple[str, ...] | None) -> None:
+    if counts is not None:
+        _keep(manager.access_log, lambda name: name not in _LOGGERS or name in counts)
+        _keep(manager.http_filters, lambda name: name != message_counter()["name"] or "messages" in counts)
+
+
+def _keep(parts: Any, wanted: Callable[[str], bool]) -> None:
+    kept = [part for part in parts if wanted(part.name)]
+    del parts[:]
+    parts.extend(kept)
 
 
 def settings() -> Json:
     """What of a sidecar's bootstrap counts here: how it takes regular expressions and headers, and what it counts."""
     own: Json = bootstrap("bench", "127.0.0.1", 1, "spiffe://bench")
-    return {name: own[name] for name in ("layered_runtime", "stats_config", "deferred_stat_options")}
+    return {name: own[name] for name in _SETTINGS}
 
 
 def write_identity(folder: Path, own: Credentials) -> None:

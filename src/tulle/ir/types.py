@@ -134,7 +134,7 @@ class VirtualHost(Struct, frozen=True):
     domains: the authorities it serves, each with the port as it is written.
     problem: what the caller is told where there is no backend. tunnels: whether callers may ask for tunnels (CONNECT).
     routes: in their order, for ROUTE; a request that none of them fits gets 404. tcp: to where tunnels lead, unless they carry
-    HTTP for sure.
+    HTTP for sure. grpc: whether its port says that programs speak HTTP/2 there, and so perhaps gRPC.
     """
 
     route_config: str
@@ -145,6 +145,7 @@ class VirtualHost(Struct, frozen=True):
     tunnels: bool = True
     routes: tuple[HttpRoute, ...] = ()
     tcp: tuple[Weighted, ...] = ()
+    grpc: bool = False
 
 
 class Outbound(Struct, frozen=True):

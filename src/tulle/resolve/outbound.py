@@ -132,7 +132,8 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
         host = replace(host, answer=Answer.TUNNEL, problem=problem, tcp=chain.backends if chain else ())
     else:
         routes = _routes(mesh, caller, rule, offered, destination, names)
-        host = replace(host, routes=routes, tcp=chain.backends if chain else ())
+        grpc = protocol is not None and protocol.is_http2
+        host = replace(host, routes=routes, tcp=chain.backends if chain else (), grpc=grpc)
     own = {offered.service.name} if offered else set()
     made_by = {str(part.ref) for part in (rule, offered.entry if offered else None, seen.sidecar) if part is not None}
     made_by |= {route.source for route in host.routes if route.source}

@@ -65,4 +65,5 @@ def tcp(inbound: Inbound, port: InboundPort, cluster: str) -> list[dict[str, Any
 def _http_filters(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
     """In the order in which a request goes through them."""
     filters = [*token_filter(inbound.issuers), *access_filters(port.access, inbound.authorizer)]
-    return [*filters, message_counter(), router()]
+    counter = [message_counter()] if port.protocol.is_http2 else []
+    return [*filters, *counter, router()]

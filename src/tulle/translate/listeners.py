@@ -222,6 +222,6 @@ def _http(of: Outbound | TcpService, *, tunnels: bool = False) -> dict[str, Any]
         local_reply_config=outbound_replies(),
         upgrade_configs=upgrades,
         # After the first, which may bring the routes that have settings of these two.
-        http_filters=[*filters, fault_filter(), cors_filter(), message_counter(), router()],
+        http_filters=[*filters, fault_filter(), cors_filter(), message_counter(by_route=True), router()],
         **http_observed(Reporter.SOURCE, of.telemetry),
     )

@@ -14,6 +14,7 @@ from tulle.translate.http_actions import cluster
 from tulle.translate.http_routes import http_routes
 from tulle.translate.retries import SAFE, own_retries
 from tulle.translate.sources import ADS
+from tulle.translate.telemetry.metrics import messages_counted
 
 # Bytes of a request's body that are kept, so that it can be sent again.
 _MOST_RETRIED = 8 * 1024 * 1024
@@ -74,6 +75,7 @@ def virtual_host(host: VirtualHost) -> Any:
             "request_body_buffer_limit": {"value": _MOST_RETRIED},
             "request_headers_to_remove": [names.EXPLAIN_HEADER],
             "response_headers_to_remove": [names.NOT_SERVED_HEADER],
+            **({"typed_per_filter_config": messages_counted()} if host.grpc else {}),
         }
     elif host.answer is Answer.TUNNEL:
         parts = {"routes": [*_tunnels(host), *_refusal(503, host.problem, tunnels=False)]}

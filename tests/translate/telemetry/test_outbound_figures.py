@@ -1,0 +1,46 @@
+"""What a caller's sidecar counts, with the routes that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from one_envoy import OneEnvoy, Server, at, locality, one_envoy
+from route_cases import forward, host, ref, route
+from tulle.translate import names
+
+_MESSAGE = b"\0\0\0\0\1x"
+_ROUTE = route(forward("one"), name="canary")
+
+
+@pytest.fixture
+def envoy(tmp_path: Path) -> Iterator[OneEnvoy]:
+    server = Server("one")
+    hosts = [host("web", _ROUTE), replace(host("rpc", replace(_ROUTE, name="", place="spec.http[0]")), grpc=True)]
+    try:
+        with one_envoy(tmp_path, hosts, {names.backend(ref("one")): [locality(at(server.port))]}) as running:
+            yield running
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_figures_name_the_document_and_its_route(envoy: OneEnvoy) -> None:
+    for name, called in {"web": "canary", "rpc": "spec.http[0]"}.items():
+        assert envoy.call(name).status_code == 200
+        assert _one(envoy, "requests_total", called) == 1
+
+
+def test_messages_are_counted_where_a_port_is_of_grpc(envoy: OneEnvoy) -> None:
+    for name in ("web", "rpc"):
+        envoy.call(name, "/a.B/C", "POST", headers={"content-type": "application/grpc"}, content=_MESSAGE * 2)
+    assert _one(envoy, "request_messages_total", "messages.2,0") == 1
+
+
+def _one(envoy: OneEnvoy, stat: str, part: str) -> int:
+    """The value of the only one with that in its tags."""
+    [value] = [value for name, value in envoy.stats(f"istio.{stat}").items() if part in name]
+    return value
