@@ -48,7 +48,7 @@ def run(quick: bool) -> list[Figure]:
         Case("without", "without metrics"),
         Case("without_again", "without metrics, again"),
         Case("figures", "all but gRPC's messages", ("figures",)),
-        Case("all", "all", ("figures", "messages"), reach=1.1),
+        Case("all", "all", ("figures", "messages"), reach=1.15),
     ]
     with tempfile.TemporaryDirectory(prefix="tulle-bench-") as folder, ExitStack() as stack:
         _start(Path(folder), stack, cases)
