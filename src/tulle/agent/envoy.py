@@ -18,6 +18,7 @@ from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
 from tulle.agent.hot_restart import Lineage
 from tulle.agent.idle import Idleness
+from tulle.agent.output import Output
 from tulle.agent.race import unless
 
 _FIRST_TRIES = 3
@@ -63,6 +64,7 @@ class Envoy:
         self.calls = Calls(self._set_runtime)
         self.starts = 0
         self.before_end: Callable[[Epoch], Awaitable[None]] | None = None
+        self._output = Output(console.warning)
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -72,6 +74,12 @@ class Envoy:
         Envoy. Raises AgentError if it can't be brought to life the first time.
         """
         self._launch = launch
+        try:
+            await self._keep_running(on_live)
+        finally:
+            self._output.close()
+
+    async def _keep_running(self, on_live: Callable[[bool], None]) -> None:
         pause, tries = _BACK_OFF[0], 0
         async with asyncio.TaskGroup() as self._group:
             while True:
@@ -158,7 +166,8 @@ class Envoy:
         assert self._group
         options = lineage.options(number, self._drain_seconds)
         started = await epoch.start(
-            binary, self._folder, options, self._group, self._launch, self.decisions.decided, self.calls.told
+            *(binary, self._folder, options, self._group, self._launch),
+            *(self.decisions.decided, self.calls.told, self._output.write),
         )
         self._watcher(started.pid)
         self.starts += 1

@@ -23,6 +23,7 @@ from tulle.agent.calls import BEGINNING as CALL
 from tulle.agent.descendants import die_with_parent
 from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
+from tulle.agent.output import Lines
 
 _OPTIONS = ("--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", "500")
 _DECISION = b'{"address":'  # how such a line begins: what Envoy itself says begins with its time
@@ -30,6 +31,7 @@ _STOP_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _ADMIN_SECONDS = 5.0
 _LOG_SECONDS = 1.0
+_OUTPUT_SECONDS = 0.5
 _LOG_BYTES = 16384
 _LOG_LINES = 12
 _LONGEST_LINE = 512 * 1024  # more than one can have: 60 KiB of headers, each byte perhaps written as \u00ff
@@ -50,10 +52,12 @@ async def start(
     launch: Callable[[], None] | None,
     decided: Callable[[bytes], None],
     called: Callable[[bytes], None],
+    written: Callable[[bytes], None],
 ) -> Epoch:
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
     decided: told each line that says what access rules have decided. called: each that tells of a request.
+    written: told whole lines of its standard output.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
@@ -61,14 +65,14 @@ async def start(
             *(binary, "--config-path", folder.bootstrap.name, *_OPTIONS, *options),
             cwd=folder.path,
             stdin=DEVNULL,
-            stdout=DEVNULL,
+            stdout=PIPE,
             stderr=PIPE,
             start_new_session=True,
             preexec_fn=functools.partial(_become, os.getpid(), launch),
         )
     except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
         raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
-    return Epoch(process, folder, group, {_DECISION: decided, CALL: called})
+    return Epoch(process, folder, group, {_DECISION: decided, CALL: called}, written)
 
 
 def _become(agent: int, launch: Callable[[], None] | None) -> None:
@@ -91,12 +95,14 @@ class Epoch:
         folder: Folder,
         group: asyncio.TaskGroup,
         readers: Mapping[bytes, Callable[[bytes], None]],
+        written: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._process = process
         self._folder = folder
         self._readers = readers
         self._log = b""
         self._reading = group.create_task(self._read_log(), name=f"log of Envoy {process.pid}")
+        self._copying = group.create_task(self._copy_output(Lines(written)), name=f"output of Envoy {process.pid}")
         self._admin: http1.Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -179,6 +185,8 @@ class Epoch:
                     end()
                     async with asyncio.timeout(_STOP_SECONDS):
                         await self._process.wait()
+        await asyncio.wait([self._copying], timeout=_OUTPUT_SECONDS)
+        self._copying.cancel()
         self._reading.cancel()
         self._disconnect()
 
@@ -220,6 +228,11 @@ class Epoch:
         if self._admin:
             self._admin.close()
             self._admin = None
+
+    async def _copy_output(self, lines: Lines) -> None:
+        while self._process.stdout and (part := await self._process.stdout.read(65536)):
+            lines.add(part)
+        lines.end()
 
     async def _read_log(self) -> None:
         assert self._process.stderr

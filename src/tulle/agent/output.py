@@ -1,0 +1,80 @@
+"""What Envoy writes to its standard output, which are access logs to /dev/stdout: passed on to the agent's own.
+
+Envoy itself could not open that again where it is a socket, as systemd gives one, and in a file it would write over what the
+program writes. Whoever reads the output slowly, or not at all, holds up neither Envoy nor the agent: what is too much is counted.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+_MOST_BYTES = 4 * 1024 * 1024  # that wait to be written
+_LONGEST_LINE = 512 * 1024
+_END_SECONDS = 1.0
+
+
+class Output:
+    """tell: is given a message when lines were lost. A thread writes, once there is something to write."""
+
+    def __init__(self, tell: Callable[[str], None], descriptor: int = 1) -> None:
+        self._tell = tell
+        self._descriptor = descriptor
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+
+    def write(self, lines: bytes) -> None:
+        """Whole lines."""
+        with self._lock:
+            full = self._waiting + len(lines) > _MOST_BYTES
+            self._waiting += 0 if full else len(lines)
+        if full:
+            self._lost += lines.count(b"\n")
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self._tell(f"{lost} lines of the access log are lost: nobody reads the output fast enough")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
+            self._thread.start()
+        self._queue.put(lines)
+
+    def close(self) -> None:
+        """Waits a moment for what is left."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(_END_SECONDS)
+
+    def _run(self) -> None:
+        while (lines := self._queue.get()) is not None:
+            rest = memoryview(lines)
+            with suppress(OSError):  # whoever read it may have gone: the program goes on all the same
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            with self._lock:
+                self._waiting -= len(lines)
+
+
+class Lines:
+    """Parts of a stream in, whole lines out to `write`. One that has no end is cut."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._rest = b""
+
+    def add(self, part: bytes) -> None:
+        whole, newline, self._rest = (self._rest + part).rpartition(b"\n")
+        if newline:
+            self._write(whole + newline)
+        self._rest = self._rest[-_LONGEST_LINE:]
+
+    def end(self) -> None:
+        if self._rest:
+            self._write(self._rest + b"\n")
+            self._rest = b""

@@ -1,0 +1,57 @@
+"""Envoy's standard output comes to the agent's own, in whole lines, and nobody waits for its reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tulle.agent.epoch import Epoch
+from tulle.agent.folder import agent_folder
+from tulle.agent.output import Lines, Output
+
+
+def test_whole_lines_come_out_however_they_came_in() -> None:
+    found: list[bytes] = []
+    lines = Lines(found.append)
+    for part in (b"a", b"b\nc", b"\n", b"d"):
+        lines.add(part)
+    assert found == [b"ab\n", b"c\n"]
+    lines.end()
+    assert found[-1] == b"d\n"
+
+
+def test_a_reader_that_does_not_read_holds_nothing_up_and_learns_what_is_lost() -> None:
+    told: list[str] = []
+    reading, writing = os.pipe()
+    output = Output(told.append, writing)
+    line = b"x" * 65535 + b"\n"
+    for _ in range(100):  # of which 64 fit, and one or two that are written at once
+        output.write(line)
+    assert told == []
+    received = 0
+    while received < 60 * len(line):
+        received += len(os.read(reading, 1 << 20))
+    output.write(b"last\n")
+    [lost] = told
+    assert 33 <= int(lost.partition(" ")[0]) <= 36 and "lines of the access log are lost" in lost
+    rest = b""
+    while not rest.endswith(b"last\n"):
+        rest += os.read(reading, 1 << 20)
+    output.close()
+    os.close(reading)
+    os.close(writing)
+
+
+async def test_what_envoy_writes_is_handed_over_to_its_last_line(tmp_path: Path) -> None:
+    found: list[bytes] = []
+    with agent_folder(tmp_path, "a-000001") as folder:
+        async with asyncio.TaskGroup() as group:
+            said = "print('one'); print('two', end='')"
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", said, stdout=pipe, stderr=pipe)
+            epoch = Epoch(process, folder, group, {}, found.append)
+            await epoch.ended()
+            await epoch.stop()
+    assert b"".join(found) == b"one\ntwo\n"

@@ -1,0 +1,104 @@
+"""A Telemetry reaches the sidecars that it is for, and no others; and collectors are there before anybody calls them."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from declared_mesh import instance, resources
+from envoy_like import EnvoyLike
+from golden import declared_in
+from tulle.model.resources.resource import Resource
+from tulle.model.snapshot import Snapshot
+from tulle.model.workload import Capture, Protocol
+from tulle.pipeline.hub import Hub
+from tulle.pipeline.in_force import InForce, in_force
+from tulle.xds.resources import CDS, EDS, LDS
+
+CLUSTER = "outbound|4317||otel.default.svc.cluster.local"
+LOG = """
+Telemetry web
+selector: {matchLabels: {app: web}}
+accessLogging: [{providers: [{name: envoy}]}]
+"""
+RECORDS = """
+Telemetry web
+selector: {matchLabels: {app: web}}
+accessLogging: [{providers: [{name: records}]}]
+"""
+_PROVIDER = {"name": "records", "envoyOtelAls": {"service": "otel.default.svc.cluster.local", "port": 4317}}
+_CONFIG = {
+    "kind": "MeshConfig",
+    "metadata": {"name": "mesh", "namespace": ""},
+    "spec": {"extensionProviders": [_PROVIDER]},
+}
+PROVIDERS = next(one for one in declared_in([_CONFIG]).values() if one is not None)
+WEB, OTHER = instance("web"), instance("other")
+OTEL = instance("otel", port=4317, protocol=Protocol.GRPC)
+
+
+def hub() -> tuple[Hub, EnvoyLike, EnvoyLike]:
+    made = Hub()
+    made.apply(Snapshot(1, {one.id: one for one in (WEB, OTHER)}))
+    return made, EnvoyLike(made, WEB.id).settle(), EnvoyLike(made, OTHER.id).settle()
+
+
+def declare(made: Hub, *declared: Resource) -> None:
+    made.apply(Snapshot(made.mesh.revision + 1, resources={one.ref: one for one in declared}))
+
+
+def logs(envoy: EnvoyLike, name: str, what: str) -> bool:
+    """By both doors."""
+    inbound, outbound = envoy.bodies[LDS, f"inbound.{name}"], envoy.bodies[LDS, f"outbound.{name}"]
+    return what in str(inbound) and what in str(outbound)
+
+
+def test_a_telemetry_reaches_its_workloads_and_no_others() -> None:
+    made, web, other = hub()
+    del web.sent[:], other.sent[:]
+    declare(made, *resources(LOG))
+    assert in_force(made.views[WEB.id])["Telemetry default/web"] == InForce(1, 0)
+    web.settle()
+    other.settle()
+    assert (LDS, f"inbound.{WEB.id}") in web.sent and other.sent == []
+    assert logs(web, WEB.id, "/dev/stdout") and not logs(other, OTHER.id, "/dev/stdout")
+    assert in_force(made.views[WEB.id]) == {"Telemetry default/web": InForce(1, 1)}
+    assert in_force(made.views[OTHER.id]) == {}
+    [resource] = resources(LOG)
+    made.apply(Snapshot(9, resources={resource.ref: None}))
+    web.settle()
+    assert not logs(web, WEB.id, "/dev/stdout")
+
+
+def test_a_listener_of_its_own_is_told_of_too() -> None:
+    made = Hub()
+    web = replace(WEB, capture=Capture.REDIRECT)
+    db = instance("db", port=5432, protocol=Protocol.TCP)
+    made.apply(Snapshot(1, {one.id: one for one in (web, db)}))
+    envoy = EnvoyLike(made, web.id).settle()
+    made.connects_to(web.id, db.workloads[0].service)
+    envoy.settle()
+    declare(made, *resources(LOG))
+    envoy.settle()
+    bodies = [str(body) for (kind, name), body in envoy.bodies.items() if kind == LDS and name.endswith(":5432")]
+    assert all("/dev/stdout" in body for body in bodies)
+
+
+def test_a_collector_comes_with_the_doors_and_goes_with_them() -> None:
+    made, web, _ = hub()
+    made.apply(Snapshot(2, {OTEL.id: OTEL}))
+    declare(made, PROVIDERS, *resources(RECORDS))
+    web.settle()
+    assert logs(web, WEB.id, CLUSTER) and CLUSTER in web.held[CDS] and CLUSTER in web.held[EDS]
+    declare(made, *resources(LOG))
+    web.settle()
+    assert not logs(web, WEB.id, CLUSTER) and CLUSTER not in web.held[CDS]
+
+
+def test_doors_do_not_wait_for_a_collector_that_is_not_there_and_find_it_when_it_comes() -> None:
+    made, web, _ = hub()
+    declare(made, PROVIDERS, *resources(RECORDS))
+    web.settle()
+    assert web.view.ready and not logs(web, WEB.id, CLUSTER)
+    made.apply(Snapshot(made.mesh.revision + 1, {OTEL.id: OTEL}))
+    web.settle()
+    assert logs(web, WEB.id, CLUSTER) and CLUSTER in web.held[CDS] and web.view.ready
