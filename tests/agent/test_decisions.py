@@ -155,6 +155,6 @@ async def test_a_decision_on_a_long_request_is_read_however_it_comes(tmp_path: P
     with agent_folder(tmp_path, "a-000001") as folder:
         async with asyncio.TaskGroup() as group:
             process = await asyncio.create_subprocess_exec(sys.executable, "-c", said, stderr=asyncio.subprocess.PIPE)
-            ended = await Epoch(process, folder, group, lines.append).ended()
+            ended = await Epoch(process, folder, group, {b'{"address":': lines.append}).ended()
     assert "warning" in ended and "address" not in ended
     assert lines == [b"".join(parts[:3]).rstrip(), b'{"address":"cut']

@@ -7,13 +7,14 @@ both, for who starts a program looks there.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
+
+from tulle.model.log_lines import LogLine, Ring, is_told
 
 _MOST_WAITING = 100
 
@@ -25,15 +26,16 @@ class Console:
         self, log_format: str, instance: str, stream: TextIO | None = None, *, log_file: str | None = None
     ) -> None:
         """must_wait: to be set; whether the terminal is the program's at the moment. status: to be set; is told each
-        message as well, whatever becomes of it.
+        message as well, whatever becomes of it. ring: the last messages, and from which level on they are told.
 
         log_file: is appended to; one that can't be is said on the stream, which is then written to in its place.
         """
         self._json = log_format == "json"
-        self._instance = instance
+        self.instance = instance
         self._stream = stream or sys.stderr
         self._file: TextIO | None = None
-        self._waiting: deque[tuple[str, str]] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[LogLine] = deque(maxlen=_MOST_WAITING)
+        self.ring = Ring()
         self.must_wait: Callable[[], bool] = lambda: False
         self.status: Callable[[str], None] = lambda _: None
         if log_file is not None:
@@ -51,31 +53,37 @@ class Console:
     def error(self, message: str) -> None:
         self.status(message)
         self._write_waiting()
-        self._write("error", message)
+        line = self._line("error", message)
+        self._write(line)
         if self._file:
-            self._write("error", message, self._stream)
+            self._write(line, self._stream)
+
+    def _line(self, level: str, message: str) -> LogLine:
+        return self.ring.add(level, "agent", message, instance=self.instance)
 
     def _write_in_time(self, level: str, message: str) -> None:
         self.status(message)
+        line = self._line(level, message)
+        if not is_told(level, self.ring.least):
+            return
         if not self._file and self._stream.isatty() and self.must_wait():
-            self._waiting.append((level, message))
+            self._waiting.append(line)
         else:
             self._write_waiting()
-            self._write(level, message)
+            self._write(line)
 
     def _write_waiting(self) -> None:
         while self._waiting:
-            self._write(*self._waiting.popleft())
+            self._write(self._waiting.popleft())
 
-    def _write(self, level: str, message: str, stream: TextIO | None = None) -> None:
+    def _write(self, line: LogLine, stream: TextIO | None = None) -> None:
         # Whoever read our messages may have gone (`tulle run ... 2>&1 | head`), or the disk may be full: the workload
         # goes on all the same.
         with suppress(OSError, ValueError):
-            print(self._text(level, message), file=stream or self._file or self._stream, flush=True)
+            print(self._text(line), file=stream or self._file or self._stream, flush=True)
 
-    def _text(self, level: str, message: str) -> str:
+    def _text(self, line: LogLine) -> str:
         if self._json:
-            line = {"time": round(time.time(), 3), "level": level, "instance": self._instance, "message": message}
-            return json.dumps(line)
+            return line.json()
         when = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} " if self._file else ""
-        return "\n".join(f"{when}tulle | {line}" for line in message.splitlines())
+        return "\n".join(f"{when}tulle | {part}" for part in line.message.splitlines())

@@ -18,6 +18,7 @@ from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
 from tulle.agent.hot_restart import Lineage
 from tulle.agent.idle import Idleness
+from tulle.agent.logs import AgentLogs
 from tulle.agent.output import Output
 from tulle.agent.race import unless
 
@@ -65,6 +66,7 @@ class Envoy:
         self.starts = 0
         self.before_end: Callable[[Epoch], Awaitable[None]] | None = None
         self._output = Output(console.warning)
+        self.logs = AgentLogs(console.ring, console.instance, self._set_level)
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -125,6 +127,16 @@ class Envoy:
         for each in self.running():
             await each.set_runtime(key, value)
 
+    async def _renew(self) -> None:
+        """A new one is there, which knows nothing of what was wished for."""
+        await self.calls.renew()
+        with suppress(OSError):
+            await self.logs.renew()
+
+    async def _set_level(self, level: str) -> None:
+        for each in self.running():
+            await each.set_level(level)
+
     def running(self) -> list[Epoch]:
         """Its processes: the current one, and those that answer their last calls."""
         return [*self._draining, *([self._current] if self._current else [])]
@@ -146,7 +158,7 @@ class Envoy:
             if await unless(self._current.live(), self._current.ended()):
                 self._was_ever_live = True
                 self.live.set()
-                await self.calls.renew()
+                await self._renew()
                 on_live(True)
             while True:
                 current = self._current
@@ -167,7 +179,7 @@ class Envoy:
         options = lineage.options(number, self._drain_seconds)
         started = await epoch.start(
             *(binary, self._folder, options, self._group, self._launch),
-            *(self.decisions.decided, self.calls.told, self._output.write),
+            *(self.decisions.decided, self.calls.told, self._output.write, self.logs.said),
         )
         self._watcher(started.pid)
         self.starts += 1
@@ -199,7 +211,7 @@ class Envoy:
             await self._handed_over(old)
             self._take_over(new, old, lineage)
             successor, new, self._binary = new, None, binary
-            await self.calls.renew()
+            await self._renew()
             if successor.has_ended:
                 how = await successor.ended()
                 return f"the new Envoy had just taken over when it {how}\nthe sidecar gets a fresh one"

@@ -35,6 +35,7 @@ _OUTPUT_SECONDS = 0.5
 _LOG_BYTES = 16384
 _LOG_LINES = 12
 _LONGEST_LINE = 512 * 1024  # more than one can have: 60 KiB of headers, each byte perhaps written as \u00ff
+_OPEN_PARTS = ("upstream", "dns", "conn_handler", "connection", "pool")
 _ALWAYS = "There is no configured limit to the number of allowed active downstream connections"  # at each start
 # Requests by HTTP, and connections that carry TCP, each of which may be in the middle of something.
 _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx_active")
@@ -53,11 +54,12 @@ async def start(
     decided: Callable[[bytes], None],
     called: Callable[[bytes], None],
     written: Callable[[bytes], None],
+    said: Callable[[bytes], None],
 ) -> Epoch:
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
     decided: told each line that says what access rules have decided. called: each that tells of a request.
-    written: told whole lines of its standard output.
+    written: told whole lines of its standard output. said: told each line of its own log.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
@@ -72,7 +74,7 @@ async def start(
         )
     except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
         raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
-    return Epoch(process, folder, group, {_DECISION: decided, CALL: called}, written)
+    return Epoch(process, folder, group, {_DECISION: decided, CALL: called}, written, said)
 
 
 def _become(agent: int, launch: Callable[[], None] | None) -> None:
@@ -96,10 +98,12 @@ class Epoch:
         group: asyncio.TaskGroup,
         readers: Mapping[bytes, Callable[[bytes], None]],
         written: Callable[[bytes], None] = lambda _: None,
+        said: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._process = process
         self._folder = folder
         self._readers = readers
+        self._said = said
         self._log = b""
         self._reading = group.create_task(self._read_log(), name=f"log of Envoy {process.pid}")
         self._copying = group.create_task(self._copy_output(Lines(written)), name=f"output of Envoy {process.pid}")
@@ -169,6 +173,19 @@ class Epoch:
     async def set_runtime(self, key: str, value: str) -> None:
         """Source: Envoy, administration interface, `/runtime_modify`."""
         await self._ask(f"/runtime_modify?{quote(key)}={quote(value)}", "POST")
+
+    async def set_level(self, level: str) -> None:
+        """Of its log. Raises OSError if it does not answer. Source: Envoy, administration interface, `/logging`.
+
+        `debug` is for those of its parts alone that write neither headers nor configuration, which may hold what nobody else
+        should know.
+        """
+        targets = [f"/logging?level={'info' if level == 'debug' else level}"]
+        if level == "debug":
+            targets.append(f"/logging?paths={','.join(f'{part}:debug' for part in _OPEN_PARTS)}")
+        for target in targets:
+            if await self._ask(target, "POST") is None:
+                raise ConnectionError("its admin interface does not answer")
 
     async def stop(self) -> None:
         """Ends Envoy; it exits at once on SIGTERM, whatever is in flight. One that it has taken over from it ends too."""
@@ -244,6 +261,7 @@ class Epoch:
                 if reader := self._reader(line):
                     reader(line)
                 else:
+                    self._said(line)
                     self._log = (self._log + line + b"\n")[-_LOG_BYTES:]
             rest = rest[:_LONGEST_LINE] if self._reader(rest) else rest[-_LOG_BYTES:]
             if show:

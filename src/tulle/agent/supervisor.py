@@ -110,6 +110,7 @@ async def supervise(
             session.idle_clusters = sidecar.envoy.idle_clusters
             session.decisions = sidecar.envoy.decisions.counts
             session.wishes["tap"] = sidecar.envoy.calls.wish
+            session.wishes["log"] = sidecar.envoy.logs.wish
             observed = Observed(sidecar, serving, credentials, control_plane)
             async with AsyncExitStack() as stack:
                 session.metrics = await stack.enter_async_context(observed.figures.door())
@@ -133,7 +134,9 @@ async def supervise(
                     environment=environment(folder) if config.workload_api else {},
                 )
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
-                beside = {"certificates": renewal, "spans": spans, "calls": calls, **observed.figures.tasks()}
+                logs = sidecar.envoy.logs.run(Reports(control_plane, proxy, "logs", "application/json"))
+                beside = {"certificates": renewal, "spans": spans, "calls": calls, "logs": logs}
+                beside |= observed.figures.tasks()
                 return await _Life(sidecar, serving, observed).run(ways, beside)
 
 

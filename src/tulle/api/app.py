@@ -55,6 +55,7 @@ from tulle.api.figures import FiguresApi
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.measured import Measured
 from tulle.api.prometheus import Prometheus
+from tulle.api.logs import LogsApi
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
@@ -99,6 +100,7 @@ def build_app(doors: Doors) -> Starlette:
         *Explaining(doors.mesh, doors.force).routes,
         *CallsApi(doors.force, api.sessions.wish).routes,
         *FiguresApi(doors.figures, doors.force).routes,
+        *LogsApi(doors.force, api.sessions.wish).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
         *CertificateAuthority(doors.trusts).routes,
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,

@@ -62,6 +62,9 @@ class ControlPlane:
         """within: how many seconds it may take until there is an answer."""
         return self._ask("POST", _with(path, query), view, within + _ANSWER_WITHIN, body)
 
+    def put(self, path: str, view: type[T], body: bytes) -> T:
+        return self._ask("PUT", path, view, body=body)
+
     def follow(self, path: str, view: type[T], query: Query = ()) -> Iterator[T]:
         """The lines of an answer that has no end; it ends when the control plane ends it."""
         with self._asked("GET", _with(path, query), _ANSWER_WITHIN, has_end=False) as response:

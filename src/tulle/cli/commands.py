@@ -30,6 +30,7 @@ COMMANDS = {
     "routes": "Show which routes calls take.",
     "tap": "Watch requests as they end.",
     "why": "Say what happened to a request, and what would happen now.",
+    "logs": "Show what the control plane and the agents say, or change how much.",
     "shift": "Divide a service's calls among its versions.",
     "weight": "Give an instance another share of the calls.",
     "authz": "Say who may call what, and why.",

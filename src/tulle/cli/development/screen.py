@@ -13,6 +13,8 @@ import click
 import msgspec
 from msgspec import Struct
 
+from tulle.model.log_lines import rfc3339
+
 OWN = "dev"
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -28,7 +30,7 @@ _AGENT_BEGINS = b'{"time": '
 class AgentLine(Struct):
     """What an agent says with `--log-format json` (tulle.agent.console); the control plane's lines have no `instance`."""
 
-    time: float
+    time: str | float
     level: str
     message: str
     instance: str = ""
@@ -99,7 +101,7 @@ class Screen:
         self._put(f"{head} {text}".rstrip() + "\n")
 
     def _write_json(self, name: str, source: str, level: str, message: str) -> None:
-        line = {"time": round(time.time(), 3), "name": name, "from": source, "level": level, "message": message}
+        line = {"time": rfc3339(time.time()), "name": name, "from": source, "level": level, "message": message}
         self._put(json.dumps(line) + "\n")
 
     def _put(self, text: str) -> None:

@@ -1,0 +1,148 @@
+"""The last lines of what the control plane and the agents say, and of which level these are from now on (`tulle logs`).
+
+An agent is asked over its session, `{"do": {"log": {...}}}`, and answers by a report of its own with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tulle.api.answers import as_json
+from tulle.api.bodies import MALFORMED, body_of
+from tulle.api.changes import changes_of
+from tulle.api.doors import Force
+from tulle.api.log_views import LogLineView, LogsView, shown
+from tulle.api.own_log import OWN_LOG
+from tulle.model.log_lines import LEVELS
+
+_ANSWER_SECONDS = 5.0
+_MOST_ASKED = 100
+_LONGEST_REPORT = 8 * 1024 * 1024
+
+Wish = Callable[[str, str, Any], Awaitable[bool]]
+
+
+class _Wanted(Struct):
+    level: str
+
+
+class _Answer(Struct):
+    """What an agent answers. problem: why its Envoy's level is not as it should be, if that is so."""
+
+    id: str
+    level: str
+    lines: list[LogLineView] = []
+    problem: str = ""
+
+
+_answers = msgspec.json.Decoder(_Answer)
+
+
+class LogsApi:
+    """wish: has an agent do something (AgentSessions.wish)."""
+
+    def __init__(self, force: Force, wish: Wish) -> None:
+        self._force = force
+        self._wish = wish
+        self._asked: dict[str, tuple[str, asyncio.Future[_Answer]]] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/logs", self.own),
+            Route("/v1/logs/level", self.set_own, methods=["PUT"]),
+            Route("/v1/proxies/{name}/logs", self.of_proxy),
+            Route("/v1/proxies/{name}/logs/level", self.set_proxy, methods=["PUT"]),
+            Route("/v1/agents/{proxy}/logs", self.take, methods=["POST"]),
+        ]
+
+    async def own(self, request: Request) -> Response:
+        after, level, since = _which(request)
+        lines = OWN_LOG.ring.lines(after, level, since)
+        return as_json(LogsView("", OWN_LOG.level, [shown(line) for line in lines]))
+
+    async def set_own(self, request: Request) -> Response:
+        level, before = await _level(request), OWN_LOG.level
+        OWN_LOG.set_level(level)
+        changes_of(request).add("the level of the control plane's log", {"level": before}, {"level": level})
+        return as_json(LogsView("", level))
+
+    async def of_proxy(self, request: Request) -> Response:
+        after, level, since = _which(request)
+        found = await self._ask(request.path_params["name"], {"after": after, "from": level, "since": since})
+        return as_json(LogsView(request.path_params["name"], found.level, found.lines))
+
+    async def set_proxy(self, request: Request) -> Response:
+        name, level = request.path_params["name"], await _level(request)
+        # All lines are old to it: none is asked for.
+        found = await self._ask(name, {"level": level, "after": 2**62})
+        if found.problem:
+            raise HTTPException(
+                502, f"the agent of {name} tells {level} from now on, but its Envoy does not: {found.problem}"
+            )
+        changes_of(request).add(f"the level of the log of {name}", None, {"level": level})
+        return as_json(LogsView(name, found.level))
+
+    async def take(self, request: Request) -> Response:
+        """An agent's answer. One that nobody waits for any more is dropped."""
+        try:
+            answer = _answers.decode(await body_of(request, _LONGEST_REPORT))
+        except MALFORMED as error:
+            raise HTTPException(400, f"this is no answer about logs: {error}") from error
+        proxy, waiting = self._asked.get(answer.id, ("", None))
+        if waiting is not None and proxy == request.path_params["proxy"] and not waiting.done():
+            waiting.set_result(answer)
+        return as_json({})
+
+    async def _ask(self, proxy: str, wanted: dict[str, Any]) -> _Answer:
+        """Raises a refusal."""
+        if proxy not in self._force.mesh().proxies:
+            raise HTTPException(404, f"there is no proxy {proxy}")
+        if len(self._asked) >= _MOST_ASKED:
+            raise HTTPException(429, f"{_MOST_ASKED} agents are being asked already; try again")
+        id = secrets.token_hex(8)
+        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._asked[id] = proxy, future
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                if not await self._wish(proxy, "log", {"id": id, **wanted}):
+                    raise HTTPException(502, f"the agent of {proxy} has no session; is it just starting, or ending?")
+                return await future
+        except TimeoutError as error:
+            raise HTTPException(502, f"the agent of {proxy} has not answered within {_ANSWER_SECONDS:g} s") from error
+        finally:
+            del self._asked[id]
+
+
+async def _level(request: Request) -> str:
+    try:
+        level = msgspec.json.decode(await body_of(request), type=_Wanted).level
+    except MALFORMED as error:
+        raise HTTPException(400, f"this names no level: {error}") from error
+    return _known(level)
+
+
+def _known(level: str) -> str:
+    if level not in LEVELS:
+        raise HTTPException(400, f"there is no level {level[:40]!r}; there are {', '.join(LEVELS)}")
+    return level
+
+
+def _which(request: Request) -> tuple[int, str, float]:
+    """After which number, from which level on, since when."""
+    query = request.query_params
+    try:
+        after, since = int(query.get("after", "0")), float(query.get("since", "0"))
+    except ValueError as error:
+        raise HTTPException(400, "after and since must be numbers") from error
+    return after, _known(query.get("level", LEVELS[0])), since
