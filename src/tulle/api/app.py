@@ -53,9 +53,9 @@ from tulle.api.enrolment import Enrolling
 from tulle.api.explaining import Explaining
 from tulle.api.figures import FiguresApi
 from tulle.api.jwt_svids import JwtSvids
+from tulle.api.logs import LogsApi
 from tulle.api.measured import Measured
 from tulle.api.prometheus import Prometheus
-from tulle.api.logs import LogsApi
 from tulle.api.registration import MOST_WEIGHT
 from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
