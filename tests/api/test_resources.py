@@ -130,4 +130,4 @@ async def test_a_file_is_taken_as_users_write_it(api: Any) -> None:
     assert status == 422
     assert (7, "spec.hots") in {(one["line"], one["path"]) for one in refusal["problems"]}
     status, findings = await api.ask("POST", "/v1/analysis", good, content_type=as_file)
-    assert status == 200 and findings[0]["line"] == 9
+    assert status == 200 and 9 in {one["line"] for one in findings}

@@ -57,7 +57,7 @@ ALL = resources()
 def test_every_header_of_ours_is_told() -> None:
     told = set(re.findall(r"`(x-[\w-]+)`", section("Headers")))
     assert {names.EXPLAIN_HEADER, names.PEER_HEADER, names.NOT_SERVED_HEADER} <= told
-    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "src/tulle/translate").rglob("*.py"))
     assert set(re.findall(r"x-tulle-[\w-]+", sources)) == {name for name in told if name.startswith("x-tulle-")}
 
 

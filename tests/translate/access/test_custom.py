@@ -261,7 +261,7 @@ def test_what_a_service_denies_is_logged_with_the_rule_that_asked(made: Made) ->
         made.ask("quick", path, caller=caller)
 
     def logged() -> list[Any]:
-        lines = [line for line in made.sidecar.log.splitlines() if line.startswith("{") and caller in line]
+        lines = [line for line in made.sidecar.log.splitlines() if line.startswith('{"address"') and caller in line]
         return [(one["path"], one["details"], one["asked"]) for one in map(json.loads, lines)]
 
     end = time.monotonic() + 10
