@@ -115,12 +115,16 @@ def test_calls_of_grpc_and_connections_of_tcp_are_told_by_both_sidecars(mesh: Me
         for status in ("0", "2"):  # OK, UNKNOWN
             expected = {"reporter": reporter, "request_protocol": "grpc", "grpc_response_status": status}
             wait_for(f"those of {status} are counted", partial(_has_calls, mesh, sidecar, expected))
+        for name in ("request", "response"):
+            found = page(mesh, sidecar)
+            expected = {"reporter": reporter, "request_protocol": "grpc", "source_workload": "caller"}
+            assert found.value(f"istio_{name}_messages_total", **expected) >= 1
 
 
 _CALL_OF_GRPC = """
 import grpc
 channel = grpc.insecure_channel('calls:9000')
-for method in ('Unary', 'Nothing'):
+for method in ('Nothing', 'Unary'):
     try:
         channel.unary_unary('/any.Service/' + method)(b'x', timeout=30)
     except grpc.RpcError as error:

@@ -135,3 +135,14 @@ def test_a_reading_comes_in_parts_that_end_at_lines() -> None:
 
 def test_all_families_are_known_by_name() -> None:
     assert all(BY_NAME[name].size in (1, 21) for name in BY_NAME)
+
+
+def test_messages_of_grpc_are_those_of_a_request_times_the_requests() -> None:
+    def line(side: str, messages: str, count: int) -> str:
+        return f'envoy_istio_{side}_messages_total{{reporter="source",messages="{messages}"}} {count}'
+
+    reader = Reader(meaning)
+    first = grown(reader, line("request", "3,7", 2), line("response", "3,7", 2))
+    assert first == {"istio_request_messages_total": [6], "istio_response_messages_total": [14]}
+    assert grown(reader, line("request", "3,7", 3)) == {"istio_request_messages_total": [3]}
+    assert grown(Reader(meaning), line("request", "x", 3)) == {"istio_request_messages_total": [0]}

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from tulle.agent.figures.families import BOUNDS, BY_NAME, Family
 
 PREFIX = "envoy_"
+MESSAGES = "messages"  # the tag, as translate/telemetry/metrics.py writes it
 _MOST_KNOWN = 100_000  # texts of series, some 300 bytes each; what is new beyond is not read
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
 _ESCAPED = re.compile(r"\\(.)")
@@ -23,11 +24,15 @@ F = TypeVar("F", bound=Hashable)
 
 
 class Series(Generic[F]):
-    """One of Envoy's, in one of its processes. flow: what `meaning` made of its tags. values: as `Family` orders them."""
+    """One of Envoy's, in one of its processes. flow: what `meaning` made of its tags. values: as `Family` orders them.
 
-    __slots__ = ("_before", "family", "flow", "is_read", "values")
+    times: how much each one that Envoy has counted is.
+    """
 
-    def __init__(self, family: Family, flow: F) -> None:
+    __slots__ = ("_before", "_times", "family", "flow", "is_read", "values")
+
+    def __init__(self, family: Family, flow: F, times: int = 1) -> None:
+        self._times = times
         self.family = family
         self.flow = flow
         self.is_read = False
@@ -43,7 +48,7 @@ class Series(Generic[F]):
             self.values[:] if any(now < before for now, before in pairs) else [now - before for now, before in pairs]
         )
         self._before = self.values[:]
-        return grown
+        return grown if self._times == 1 else [each * self._times for each in grown]
 
     def vanish(self) -> None:
         """Envoy has dropped it. If it comes back it begins anew."""
@@ -116,9 +121,19 @@ class Reader(Generic[F]):
         if identity not in self._series:
             tags = labels_in(labels)
             flow = None if tags is None else self._meaning(family, tags)
-            self._series[identity] = None if flow is None else Series(family, flow)
+            self._series[identity] = (
+                None if flow is None or tags is None else Series(family, flow, _times(family, tags))
+            )
         series = self._series[identity]
         return None if series is None else (series, place)
+
+
+def _times(family: Family, tags: Mapping[str, str]) -> int:
+    """Envoy counts requests of gRPC by how many messages they and their responses had: `1,3`."""
+    if family.part is None or MESSAGES not in tags:
+        return 1
+    numbers = tags[MESSAGES].split(",")
+    return int(numbers[family.part]) if len(numbers) == 2 and all(map(str.isdecimal, numbers)) else 0
 
 
 def labels_in(text: str) -> dict[str, str] | None:

@@ -24,6 +24,7 @@ class Family(NamedTuple):
     help: str
     is_histogram: bool = False
     is_tcp: bool = False
+    part: int | None = None  # of its series' tag `messages`: the number that each one counted stands for
 
     @property
     def size(self) -> int:
@@ -39,8 +40,8 @@ FAMILIES = (
     DURATION,
     Family("istio_request_bytes", "request_bytes", "Sizes of request bodies, in bytes.", is_histogram=True),
     Family("istio_response_bytes", "response_bytes", "Sizes of response bodies, in bytes.", is_histogram=True),
-    Family("istio_request_messages_total", "request_messages", "Messages of gRPC that were sent by clients."),
-    Family("istio_response_messages_total", "response_messages", "Messages of gRPC that were sent by servers."),
+    Family("istio_request_messages_total", "request_messages", "Messages of gRPC that were sent by clients.", part=0),
+    Family("istio_response_messages_total", "response_messages", "Messages of gRPC that were sent by servers.", part=1),
     Family("istio_tcp_connections_opened_total", "opened", "TCP connections that were opened.", is_tcp=True),
     Family("istio_tcp_connections_closed_total", "closed", "TCP connections that were closed.", is_tcp=True),
     Family("istio_tcp_sent_bytes_total", "sent", "Bytes that servers sent over TCP connections.", is_tcp=True),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from tulle.agent.figures.exposition import MESSAGES
 from tulle.model.domain import MESH_DOMAIN
 from tulle.model.peer_text import LATEST, NOBODY, UNKNOWN_TEXT, read
 
@@ -108,6 +109,8 @@ def shown(labels: Labels) -> Labels:
 
 
 def _http(tags: Mapping[str, str]) -> dict[str, str]:
+    if MESSAGES in tags:  # those of gRPC, which say nothing of how a request ended, in Istio neither
+        return {"request_protocol": "grpc"}
     status = _known(tags.get("grpc_status", ""))
     return {
         "request_protocol": "grpc" if status else "http",
