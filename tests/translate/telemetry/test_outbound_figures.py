@@ -40,6 +40,14 @@ def test_messages_are_counted_where_a_port_is_of_grpc(envoy: OneEnvoy) -> None:
     assert _one(envoy, "request_messages_total", "messages.2,0") == 1
 
 
+def test_a_status_of_grpc_that_means_nothing_is_unknown(envoy: OneEnvoy) -> None:
+    for status in ("0", "16", "17", "12345", "-1", "x"):
+        envoy.call("web", f"/?grpc={status}", "POST", headers={"content-type": "application/grpc"}, content=_MESSAGE)
+    seen = envoy.stats("istio.requests_total")
+    assert {name.partition("grpc_status.")[2].partition(".")[0] for name in seen} == {"0", "16", "2"}
+    assert sum(seen.values()) == 6
+
+
 def _one(envoy: OneEnvoy, stat: str, part: str) -> int:
     """The value of the only one with that in its tags."""
     [value] = [value for name, value in envoy.stats(f"istio.{stat}").items() if part in name]

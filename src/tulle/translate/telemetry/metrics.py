@@ -45,6 +45,8 @@ _TAG_OF = {
     "destination_principal": "peer_id",
 }
 
+_TAG_VALUE = "envoy.extensions.matching.common_inputs.stats.v3.StatTagValueInput"
+_TRANSFORM = "envoy.extensions.matching.actions.transform_stat.v3.TransformStat"
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _NEVER_CONNECTED = "!has(upstream.local_address)"
 # What the filter of that name has counted: there is none where a request had no message.
@@ -185,9 +187,28 @@ def _stats(stats: Mapping[str, dict[str, Any]], tags: Tags, overrides: Overrides
         if said and said[-1].is_disabled:
             continue
         own = _overridden(tags, {tag.tag: tag.expression for one in said for tag in one.tags})
-        named = [{"name": tag, "value_format": text} for tag, text in own.items()]
+        named = [{"name": tag, "value_format": text, **_rules(tag)} for tag, text in own.items()]
         made.append({"stat": {"name": name, "tags": named}, **value})
     return made
+
+
+def _rules(tag: str) -> dict[str, Any]:
+    """A server may send any number as gRPC's status; those that mean nothing are one (gRPC, status codes: 2, UNKNOWN)."""
+    if tag != "grpc_status":
+        return {}
+    known = {status: _becomes(status) for status in ("", *map(str, range(17)))}
+    value = {"name": "tag", "typed_config": pack(message(_TAG_VALUE)())}
+    return {
+        "rules": {
+            "matcher_tree": {"input": value, "exact_match_map": {"map": known}},
+            "on_no_match": _becomes("2"),
+        }
+    }
+
+
+def _becomes(value: str) -> dict[str, Any]:
+    action = message(_TRANSFORM)(update_tag={"new_tag_value": value})
+    return {"action": {"name": "tag", "typed_config": pack(action)}}
 
 
 def _overridden(tags: Tags, labels: Mapping[str, str]) -> dict[str, str]:
