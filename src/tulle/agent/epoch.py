@@ -151,10 +151,9 @@ class Epoch:
         """How many there were, of all kinds, as `figures.reading` compares them; None if Envoy does not tell."""
         return await self._stats(_CALLS)
 
-    async def figures(self) -> str | None:
+    async def figures(self) -> bytes | None:
         """What it counts of them, in Prometheus' format; None if Envoy does not tell."""
-        answer = await self._ask(f"/stats/prometheus?usedonly&filter={quote('^istio')}")
-        return None if answer is None else answer.decode(errors="replace")
+        return await self._ask(f"/stats/prometheus?usedonly&filter={quote('^istio')}")
 
     async def secrets(self) -> Mapping[str, str] | None:
         """By name, the version of each secret that it uses; None if Envoy does not tell."""

@@ -130,7 +130,12 @@ def test_over_any_resets_the_sum_is_that_of_all_lives(lives: list[list[int]]) ->
 
 
 def test_a_reading_comes_in_parts_that_end_at_lines() -> None:
-    assert list(lines_of("a\u2028b\nc\nd", 2)) == [["a\u2028b", "c"], ["d"]]
+    lines = [f"a\u2028{number} " + "x" * 1000 for number in range(1000)]
+    parts = list(lines_of("\n".join(lines).encode()))
+    assert len(parts) > 2
+    assert [line for part in parts for line in part] == lines
+    assert list(lines_of(b"")) == []
+    assert list(lines_of(b"a\n\xff\n")) == [["a", "\ufffd"]]
 
 
 def test_all_families_are_known_by_name() -> None:

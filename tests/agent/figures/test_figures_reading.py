@@ -32,12 +32,12 @@ class FakeEnvoy:
     async def calls(self) -> Mapping[str, int] | None:
         return None if self.is_silent else {"http.outbound.downstream_rq_completed": self.count}
 
-    async def figures(self) -> str | None:
+    async def figures(self) -> bytes | None:
         self.read_whole += 1
         if self.is_silent:
             return None
         tags = 'reporter="source",response_code="200",cluster="outbound|80||b.default.svc.cluster.local"'
-        return f"# TYPE a counter\nenvoy_istio_requests_total{{{tags}}} {self.count}\n" if self.tells else ""
+        return f"# TYPE a counter\nenvoy_istio_requests_total{{{tags}}} {self.count}\n".encode() if self.tells else b""
 
 
 class Agent:

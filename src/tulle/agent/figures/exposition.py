@@ -1,6 +1,7 @@
 """Prometheus' text format, read: of Envoy's answer fast, of a program's answer line by line.
 
-The whole text of a series is a key, so that its labels are taken apart once; after that a sample costs a look-up.
+The whole text of a series is a key, so that its labels are taken apart once; after that a sample costs a look-up. Of the text
+only its hash is kept, 64 bits by a secret of this process: texts themselves would take most of the memory.
 Source: Prometheus, "Exposition formats", text format 0.0.4.
 """
 
@@ -14,7 +15,8 @@ from tulle.agent.figures.families import BOUNDS, BY_NAME, Family
 
 PREFIX = "envoy_"
 MESSAGES = "messages"  # the tag, as translate/telemetry/metrics.py writes it
-_MOST_KNOWN = 100_000  # texts of series, some 300 bytes each; what is new beyond is not read
+_MOST_KNOWN = 100_000  # what is new beyond is not read
+_PART_BYTES = 256 * 1024
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
 _ESCAPED = re.compile(r"\\(.)")
 _PLAIN = {"n": "\n", "\\": "\\", '"': '"'}
@@ -61,7 +63,7 @@ class Reader(Generic[F]):
 
     def __init__(self, meaning: Callable[[Family, Mapping[str, str]], F | None]) -> None:
         self._meaning = meaning
-        self._known: dict[str, tuple[Series[F], int] | None] = {}
+        self._known: dict[int, tuple[Series[F], int] | None] = {}
         self._series: dict[tuple[str, str], Series[F] | None] = {}
         self._read: list[Series[F]] = []
         self._last: list[Series[F]] = []
@@ -71,12 +73,13 @@ class Reader(Generic[F]):
         known, read = self._known, self._read
         for line in lines:
             key, _, number = line.rpartition(" ")
+            digest = hash(key)
             try:
-                place = known[key]
+                place = known[digest]
             except KeyError:
                 if not key or line[0] == "#" or len(known) >= _MOST_KNOWN:
                     continue
-                place = known[key] = self._place(key)
+                place = known[digest] = self._place(key)
             if place is None:
                 continue
             series, at = place
@@ -158,8 +161,10 @@ def escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def lines_of(text: str, size: int) -> Iterator[list[str]]:
-    """In parts of so many lines, so that whoever reads can let others work in between."""
-    lines = text.split("\n")
-    for start in range(0, len(lines), size):
-        yield lines[start : start + size]
+def lines_of(text: bytes) -> Iterator[list[str]]:
+    """In parts, so that whoever reads can let others work in between, and has no second copy of all of it."""
+    start = 0
+    while start < len(text):
+        end = text.find(b"\n", start + _PART_BYTES) + 1 or len(text)
+        yield text[start:end].decode(errors="replace").removesuffix("\n").split("\n")
+        start = end

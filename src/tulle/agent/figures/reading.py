@@ -18,7 +18,6 @@ _LONGEST_SECONDS = 30.0
 _SHARE = 20  # reading takes at most so much of the time: one part of it
 _SETTLED_SECONDS = 8.0  # Envoy may tell how long requests took a few seconds after it tells how many there were
 _WHOLE_SECONDS = 10.0  # and nothing of that is to be seen of what flows through TCP connections that are open
-_LINES = 2000
 _SOON_SECONDS = 0.5
 _COMPLETED = {"source": "http.outbound.downstream_rq_completed", "destination": "http.inbound.downstream_rq_completed"}
 
@@ -29,7 +28,7 @@ class Process(Protocol):
     async def calls(self) -> Mapping[str, int] | None:
         """How many there were, of all kinds; None if it does not tell."""
 
-    async def figures(self) -> str | None:
+    async def figures(self) -> bytes | None:
         """All that it counts of them, in Prometheus' format; None if it does not tell."""
 
 
@@ -107,7 +106,7 @@ class Reading:
             if text is None:
                 self.failed += 1
                 return
-            for lines in lines_of(text, _LINES):
+            for lines in lines_of(text):
                 known.reader.read(lines)
                 await asyncio.sleep(0)
             self._totals.add(known.reader.finish())

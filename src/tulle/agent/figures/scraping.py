@@ -11,7 +11,6 @@ from tulle.agent.figures.merging import Merged, NoExposition
 
 _SECONDS = 1.0
 _MOST_BYTES = 4 << 20
-_LINES = 1000
 _ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 
 
@@ -56,10 +55,10 @@ class Scraping:
             status = await connection.response()
             if status != 200:
                 raise ConnectionError(f"GET {self._path} is answered with {status}")
-            text = (await connection.body(_MOST_BYTES)).decode(errors="replace")
+            text = await connection.body(_MOST_BYTES)
             is_open = "openmetrics" in connection.header("content-type").lower()
         merged = Merged(self._is_ours, is_open=is_open)
-        for lines in lines_of(text, _LINES):
+        for lines in lines_of(text):
             merged.take(lines)
             await asyncio.sleep(0)
         self.left_out |= set(list(merged.left_out)[:100])
