@@ -56,6 +56,16 @@ def test_the_level_of_a_sidecar_is_its_envoys_too(mesh: Mesh, server: Running) -
     assert mesh.tulle("logs", "level", "service-b", "info").returncode == 0
 
 
+def test_what_comes_is_followed(mesh: Mesh, server: Running) -> None:
+    following = mesh.start("logs", "logs", "service-b", "-f", "--since", "1s")
+    assert mesh.tulle("logs", "level", "service-b", "debug").returncode == 0
+    mesh.caller("third").call("http://service-b/")
+    wait_for("a line has come", lambda: "envoy." in following.output)
+    assert mesh.tulle("logs", "level", "service-b", "info").returncode == 0
+    following.kill()
+    mesh.running.remove(following)
+
+
 def test_what_is_not_there_is_said(mesh: Mesh) -> None:
     assert "there is no sidecar nobody" in mesh.tulle("logs", "nobody").stderr
     assert "there is no level 'loud'" in mesh.tulle("logs", "level", "control-plane", "loud").stderr

@@ -22,6 +22,7 @@ _ENVOY = re.compile(
 )
 _ENVOY_LEVELS = {"trace": "debug", "critical": "error"}
 _MOST_WAITING = 20
+_TRIES = 2
 _START_LEVEL = "info"
 ENVOY_START_LEVEL = "warning"
 
@@ -62,11 +63,15 @@ class AgentLogs:
     async def run(self, reports: Reports) -> None:
         """Answers, until it is cancelled."""
         while True:
-            answer = await self._answer(await self._wishes.get())
-            try:
-                await reports.send(json.dumps(answer).encode())
-            except (OSError, Refused):
-                continue  # whoever asked has been told by now that there is no answer
+            answer = json.dumps(await self._answer(await self._wishes.get())).encode()
+            for _ in range(_TRIES):
+                try:
+                    await reports.send(answer)
+                    break
+                except Refused:
+                    break  # nobody waits for it any more
+                except OSError:
+                    continue  # a connection that nothing was sent on for long is closed by the other side
 
     async def _answer(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         problem = ""

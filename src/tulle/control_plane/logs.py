@@ -39,13 +39,17 @@ class _Handler(logging.StreamHandler[Any]):
         self._is_json = is_json
 
     def format(self, record: logging.LogRecord) -> str:
-        more = {name: value for name, value in record.__dict__.items() if name not in _OWN}
+        more = {name: _plain(value) for name, value in record.__dict__.items() if name not in _OWN}
         if record.exc_info:
             more["exception"] = logging.Formatter().formatException(record.exc_info)
         level = {"critical": "error", "warn": "warning"}.get(record.levelname.lower(), record.levelname.lower())
         logger = record.name.removeprefix("tulle.")
         line = self._ring.add(level, logger, record.getMessage(), record.created, **more)
         return line.json() if self._is_json else _text(line)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _text(line: LogLine) -> str:
