@@ -65,6 +65,8 @@ class Settings:
     jwt: an issuer whose tokens these may enrol by.
     jwks_allow: hosts and networks from which keys of token issuers may be fetched, beyond public addresses.
     jwks_refresh: after how long they are fetched again.
+    trace_sampling: percent of the traces that begin in the mesh of which spans are told, where no document says it.
+    trace_forward: the URL of an OTLP endpoint to which spans go as well; "" for none. otlp: where OTLP is taken by gRPC.
     """
 
     data: Path
@@ -78,6 +80,9 @@ class Settings:
     jwt: JwtIssuer | None = None
     jwks_allow: tuple[str, ...] = ()
     jwks_refresh: float = 1200.0
+    trace_sampling: float = 1.0
+    trace_forward: str = ""
+    otlp: tuple[str, int] | None = None
 
 
 def data_folder(option: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:

@@ -54,6 +54,7 @@ from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.sources.stored import Declared
 from tulle.store.errors import StoreFull
 from tulle.store.sqlite import open_store
+from tulle.telemetry.traces.keeper import Traces
 
 SECRET = "5e" * 32
 
@@ -319,6 +320,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         enrolment = Enrolment(authority, 600, lambda proxy, _: {"node": {"id": proxy}}, store, records, revocations)
         events: list[Event] = []
         browsers, taken = Browsers(lambda: running.now or time.monotonic()), listening(0)
+        traces = Traces(tmp_path)
+        keeping = asyncio.create_task(traces.keep(), name="traces")
         doors = Doors(
             SmallMesh(),
             agents,
@@ -333,6 +336,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
             users,
             events.append,
             log,
+            traces,
             {JOIN: TokenAttestor(tokens, time.time)},
             browsers=browsers,
             web=Web(taken.getsockname()[1]),
@@ -344,7 +348,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         await running.stop()
         taken.close()
         following.cancel()
-        await asyncio.wait([following])
+        keeping.cancel()
+        await asyncio.wait([following, keeping])
 
 
 @pytest.fixture

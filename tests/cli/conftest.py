@@ -52,6 +52,7 @@ from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Protocol
 from tulle.sources.stored import Declared
 from tulle.store.sqlite import open_store
+from tulle.telemetry.traces.keeper import Traces
 
 LISTENER = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15002}}}
 CLUSTER = {"type": "EDS", "lb_policy": "LEAST_REQUEST"}
@@ -165,6 +166,10 @@ class Tulle:
     data: Path
     agents: Agents = field(default_factory=Agents)
     live: LiveMesh = field(default_factory=lambda: LiveMesh(Timeline(time.time)))
+    traces: Traces = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.traces = Traces(self.data)
 
     async def __call__(self, *arguments: str, stdin: str = "", **environ: str) -> Ended:
         process = await asyncio.create_subprocess_exec(
@@ -199,6 +204,7 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
         listening = asyncio.Event()
         declared = Declared(store, time.time)
         following = asyncio.create_task(command.live.follow(declared.snapshots(), asyncio.Event()), name="follow")
+        keeping = asyncio.create_task(command.traces.keep(), name="traces")
         jwts = JwtAuthority.open(tmp_path, time.time)
         trusts = TrustKeeper(authority, command.live, time.monotonic)
         revocations, records = Revocations(store, time.time), EnrolledRecords(store, time.time)
@@ -218,6 +224,7 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
             Users(store, time.time),
             audit,
             command.data / "audit.log",
+            command.traces,
             listening=("10.0.0.1:7443",),
             web=Web(10080),
         )
@@ -226,4 +233,5 @@ async def tulle(tmp_path: Path) -> AsyncIterator[Tulle]:
         yield command
         task.cancel()
         following.cancel()
-        await asyncio.wait([task, following])
+        keeping.cancel()
+        await asyncio.wait([task, following, keeping])

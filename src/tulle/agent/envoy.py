@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from tulle.agent import epoch
 from tulle.agent.calls import Calls
@@ -38,19 +39,26 @@ class Envoy:
     """The sidecar of this agent, in its folder.
 
     binary: its file. look_up: finds the file anew, for a restart; raises AgentError. drain_seconds: how long calls in
-    flight may take at the Envoy that is replaced. live: whether the current one takes calls; to be read only.
-    decisions: of access rules, and calls: single requests, by all of its processes.
+    flight may take at the Envoy that is replaced. environment: of Envoy, beside the agent's own. live: whether the current one
+    takes calls; to be read only. decisions: of access rules, and calls: single requests, by all of its processes.
     starts: how many there were. before_end: to be set; waited for when one that was taken over from has answered its last call.
     """
 
     def __init__(
-        self, binary: str, folder: Folder, console: Console, look_up: Callable[[], str], drain_seconds: float
+        self,
+        binary: str,
+        folder: Folder,
+        console: Console,
+        look_up: Callable[[], str],
+        drain_seconds: float,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._binary = binary
         self._folder = folder
         self._console = console
         self._look_up = look_up
         self._drain_seconds = drain_seconds
+        self._environment = environment
         self._watcher: Callable[[int], None] = lambda _: None
         self._launch: Callable[[], None] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -179,7 +187,7 @@ class Envoy:
         options = lineage.options(number, self._drain_seconds)
         started = await epoch.start(
             *(binary, self._folder, options, self._group, self._launch),
-            *(self.decisions.decided, self.calls.told, self._output.write, self.logs.said),
+            *(self.decisions.decided, self.calls.told, self._output.write, self.logs.said, self._environment),
         )
         self._watcher(started.pid)
         self.starts += 1

@@ -55,17 +55,19 @@ async def start(
     called: Callable[[bytes], None],
     written: Callable[[bytes], None],
     said: Callable[[bytes], None],
+    environment: Mapping[str, str],
 ) -> Epoch:
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
     decided: told each line that says what access rules have decided. called: each that tells of a request.
-    written: told whole lines of its standard output. said: told each line of its own log.
+    written: told whole lines of its standard output. said: told each line of its own log. environment: beside what it inherits.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
         process = await asyncio.create_subprocess_exec(
             *(binary, "--config-path", folder.bootstrap.name, *_OPTIONS, *options),
             cwd=folder.path,
+            env={**os.environ, **environment},
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,

@@ -44,6 +44,7 @@ from tulle.agent.session import Session
 from tulle.agent.signals import handled_signals
 from tulle.agent.spans.door import spans_door
 from tulle.agent.spans.forwarding import CONTENT_TYPE, forward
+from tulle.agent.spans.identity import identity
 from tulle.agent.spans.waiting import Waiting
 from tulle.agent.tracing import FOREIGN, is_foreign
 from tulle.agent.way import Way, Ways, check_ports, failure, proved
@@ -103,7 +104,10 @@ async def supervise(
                 signals=signals,
                 ports=ports,
                 health=health,
-                envoy=Envoy(envoy_file, folder, console, partial(_envoy_file, config.envoy), config.drain_seconds),
+                envoy=Envoy(
+                    *(envoy_file, folder, console, partial(_envoy_file, config.envoy), config.drain_seconds),
+                    environment=identity(config, proxy),
+                ),
                 session=session,
             )
             session.restart_envoy = sidecar.envoy.restart

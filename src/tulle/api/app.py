@@ -20,6 +20,9 @@ POST   /v1/explain/request               api.explaining
 GET    /v1/audit                         api.audit_log
 /v1/ui/...                               api.sign_in
 GET    /metrics                          api.prometheus
+POST   /v1/agents/{proxy}/spans, /v1/otlp/v1/traces    api.spans
+/v1/traces...                            api.traces
+/api/...                                 api.jaeger
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.enrolment import Enrolling
 from tulle.api.explaining import Explaining
 from tulle.api.figures import FiguresApi
+from tulle.api.jaeger import Jaeger
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.logs import LogsApi
 from tulle.api.measured import Measured
@@ -61,7 +65,9 @@ from tulle.api.resources import Resources
 from tulle.api.restarts import RestartFailed
 from tulle.api.revocations import RevocationDoor
 from tulle.api.sign_in import SigningIn
+from tulle.api.spans import Spans
 from tulle.api.tokens import Tokens
+from tulle.api.traces import TracesApi
 from tulle.api.users import UsersApi
 from tulle.api.views import RestartView, WeightView
 from tulle.identity.attempts import FailedAttempts
@@ -108,6 +114,9 @@ def build_app(doors: Doors) -> Starlette:
         *AuditLog(doors.audit_log).routes,
         *SigningIn(doors.browsers, doors.users, doors.web, doors.audit, FailedAttempts(time.monotonic)).routes,
         *Prometheus(doors.own, lambda: api.sessions.count).routes,
+        *Spans(doors.mesh, doors.traces).routes,
+        *TracesApi(doors.traces).routes,
+        *Jaeger(doors.traces).routes,
     ]
     roles.check(routes)
     known = Middleware(

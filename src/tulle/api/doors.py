@@ -32,6 +32,7 @@ from tulle.resolve import index
 from tulle.sources.stored import Declared
 from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.own import Own
+from tulle.telemetry.traces.keeper import Traces
 
 
 class RegistrationRefused(Exception):
@@ -246,6 +247,7 @@ class Doors:
     users: Users
     audit: Audit
     audit_log: Path
+    traces: Traces
     attestors: Mapping[str, Attestor] = field(default_factory=dict)
     listening: tuple[str, ...] = ()
     keys: Keys = field(default_factory=NoKeys)

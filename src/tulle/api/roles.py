@@ -17,6 +17,7 @@ ROLES: Mapping[str, Role | None] = {
     "GET /v1/trust": None,
     "POST /v1/enrol": None,
     "POST /v1/agents/{proxy}": Role.AGENT,
+    "POST /v1/agents/{proxy}/spans": Role.AGENT,
     "GET /v1/status": Role.VIEWER,
     "GET /v1/version": Role.VIEWER,
     "GET /v1/services": Role.VIEWER,
@@ -69,6 +70,15 @@ ROLES: Mapping[str, Role | None] = {
     "POST /v1/ui/sign-out": Role.VIEWER,
     "GET /v1/ui/me": Role.VIEWER,
     "GET /metrics": Role.VIEWER,
+    "POST /v1/otlp/v1/traces": Role.ADMIN,
+    "GET /v1/traces": Role.VIEWER,
+    "GET /v1/traces/{id}": Role.VIEWER,
+    "GET /api/services": Role.VIEWER,
+    "GET /api/services/{service}/operations": Role.VIEWER,
+    "GET /api/operations": Role.VIEWER,
+    "GET /api/traces": Role.VIEWER,
+    "GET /api/traces/{id}": Role.VIEWER,
+    "GET /api/dependencies": Role.VIEWER,
 }
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "services": "List the services and their instances.",
     "proxies": "List the sidecars, and whether they are in sync.",
     "proxy": "Show one sidecar and its configuration, or restart its Envoy.",
+    "trace": "List traces, or show one: who called whom, and how long it took.",
     "ca": "Show the certificate authority, or rotate its root.",
     "token": "Make, list or revoke join tokens.",
     "revoke": "Throw a workload out of the mesh.",

@@ -14,6 +14,7 @@ from tulle.cli import ca_files, options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
 from tulle.config import DEFAULT_AGENT_PORT, MIN_CERT_TTL, OFF, JwtIssuer, LogFormat, Settings
+from tulle.model.addresses import LOOPBACK
 from tulle.model.names import label_problem
 
 
@@ -81,6 +82,27 @@ from tulle.model.names import label_problem
     show_default=True,
     help="After how long these keys are fetched again.",
 )
+@click.option(
+    "--trace-sampling",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    default=1.0,
+    show_default=True,
+    help="Of the traces that begin in the mesh, how many are recorded, unless a Telemetry or MeshConfig says it.",
+)
+@click.option(
+    "--trace-forward",
+    callback=lambda ctx, param, value: _endpoint(value),
+    metavar="URL",
+    help="Send all spans on to this OTLP endpoint as well, by HTTP; $OTEL_EXPORTER_OTLP_HEADERS goes with them.",
+)
+@click.option(
+    "--otlp",
+    callback=lambda ctx, param, value: None if value is None else _otlp(value),
+    metavar="[ADDRESS:]PORT",
+    help="Take spans of other programs there, by OTLP over gRPC; from whoever can reach it.  [default: nowhere; "
+    "ADDRESS: 127.0.0.1]",
+)
 @options.log_format
 def command(
     data: Path,
@@ -90,6 +112,9 @@ def command(
     cert_ttl: float,
     jwks_allow: tuple[str, ...],
     jwks_refresh: float,
+    trace_sampling: float,
+    trace_forward: str,
+    otlp: tuple[str, int] | None,
     log_format: str,
     **given: Any,
 ) -> None:
@@ -122,6 +147,9 @@ def command(
         jwt=issuer_of(listen=listen, **given),
         jwks_allow=jwks_allow,
         jwks_refresh=jwks_refresh,
+        trace_sampling=trace_sampling,
+        trace_forward=trace_forward,
+        otlp=otlp,
     )
     sys.exit(main(settings))
 
@@ -217,6 +245,23 @@ def _web_port(text: str) -> int | Literal["off"]:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
         raise click.BadParameter(f"{text!r} is no port: use 1 to 65535, or off")
     return int(text)
+
+
+def _otlp(text: str) -> tuple[str, int]:
+    """`4317`, `10.0.0.1:4317`, `[::1]:4317`."""
+    address, colon, port = text.rpartition(":")
+    return _address(f"{address if colon else LOOPBACK}:{port}")
+
+
+def _endpoint(url: str | None) -> str:
+    if url:
+        from tulle.telemetry.traces.onward import BadEndpoint, Endpoint
+
+        try:
+            Endpoint(url)
+        except BadEndpoint as error:
+            raise click.BadParameter(str(error)) from error
+    return url or ""
 
 
 def _duration(text: str, least: float) -> float:

@@ -31,6 +31,7 @@ class LiveMesh:
     """changes: touched with a proxy's id when its registration or its stream has changed, with DECLARED for resources.
 
     clock: in seconds, only goes forward. converged: told how long a sidecar took to acknowledge what was new for it.
+    sampling: percent of new traces, where no document says it.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class LiveMesh:
         timeline: Timeline,
         clock: Callable[[], float] = time.monotonic,
         converged: Callable[[float], None] = lambda seconds: None,
+        sampling: float = 1.0,
     ) -> None:
         self._converged = converged
         self._behind: dict[View, float] = {}
-        self.hub = Hub()
+        self.hub = Hub(sampling)
         self.changes = Changes()
         self.timeline = timeline
         self._clock = clock

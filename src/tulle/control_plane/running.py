@@ -22,7 +22,7 @@ from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.api.web import Web
 from tulle.config import API_SOCKET, AUDIT_LOG, AUTHORITY, SECRET, Settings
-from tulle.control_plane import dashboard, elsewhere, logs, own_figures, port
+from tulle.control_plane import dashboard, elsewhere, logs, otlp_door, own_figures, port
 from tulle.control_plane.certificate import OwnCertificate
 from tulle.control_plane.envoys import Envoys
 from tulle.control_plane.facts import merged
@@ -58,6 +58,8 @@ from tulle.sources.stored import Declared
 from tulle.store.errors import StoreError
 from tulle.store.sqlite import open_store
 from tulle.telemetry.own import Own
+from tulle.telemetry.traces.keeper import Traces
+from tulle.telemetry.traces.onward import BadEndpoint, Endpoint, Forwarding
 from tulle.translate.bootstrap import bootstrap
 from tulle.xds import server as xds_server
 
@@ -71,6 +73,7 @@ _TROUBLE = (
     binary.EnvoyMissing,
     binary.EnvoyWrongVersion,
     DescriptorsMissing,
+    BadEndpoint,
     OSError,
 )
 
@@ -119,7 +122,7 @@ async def running(
         records, tokens = EnrolledRecords(store, clock), JoinTokens(store, clock)
         keys = KeySets(store, allowed(settings.jwks_allow), settings.jwks_refresh, clock)
         revocations = Revocations(store, clock, audit)
-        mesh = LiveMesh(Timeline(clock), steady, own.converged)
+        mesh = LiveMesh(Timeline(clock), steady, own.converged, settings.trace_sampling)
         door = stack.enter_context(dashboard.opened(settings.data, settings.web_port))
         web = door.web if door else None
         tasks = await stack.enter_async_context(_tasks())
@@ -152,6 +155,14 @@ async def running(
         )
         port.remember(remembered, xds_port)
 
+        onward = Forwarding(Endpoint(settings.trace_forward)) if settings.trace_forward else None
+        traces = Traces(settings.data, clock, onward)
+        tasks("keep traces", traces.keep())
+        if onward:
+            tasks("forward traces", onward.send())
+        if settings.otlp:
+            await stack.enter_async_context(otlp_door.served(traces, *settings.otlp))
+
         doors = Doors(
             mesh=Inspection(
                 mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version, web.port if web else None
@@ -177,6 +188,7 @@ async def running(
             browsers=Browsers(steady),
             web=web,
             own=own,
+            traces=traces,
         )
         listening, app = asyncio.Event(), build_app(doors)
         tasks("serve the API", api_server.serve(app, settings.data / API_SOCKET, listening))

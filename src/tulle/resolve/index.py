@@ -66,6 +66,7 @@ class Mesh(Struct, frozen=True):
     and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
     key_sets: as Snapshot's. revoked: subjects of certificates that must no longer count, sorted.
     plain: instances of which policies say that they are called in plain text alone, each with these policies (sorted).
+    sampling: percent of the traces that begin in it of which spans are told, where no document says it.
     opening, closing: those of them whose doors are not known to take it yet; and those that are none any more, and whose callers
     may not know it yet. See pipeline/turning.py.
     """
@@ -85,6 +86,7 @@ class Mesh(Struct, frozen=True):
     plain: Plain = {}
     opening: frozenset[Member] = frozenset()
     closing: frozenset[Member] = frozenset()
+    sampling: float = 1.0
 
 
 class Changed(Struct, frozen=True):
@@ -156,6 +158,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         plain=called_in_plain_text(mesh.plain, mesh.proxies, proxies, snapshot.proxies, rules, about),
         opening=mesh.opening,
         closing=mesh.closing,
+        sampling=mesh.sampling,
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))

@@ -7,7 +7,7 @@ from typing import Any
 from tulle.envoy_api.messages import message, pack, to_dict
 from tulle.translate import names
 from tulle.translate.sources import ADS, PROXY_IDENTITY
-from tulle.translate.telemetry import metrics
+from tulle.translate.telemetry import metrics, tracing
 from tulle.translate.tls import client_socket
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -37,7 +37,7 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
             "cds_config": ADS,
             "lds_config": ADS,
         },
-        static_resources={"clusters": [_control_plane(address, port, server_id)]},
+        static_resources={"clusters": [_control_plane(address, port, server_id), _agent()]},
         bootstrap_extensions=[
             {"name": "envoy.bootstrap.internal_listener", "typed_config": pack(message(_INTERNAL)())}
         ],
@@ -53,6 +53,7 @@ def _bootstrap(proxy: str, address: str, port: int, server_id: str) -> Any:
 _COME_BACK = {"retry_back_off": {"base_interval": {"nanos": 200_000_000}, "max_interval": {"seconds": 1}}}
 
 RUNTIME = {
+    **tracing.RUNTIME,
     # Envoy takes expressions of up to 100 instructions; ours are made of the mesh's namespaces and of its policies.
     "re2.max_program_size.error_level": 1_000_000,
     "re2.max_program_size.warn_level": 1_000_000,
@@ -102,5 +103,19 @@ def _control_plane(address: str, port: int, server_id: str) -> dict[str, Any]:
         "load_assignment": {
             "cluster_name": _CONTROL_PLANE,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address}}]}],
+        },
+    }
+
+
+def _agent() -> dict[str, Any]:
+    """The agent's door for spans (agent/spans/door.py), by a path from Envoy's working folder."""
+    socket = {"pipe": {"path": "telemetry.sock"}}
+    return {
+        "name": names.AGENT,
+        "type": "STATIC",
+        "connect_timeout": {"seconds": 1},
+        "load_assignment": {
+            "cluster_name": names.AGENT,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
         },
     }

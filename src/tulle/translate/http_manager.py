@@ -8,6 +8,7 @@ from typing import Any
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.types import Paths
 from tulle.translate.http_versions import http1, http2
+from tulle.translate.telemetry.tracing import request_ids
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
@@ -31,7 +32,7 @@ def http_manager(paths: Paths = Paths.BASE, **settings: Any) -> dict[str, Any]:
         **_FORMS[paths],
         server_header_transformation="PASS_THROUGH",
         skip_xff_append=True,
-        generate_request_id={"value": False},
+        **request_ids(),
         strip_trailing_host_dot=True,
         # The program says itself whether it wants a body, as with no sidecar.
         proxy_100_continue=True,

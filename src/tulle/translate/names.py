@@ -7,6 +7,8 @@ from tulle.ir.types import Backend, Endpoints
 from tulle.model.names import Destination, destination_from
 
 PASSTHROUGH = "passthrough"
+# To the agent's door for spans.
+AGENT = "agent"
 # To wherever a captured connection was going, outside the mesh.
 WAY_OUT = "way-out"
 # Where a route leads whose destination does not exist: there is no such cluster, and Envoy answers 503 (RouteAction).

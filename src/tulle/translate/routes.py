@@ -47,7 +47,11 @@ def route_configuration(outbound: OutboundRoutes, epoch: int = 0) -> Any:
         circle = _refusal(508, _CIRCLE, [itself])
         way_out = _passthrough([outside]) if outbound.passes else _refusal(502, _CLOSED, [outside])
         elsewhere = {"routes": [*circle, *way_out], **_OUTSIDE_HEADERS}
-    canary = {"match": {"path": "/"}, "direct_response": {"status": 200, "body": {"inline_string": outbound.proxy}}}
+    canary = {
+        "match": {"path": "/"},
+        "direct_response": {"status": 200, "body": {"inline_string": outbound.proxy}},
+        "tracing": {"overall_sampling": {"numerator": 0}},
+    }
     return message("envoy.config.route.v3.RouteConfiguration")(
         name=outbound.route_config,
         vhds={"config_source": {**ADS, **_EPOCHS[epoch]}},

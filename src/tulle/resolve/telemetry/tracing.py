@@ -27,7 +27,7 @@ def tracing(mesh: Mesh, caller: Caller, said: Iterable[Telemetry], mode: Workloa
     defaults = config.default_providers.tracing if config.default_providers else ()
     if config.enable_tracing is False and not entries and not defaults:
         return None
-    found, name = _default(config), next(iter(defaults), TULLE)
+    found, name = _default(mesh, config), next(iter(defaults), TULLE)
     for entry in entries:
         name = next((one.name for one in entry.providers), name)
         found = _with(found, entry)
@@ -38,12 +38,12 @@ def _fits(entry: documents.Tracing, mode: WorkloadMode) -> bool:
     return entry.match is None or entry.match.mode in (WorkloadMode.CLIENT_AND_SERVER, mode)
 
 
-def _default(config: MeshConfig) -> Tracing:
+def _default(mesh: Mesh, config: MeshConfig) -> Tracing:
     said = config.default_config.tracing if config.default_config else None
     if said is None:
-        return Tracing()
+        return Tracing(sampling=mesh.sampling)
     return Tracing(
-        sampling=Tracing().sampling if said.sampling is None else said.sampling,
+        sampling=mesh.sampling if said.sampling is None else said.sampling,
         tags=_tags(said.custom_tags),
         istio_tags=said.enable_istio_tags is not False,
         longest_path=said.max_path_tag_length,

@@ -8,6 +8,7 @@ from tulle.ir.telemetry import Reporter, Telemetry
 from tulle.translate.telemetry.calls import told_calls
 from tulle.translate.telemetry.logs import connection_logs, request_logs
 from tulle.translate.telemetry.metrics import http_figures, tcp_figures
+from tulle.translate.telemetry.tracing import tracing
 
 
 def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[str, Any]:
@@ -20,7 +21,8 @@ def http_observed(reporter: Reporter, telemetry: Telemetry, port: str = "") -> d
             *told_calls(reporter, port),
             *http_figures(reporter, telemetry.metrics, port),
             *request_logs(telemetry.logs),
-        ]
+        ],
+        **tracing(reporter, telemetry, port),
     }
 
 

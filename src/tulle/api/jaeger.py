@@ -1,0 +1,151 @@
+"""Jaeger's query API over the embedded store, so that Jaeger UI and Grafana can read it: paths under /api/.
+
+Source: Jaeger, cmd/query/app/http_handler: paths, parameters and their units. What is not served there is not here either.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tulle.api.answers import as_json
+from tulle.api.traces import asked_of
+from tulle.telemetry.traces import jaeger
+from tulle.telemetry.traces.keeper import Traces
+from tulle.telemetry.traces.search import MOST, Ambiguous, Asked
+from tulle.telemetry.traces.span import Span
+
+_MOST_IDS = 100
+_MOST_NUMBER = 1 << 62
+_UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h)")
+_WEEK_MS = 7 * 24 * 3600 * 1000
+
+
+class Jaeger:
+    """clock: Unix time in seconds."""
+
+    def __init__(self, traces: Traces, clock: Callable[[], float] = time.time) -> None:
+        self._traces = traces
+        self._clock = clock
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/services", self.services),
+            Route("/api/services/{service}/operations", self.operation_names),
+            Route("/api/operations", self.operations),
+            Route("/api/traces", self.find),
+            Route("/api/traces/{id}", self.show),
+            Route("/api/dependencies", self.dependencies),
+        ]
+
+    async def services(self, request: Request) -> Response:
+        return as_json(jaeger.answer(await asked_of(self._traces, lambda search: search.services())))
+
+    async def operation_names(self, request: Request) -> Response:
+        service = request.path_params["service"]
+        found = await asked_of(self._traces, lambda search: search.operations(service))
+        return as_json(jaeger.answer(list(dict.fromkeys(name for name, _ in found))))
+
+    async def operations(self, request: Request) -> Response:
+        service, kind = request.query_params.get("service", ""), request.query_params.get("spanKind", "")
+        if not service:
+            return _failure(400, "parameter 'service' is required")
+        found = await asked_of(self._traces, lambda search: search.operations(service, kind))
+        return as_json(jaeger.answer([{"name": name, "spanKind": kind} for name, kind in found]))
+
+    async def find(self, request: Request) -> Response:
+        query = request.query_params
+        try:
+            if ids := query.getlist("traceID"):
+                return as_json(jaeger.answer([jaeger.trace(spans) for spans in await self._several(ids)]))
+            asked = Asked(
+                service=query.get("service", ""),
+                operation=query.get("operation", ""),
+                shortest=_duration(query.get("minDuration", "")),
+                longest=_duration(query.get("maxDuration", "")),
+                since=_number(query.get("start", "0")) * 1000,
+                until=min(_number(query.get("end", str(_MOST_NUMBER // 1000))) * 1000, _MOST_NUMBER),
+                limit=min(_number(query.get("limit", "100")), MOST),
+                tags=_tags(query.get("tags", ""), query.getlist("tag")),
+            )
+        except ValueError as error:
+            return _failure(400, str(error))
+        if not asked.service:
+            return _failure(400, "parameter 'service' is required")
+        found = await asked_of(self._traces, lambda search: search.traces(search.find(asked)))
+        return as_json(jaeger.answer([jaeger.trace(spans) for spans in found if spans]))
+
+    async def show(self, request: Request) -> Response:
+        try:
+            found = await self._several([request.path_params["id"]])
+        except ValueError as error:
+            return _failure(400, str(error))
+        return as_json(jaeger.answer([jaeger.trace(found[0])])) if found else _failure(404, "trace not found")
+
+    async def dependencies(self, request: Request) -> Response:
+        query = request.query_params
+        try:
+            until = _number(query.get("endTs", str(int(self._clock() * 1000))))
+            since = max(0, until - _number(query.get("lookback", str(_WEEK_MS))))
+        except ValueError as error:
+            return _failure(400, str(error))
+        until = min(until, _MOST_NUMBER // 10**6)
+        found = await asked_of(self._traces, lambda search: search.dependencies(since * 10**6, until * 10**6))
+        return as_json(jaeger.answer(jaeger.dependencies(found)))
+
+    async def _several(self, ids: list[str]) -> list[list[Span]]:
+        """Raises ValueError."""
+        found = []
+        for one in ids[:_MOST_IDS]:
+            if not re.fullmatch("[0-9a-fA-F]{1,32}", one):
+                raise ValueError(f"{one[:40]!r} is no trace id")
+            whole = one.rjust(32, "0")
+            try:
+                found.append(await asked_of(self._traces, lambda search, whole=whole: search.trace(whole)))  # type: ignore[misc]
+            except Ambiguous as error:
+                raise HTTPException(409, str(error)) from error
+        return [spans for spans in found if spans]
+
+
+def _failure(status: int, text: str) -> Response:
+    return as_json(jaeger.failure(status, text), status)
+
+
+def _number(text: str) -> int:
+    """Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ValueError(f"{text[:40]!r} is no number of micro- or milliseconds")
+    return min(int(text), _MOST_NUMBER // 1000)
+
+
+def _duration(text: str) -> int:
+    """In nanoseconds, of Go's way to write it. Raises ValueError."""
+    if not text:
+        return 0
+    parts = _PART.findall(text)
+    if "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text[:40]!r} is no duration: write 1.2s, 100ms or 500us")
+    return min(sum(int(float(number) * _UNITS[unit]) for number, unit in parts), _MOST_NUMBER)
+
+
+def _tags(text: str, pairs: list[str]) -> dict[str, str]:
+    """`{"http.status_code":"503"}`, or `http.status_code:503`. Raises ValueError."""
+    found: Any = json.loads(text) if text else {}
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("tags must be JSON, an object of texts")
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        if not colon:
+            raise ValueError(f"{pair[:40]!r} is no tag: write key:value")
+        found[key] = value
+    return found

@@ -1,0 +1,154 @@
+"""`GET /v1/traces` and `GET /v1/traces/{id}`: what calls went where, and how long each took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tulle.api.answers import as_json
+from tulle.telemetry.traces.keeper import Traces, Unreadable
+from tulle.telemetry.traces.search import MOST, Ambiguous, Asked, Search
+from tulle.telemetry.traces.span import Span, Summary, Value
+
+_MOST_NUMBER = 1e12
+
+T = TypeVar("T")
+
+
+class RootView(Struct):
+    service: str
+    name: str
+
+
+class TraceLine(Struct):
+    """start: Unix time in seconds."""
+
+    id: str
+    start: float
+    duration_ms: float
+    spans: int
+    errors: int
+    root: RootView
+    services: list[str]
+
+
+class LostView(Struct):
+    """Spans that nobody will see, since the control plane's start: lost by itself, and by agents."""
+
+    here: int
+    by_agents: int
+    trouble: str = ""
+
+
+class TracesView(Struct):
+    traces: list[TraceLine]
+    lost: LostView
+
+
+class EventView(Struct):
+    time: float
+    name: str
+    attributes: dict[str, Value]
+
+
+class SpanView(Struct):
+    """parent: None for the first. service: `web.default`. instance: "" if it is not known."""
+
+    id: str
+    parent: str | None
+    service: str
+    instance: str
+    name: str
+    kind: str
+    start: float
+    duration_ms: float
+    error: bool
+    attributes: dict[str, Value]
+    events: list[EventView]
+    scope: str
+
+
+class TraceView(Struct):
+    id: str
+    spans: list[SpanView]
+
+
+class TracesApi:
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+
+    @property
+    def routes(self) -> list[Route]:
+        return [Route("/v1/traces", self.find), Route("/v1/traces/{id}", self.show)]
+
+    async def find(self, request: Request) -> Response:
+        query = request.query_params
+        asked = Asked(
+            service=_service(query.get("service", "")),
+            shortest=int(_number(request, "min_ms") * 1e6),
+            errors=query.get("errors", "") in ("1", "true"),
+            since=int(_number(request, "since") * 1e9),
+            limit=int(min(_number(request, "limit", 20), MOST)),
+        )
+        found = await asked_of(self._traces, lambda search: search.find(asked))
+        counts = self._traces.counts()
+        lost = LostView(counts.lost, counts.lost_by_agents, counts.trouble)
+        return as_json(TracesView([_line(each) for each in found], lost))
+
+    async def show(self, request: Request) -> Response:
+        text = request.path_params["id"]
+        try:
+            spans = await asked_of(self._traces, lambda search: search.trace(text))
+        except Ambiguous as error:
+            raise HTTPException(409, str(error)) from error
+        if not spans:
+            raise HTTPException(404, f"there is no trace {text}, by its id, its first 8 digits, or a request's id")
+        return as_json(TraceView(spans[0].trace, [_view(span) for span in spans]))
+
+
+async def asked_of(traces: Traces, question: Callable[[Search], T]) -> T:
+    """Raises a refusal."""
+    try:
+        return await traces.ask(question)
+    except Unreadable as error:
+        raise HTTPException(503, str(error)) from error
+
+
+def _service(text: str) -> str:
+    """`default/web` is `web.default`; a service outside the mesh has the name that it gave itself."""
+    namespace, slash, name = text.partition("/")
+    return f"{name}.{namespace}" if slash else text
+
+
+def _number(request: Request, name: str, otherwise: float = 0.0) -> float:
+    """Raises a refusal."""
+    text = request.query_params.get(name)
+    if text is None:
+        return otherwise
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < _MOST_NUMBER:
+        raise HTTPException(400, f"{name} must be a number, not less than 0")
+    return number
+
+
+def _line(of: Summary) -> TraceLine:
+    duration = (of.end - of.start) / 1e6
+    return TraceLine(of.id, of.start / 1e9, duration, of.spans, of.errors, RootView(*of.root), list(of.services))
+
+
+def _view(span: Span) -> SpanView:
+    return SpanView(
+        *(span.id, span.parent or None, span.service, span.instance, span.name, span.kind, span.start / 1e9),
+        *((span.end - span.start) / 1e6, span.error, span.attributes),
+        [EventView(event.time / 1e9, event.name, event.attributes) for event in span.events],
+        span.scope,
+    )

@@ -1,0 +1,1 @@
+"""Traces: spans taken in, kept for a while, and found again."""

@@ -1,0 +1,218 @@
+"""The file that traces are kept in: SQLite, bounded in bytes and age. One thread writes, others may read.
+
+A trace is a row that says what it is in few words, and the spans of each export that had some of it. What is deleted first is
+the oldest; traces with errors and slow ones last an hour longer. Nothing in here is precious: a file that is damaged is begun
+anew, and the last second may be lost with the machine's power.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+
+from tulle.telemetry.traces.span import Span, Summary, joined, summary
+
+MOST_BYTES = 200 * 1024 * 1024
+MOST_SECONDS = 24 * 3600.0
+MOST_SPANS_OF_ONE = 20_000
+_PAGE = 4096
+SEPARATOR = "\x1f"  # of services
+_VERSION = 1
+_MOST_OPERATIONS = 5_000
+_LONGEST_ID = 128
+_LESS = 0.9  # when it is full, so much of it is kept
+
+_SCHEMA = """
+CREATE TABLE traces(id TEXT PRIMARY KEY, start INTEGER, finish INTEGER, spans INTEGER, errors INTEGER,
+  root_service TEXT, root_name TEXT, has_root INTEGER, services TEXT, bytes INTEGER, rank INTEGER) WITHOUT ROWID;
+CREATE INDEX by_rank ON traces(rank);
+CREATE INDEX by_start ON traces(start);
+CREATE TABLE parts(trace TEXT, spans BLOB);
+CREATE INDEX parts_of ON parts(trace);
+CREATE TABLE served(service TEXT, trace TEXT, start INTEGER, PRIMARY KEY(service, trace)) WITHOUT ROWID;
+CREATE INDEX served_when ON served(service, start);
+CREATE INDEX served_in ON served(trace);
+CREATE TABLE requests(id TEXT, trace TEXT, PRIMARY KEY(id, trace)) WITHOUT ROWID;
+CREATE INDEX requests_of ON requests(trace);
+CREATE TABLE operations(service TEXT, name TEXT, kind TEXT, seen INTEGER, PRIMARY KEY(service, name, kind)) WITHOUT ROWID;
+"""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[Span, ...])
+
+
+class Database:
+    """Raises sqlite3.Error and OSError; after one, it is opened anew by the next call. To be used by one thread."""
+
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES, most_seconds: float = MOST_SECONDS) -> None:
+        self.path = path
+        self._most = most_bytes
+        self._seconds = most_seconds
+        self._db: sqlite3.Connection | None = None
+        self._bytes = 0
+        self.deleted = 0  # traces, for the want of room or for their age
+        self.lost = 0  # spans, of traces that have too many
+
+    def write(self, spans: Iterable[Span], now: int) -> None:
+        """Adds spans, and deletes what is too much. now: Unix time in nanoseconds."""
+        by_trace: dict[str, list[Span]] = defaultdict(list)
+        for span in spans:
+            by_trace[span.trace].append(span)
+        try:
+            db = self._opened()
+            try:
+                self._put(db, by_trace, now)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                db.rollback()
+                self._make_room(db, int(self._bytes / 2))
+                self._put(db, by_trace, now)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        db, self._db = self._db, None
+        if db:
+            with suppress(sqlite3.Error):
+                db.close()
+
+    def _put(self, db: sqlite3.Connection, by_trace: dict[str, list[Span]], now: int) -> None:
+        with db:
+            for trace, spans in by_trace.items():
+                self._add(db, trace, spans, now)
+            oldest = now - int(self._seconds * 1e9)
+            self._delete(
+                db, [row[0] for row in db.execute("SELECT id FROM traces WHERE rank < ? LIMIT 1000", (oldest,))]
+            )
+        if self._bytes > self._most:
+            self._make_room(db, int(self._most * _LESS))
+
+    def _add(self, db: sqlite3.Connection, trace: str, spans: list[Span], seen: int) -> None:
+        more, before = summary(spans), _summary(db, trace)
+        if before and before.spans + more.spans > MOST_SPANS_OF_ONE:
+            self.lost += len(spans)
+            return
+        of = joined(before, more) if before else more
+        encoded = _encoder.encode(spans)
+        self._bytes += len(encoded)
+        db.execute("INSERT INTO parts VALUES(?, ?)", (trace, encoded))
+        db.execute(
+            "INSERT INTO traces VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET start = excluded.start,"
+            " finish = excluded.finish, spans = excluded.spans, errors = excluded.errors,"
+            " root_service = excluded.root_service, root_name = excluded.root_name, has_root = excluded.has_root,"
+            " services = excluded.services, bytes = bytes + excluded.bytes, rank = excluded.rank",
+            (
+                *(trace, of.start, of.end, of.spans, of.errors, *of.root, of.has_root),
+                SEPARATOR.join(of.services),
+                len(encoded),
+                seen + of.lasts,
+            ),
+        )
+        db.executemany(
+            "INSERT INTO served VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET start = excluded.start",
+            [(service, trace, of.start) for service in of.services],
+        )
+        requests = {span.request_id[:_LONGEST_ID] for span in spans} - {""}
+        db.executemany("INSERT OR IGNORE INTO requests VALUES(?, ?)", [(request, trace) for request in requests])
+        db.executemany(
+            "INSERT INTO operations VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen",
+            [(*operation, seen) for operation in {(span.service, span.name, span.kind) for span in spans}],
+        )
+
+    def _make_room(self, db: sqlite3.Connection, bytes_left: int) -> None:
+        while self._bytes > bytes_left:
+            with db:
+                oldest = [row[0] for row in db.execute("SELECT id FROM traces ORDER BY rank LIMIT 200")]
+                if not oldest:
+                    self._bytes = 0
+                self._delete(db, oldest)
+                db.execute(
+                    "DELETE FROM operations WHERE seen < (SELECT seen FROM operations ORDER BY seen DESC LIMIT 1 OFFSET ?)",
+                    (_MOST_OPERATIONS,),
+                )
+
+    def _delete(self, db: sqlite3.Connection, traces: Sequence[str]) -> None:
+        for trace in traces:
+            (size,) = db.execute("SELECT bytes FROM traces WHERE id = ?", (trace,)).fetchone()
+            self._bytes -= size
+            for statement in _DELETE:
+                db.execute(statement, (trace,))
+        self.deleted += len(traces)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._db is None:
+            try:
+                self._db = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                for path in (self.path, *self._beside()):
+                    path.unlink(missing_ok=True)
+                self._db = self._open()
+            (self._bytes,) = self._db.execute("SELECT COALESCE(SUM(bytes), 0) FROM traces").fetchone()
+        return self._db
+
+    def _beside(self) -> list[Path]:
+        return [self.path.with_name(f"{self.path.name}-{end}") for end in ("wal", "shm")]
+
+    def _open(self) -> sqlite3.Connection:
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(self.path, timeout=5, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = OFF")
+            db.execute(f"PRAGMA journal_size_limit = {self._most // 8}")
+            # Indexes and what is free in pages come on top of what is counted.
+            db.execute(f"PRAGMA max_page_count = {max(64, 2 * self._most // _PAGE)}")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _VERSION):
+                raise sqlite3.DatabaseError("it was written by another version")
+            if version == 0:
+                db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+_DELETE = (
+    "DELETE FROM traces WHERE id = ?",
+    "DELETE FROM parts WHERE trace = ?",
+    "DELETE FROM served WHERE trace = ?",
+    "DELETE FROM requests WHERE trace = ?",
+)
+COLUMNS = "id, start, finish, spans, errors, root_service, root_name, has_root, services"
+
+
+def _summary(db: sqlite3.Connection, trace: str) -> Summary | None:
+    row = db.execute(f"SELECT {COLUMNS} FROM traces WHERE id = ?", (trace,)).fetchone()  # noqa: S608
+    return summary_of(row) if row else None
+
+
+def summary_of(row: Sequence[str | int]) -> Summary:
+    """Of a row of `traces`, its columns as in COLUMNS."""
+    trace, start, end, spans, errors, service, name, has_root, services = row
+    return Summary(
+        *(str(trace), int(start), int(end), int(spans), int(errors), (str(service), str(name)), bool(has_root)),
+        tuple(str(services).split(SEPARATOR)),
+    )
+
+
+def spans_in(parts: Iterable[bytes]) -> list[Span]:
+    """Of the parts of one trace. A span that was sent twice is there once."""
+    found = {span.id: span for part in parts for span in _decoder.decode(part)}
+    return sorted(found.values(), key=lambda span: (span.start, span.id))
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """A connection that only reads. Raises sqlite3.Error."""
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+    return closing(db)

@@ -1,0 +1,186 @@
+"""Takes exports in, and has them written: whoever sends is answered at once, and nobody waits for the disk.
+
+What waits is bounded in bytes; beyond, senders are told to come again. A disk that is full or broken costs spans, which are
+counted and told of once; it is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from tulle.telemetry.traces import otlp
+from tulle.telemetry.traces.database import MOST_BYTES, MOST_SECONDS, Database
+from tulle.telemetry.traces.otlp import Malformed, Sender
+from tulle.telemetry.traces.search import Search
+from tulle.telemetry.traces.span import Span
+
+FILE = "traces.db"
+MOST_WAITING = 16 * 1024 * 1024
+_AT_ONCE = 1024 * 1024
+_AGAIN_SECONDS = 5.0
+_MOST_AGENTS = 10_000
+_FAREWELL_SECONDS = 3.0
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Full(Exception):
+    """More came than can be written; come again."""
+
+
+class Unreadable(Exception):
+    """The file of traces can't be read now. The message says why."""
+
+
+class Onward(Protocol):
+    """Where spans go beside the file."""
+
+    def add(self, export: bytes, spans: int) -> None:
+        """Called from another thread than the loop's."""
+
+
+class Counts(Struct, frozen=True):
+    """Spans since the start: taken, lost by us, and lost by agents, as they say. deleted: traces that made room for others.
+
+    trouble: why nothing can be written now, or "".
+    """
+
+    taken: int
+    lost: int
+    lost_by_agents: int
+    malformed: int
+    waiting_bytes: int
+    deleted: int
+    trouble: str
+
+
+class Traces:
+    """clock: Unix time in seconds. onward: None if spans go nowhere else."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        onward: Onward | None = None,
+        most_bytes: int = MOST_BYTES,
+        most_seconds: float = MOST_SECONDS,
+    ) -> None:
+        self._database = Database(folder / FILE, most_bytes, most_seconds)
+        self._search = Search(folder / FILE)
+        self._clock = clock
+        self._onward = onward
+        self._exports: deque[tuple[bytes, Sender | None]] = deque()
+        self._waiting = 0
+        self._some = asyncio.Event()
+        self._writing = ThreadPoolExecutor(1, "traces")
+        self._reading = ThreadPoolExecutor(1, "traces: search")
+        self._taken = self._lost = self._malformed = 0
+        self._lost_by: dict[str, int] = {}
+        self._lost_by_agents = 0
+        self._trouble = ""
+
+    def take(self, export: bytes, sender: Sender | None = None) -> None:
+        """sender: who has proved to have sent it. Raises Full."""
+        if self._waiting + len(export) > MOST_WAITING:
+            raise Full("too many spans come at once; try again in a few seconds")
+        if export:
+            self._exports.append((export, sender))
+            self._waiting += len(export)
+            self._some.set()
+
+    def lost_by(self, proxy: str, spans: int) -> None:
+        """The proxy's agent has lost so many since its start."""
+        before = self._lost_by.get(proxy, 0)
+        self._lost_by_agents += spans - before if spans >= before else spans
+        if len(self._lost_by) >= _MOST_AGENTS:
+            self._lost_by.clear()
+        self._lost_by[proxy] = spans
+
+    def counts(self) -> Counts:
+        return Counts(
+            *(self._taken, self._lost + self._database.lost, self._lost_by_agents, self._malformed),
+            *(self._waiting, self._database.deleted, self._trouble),
+        )
+
+    async def ask(self, question: Callable[[Search], T]) -> T:
+        """What the question finds, in a thread of its own. Raises what it raises, and Unreadable."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, question, self._search)
+        except sqlite3.Error as error:
+            raise Unreadable(f"the traces can't be read now: {self._trouble or error}") from error
+
+    async def keep(self) -> None:
+        """Writes for ever; what has come is written when it is cancelled, if that does not take long."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writing, self._write, [])
+        try:
+            while True:
+                await self._some.wait()
+                await loop.run_in_executor(self._writing, self._write, self._batch())
+                if self._trouble:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+        finally:
+            last = self._writing.submit(self._last)
+            await asyncio.wait([asyncio.wrap_future(last)], timeout=_FAREWELL_SECONDS)
+            self._writing.shutdown(wait=False)
+            self._reading.shutdown(wait=False)
+
+    def _batch(self) -> list[tuple[bytes, Sender | None]]:
+        batch: list[tuple[bytes, Sender | None]] = []
+        size = 0
+        while self._exports and size < _AT_ONCE:
+            batch.append(self._exports.popleft())
+            size += len(batch[-1][0])
+        self._waiting -= size
+        if not self._exports:
+            self._some.clear()
+        return batch
+
+    def _last(self) -> None:
+        while self._exports and not self._trouble:
+            self._write(self._batch())
+        self._database.close()
+
+    def _write(self, batch: list[tuple[bytes, Sender | None]]) -> None:
+        """In the thread that writes."""
+        spans = [span for export, sender in batch for span in self._spans(export, sender)]
+        try:
+            self._database.write(spans, int(self._clock() * 1e9))
+        except (sqlite3.Error, OSError) as error:
+            self._lost += len(spans)
+            text = f"{self._database.path}: {error}"
+            if text != self._trouble:
+                _log.warning("traces can't be written, and spans are lost until they can: %s", text)
+            self._trouble = text
+        else:
+            self._taken += len(spans)
+            if self._trouble:
+                _log.info("traces are written again; %d spans were lost", self._lost)
+            self._trouble = ""
+
+    def _spans(self, export: bytes, sender: Sender | None) -> list[Span]:
+        try:
+            request = otlp.parsed(export)
+            if sender:
+                otlp.stamp(request, sender)
+            spans = list(otlp.spans_of(request))
+        except (Malformed, ValueError) as error:
+            self._malformed += 1
+            if self._malformed == 1:
+                _log.warning("%s sent what is no export of spans: %s", sender.proxy if sender else "somebody", error)
+            return []
+        if self._onward and spans:
+            self._onward.add(request.SerializeToString(), len(spans))
+        return spans

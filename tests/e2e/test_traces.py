@@ -1,0 +1,88 @@
+"""Traces of a whole mesh: what sidecars tell, what the control plane keeps, and what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import Caller, Mesh, wait_for
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    made = Mesh(tmp_path_factory.mktemp("traces"))
+    try:
+        made.up("--trace-sampling", "0")
+        made.serve("service-b")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def caller(mesh: Mesh) -> Caller:
+    return mesh.caller()
+
+
+def traceparent(trace: str, flags: str) -> dict[str, str]:
+    return {"traceparent": f"00-{trace}-00f067aa0ba902b7-{flags}"}
+
+
+def test_a_call_whose_caller_wants_it_is_one_trace_with_a_span_of_each_sidecar(mesh: Mesh, caller: Caller) -> None:
+    unwanted = "a" * 32
+    assert caller.call("http://service-b/data/42", headers=traceparent(unwanted, "00")).status == 200
+    assert caller.call("http://service-b/data/42").status == 200  # nobody has said anything, and the share is 0 %
+    answer = caller.call("http://service-b/data/42", headers={**traceparent(TRACE, "01"), "x-request-id": "my-own-id"})
+    assert answer.status == 200
+
+    def whole() -> Any:
+        found = mesh.json("trace", "show", TRACE)
+        return found if found and len(found["spans"]) == 2 else None
+
+    out, into = wait_for("both sidecars have told", whole)["spans"]
+    assert (out["service"], out["kind"], out["name"]) == (
+        "service-a.default",
+        "client",
+        "GET service-b.default.svc.cluster.local:80",
+    )
+    assert (into["service"], into["kind"], into["name"]) == (
+        "service-b.default",
+        "server",
+        "GET service-b.default.svc.cluster.local:80",
+    )
+    assert (out["parent"], into["parent"]) == ("00f067aa0ba902b7", out["id"])
+    assert out["instance"] == caller.proxy
+    assert into["attributes"]["peer.identity"] == "spiffe://cluster.local/ns/default/sa/service-a"
+    assert out["attributes"]["peer.identity"] == "spiffe://cluster.local/ns/default/sa/service-b"
+    assert out["attributes"]["http.status_code"] == "200"
+    for text in (TRACE[:8], "my-own-id"):
+        assert mesh.json("trace", "show", text)["id"] == TRACE
+    listed = mesh.json("trace", "ls", "--service", "service-b")["traces"]
+    assert [one["id"] for one in listed] == [TRACE]
+    shown = mesh.tulle("trace", "show", TRACE[:10]).stdout
+    assert "tulle run --trace" in shown
+    assert shown.count("200") >= 2
+
+
+def test_every_request_has_an_id_and_keeps_the_one_that_it_has(mesh: Mesh, caller: Caller) -> None:
+    first = caller.call("http://service-b/echo").json()["headers"]
+    second = caller.call("http://service-b/echo", headers={"x-request-id": "any text"}).json()["headers"]
+    assert len(first["x-request-id"]) == 36
+    assert second["x-request-id"] == "any text"
+
+
+def test_the_store_outlives_the_control_plane(mesh: Mesh, caller: Caller) -> None:
+    mesh.running[0].kill()
+    mesh.up("--trace-sampling", "100")
+    assert mesh.json("trace", "show", TRACE)["id"] == TRACE
+
+    def recorded() -> bool:
+        assert caller.call("http://service-b/data/43").status == 200
+        return len(mesh.json("trace", "ls")["traces"]) > 1
+
+    wait_for("new traces are recorded without anybody asking", recorded)
