@@ -22,7 +22,7 @@ from bench.figure import Figure
 
 NAMES = (
     *("fanout", "start", "ondemand", "dataplane", "routes", "capture"),
-    *("restarts", "apply", "strangers", "identity", "authorization", "metrics"),
+    *("restarts", "apply", "strangers", "identity", "authorization", "metrics", "traced"),
 )
 
 

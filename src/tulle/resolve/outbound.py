@@ -28,7 +28,6 @@ from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.nearest import nearest
 from tulle.resolve.retries import retries
 from tulle.resolve.services import Offer, offer
-from tulle.resolve.spans import told
 from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
 from tulle.resolve.telemetry.sides import sides
 
