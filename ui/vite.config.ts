@@ -1,5 +1,5 @@
 /* Builds the dashboard into the Python package, under names that never change, as they are committed. */
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   base: "./",
@@ -15,4 +15,5 @@ export default defineConfig({
       output: { entryFileNames: "app.js", assetFileNames: "app.[ext]" },
     },
   },
+  test: { setupFiles: ["tests/setup.ts"] },
 });

@@ -24,7 +24,7 @@ export function address(path: string, query: Query = {}): string {
   return `${ROOT}${path}${text ? `?${text}` : ""}`;
 }
 
-/** Goes with every request that is no GET; see session.ts. */
+/** Goes with every request; see session.ts. */
 export const key = { value: "" };
 
 /** Called when the session is over or was never there. */
@@ -32,7 +32,7 @@ export const signedOut: { tell: () => void } = { tell: () => undefined };
 
 export async function ask(where: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response;
-  const headers = init.method && key.value ? { ...init.headers, "x-tulle-key": key.value } : init.headers;
+  const headers = key.value ? { ...init.headers, "x-tulle-key": key.value } : init.headers;
   try {
     answer = await fetch(where, { ...init, headers, credentials: "same-origin", cache: "no-store" });
   } catch (error) {

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { address, get, type Query } from "./api";
 import { paused } from "./data";
+import { secured } from "./graph/health";
 import { at, figuresQuery } from "./range";
 import { namespace } from "./url";
 import type { Graph } from "./types";
@@ -39,11 +40,15 @@ function forget(): void {
 
 async function look(query: Query): Promise<void> {
   try {
-    graph.value = await get<Graph>("v1/graph", query);
+    graph.value = read(await get<Graph>("v1/graph", query));
     graphError.value = "";
   } catch (error) {
     graphError.value = (error as Error).message;
   }
+}
+
+function read(told: Graph): Graph {
+  return { ...told, edges: told.edges.map((edge) => ({ ...edge, mtls: secured(edge.mtls, edge.success) })) };
 }
 
 function onceInThePast(query: Query): undefined {
@@ -63,7 +68,7 @@ function streamed(query: Query): () => void {
     source = new EventSource(address("v1/stream", query));
     source.addEventListener("graph", (event: MessageEvent<string>) => {
       failures = 0;
-      graph.value = JSON.parse(event.data) as Graph;
+      graph.value = read(JSON.parse(event.data) as Graph);
       graphError.value = "";
       liveness.value = "live";
     });

@@ -26,8 +26,10 @@ export const at = computed(() => {
 /** What every question about figures has. */
 export const figuresQuery = computed(() => ({ window: windowSeconds.value, at: at.value }));
 
-/** Points as far apart as the control plane keeps them: 5 s for a quarter of an hour, then 60 s. */
+/** Points as far apart as the control plane keeps them. */
 export function stepOf(seconds: number): number {
-  if (seconds <= 900) return 5;
-  return Math.max(60, Math.ceil(seconds / 360 / 60) * 60);
+  return seconds <= 900 ? 5 : 300;
 }
+
+/** ` --window 15m`, if it is not the minute that commands take by themselves. */
+export const windowOption = computed(() => (range.value === DEFAULT ? "" : ` --window ${range.value}`));

@@ -2,6 +2,7 @@
  *  nothing without the cookie, which the browser keeps for this origin's pages. */
 import { computed, signal } from "@preact/signals";
 import { get, key, Refused, send, signedOut } from "./api";
+import { replace } from "./url";
 
 export interface Me {
   name: string;
@@ -25,7 +26,7 @@ export async function begin(): Promise<void> {
   };
   const ticket = ticketOf(location.hash);
   if (ticket) {
-    history.replaceState(null, "", `${location.pathname}${location.search}#/`);
+    replace("#/");
     try {
       await prove({ ticket });
     } catch (error) {

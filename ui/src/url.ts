@@ -71,10 +71,14 @@ export function set(changes: Record<string, string | undefined>, quiet = false):
   }
   const next = written(place.value.path, query);
   if (next === written(place.value.path, place.value.query)) return;
-  if (quiet) {
-    history.replaceState(null, "", next);
-    place.value = parse(next);
-  } else location.hash = next;
+  if (quiet) replace(next);
+  else location.hash = next;
+}
+
+/** Another address, without a step in the history. */
+export function replace(fragment: string): void {
+  history.replaceState(null, "", fragment);
+  place.value = parse(fragment);
 }
 
 export function asked(key: string): string {

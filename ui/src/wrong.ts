@@ -55,7 +55,7 @@ function ofCalls(graph: Graph | null): Trouble[] {
         more: [...Object.keys(edge.codes).filter((code) => Number(code) >= 500), ...flags].join(", "),
         path: "graph",
         query: { sel: `${edge.from}>${edge.to}`, focus: edge.to },
-        command: `tulle tap ${edge.to} --status 5xx`,
+        command: `tulle tap ${edge.to.includes("/") ? edge.to : edge.from} --status error`,
       });
     }
     if (edge.mtls !== null && edge.mtls < 1 && edge.to.includes("/") && graph?.nodes.find((node) => node.id === edge.to)?.kind === "service") {

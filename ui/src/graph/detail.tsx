@@ -8,6 +8,7 @@ import { Neighbours } from "../parts/neighbours";
 import { Signals } from "../parts/signals";
 import type { GraphEdge, GraphNode } from "../types";
 import { about, set, to } from "../url";
+import { windowOption } from "../range";
 import { edgeId, toneOf, toneOfNode } from "./health";
 import type { Shape } from "./shape";
 
@@ -35,7 +36,7 @@ function OfNode({ node, shape }: { node: GraphNode; shape: Shape }) {
           {node.instances && (
             <Badge tone={node.instances.healthy < node.instances.total ? "warn" : "ok"}>{`${node.instances.healthy}/${node.instances.total} healthy`}</Badge>
           )}
-          {node.versions.map((one) => (
+          {node.versions.filter((one) => one.version && one.version !== "unknown").map((one) => (
             <Badge key={one.version} tone={toneOf(one.success, one.rate)} title={`${percent(one.success)} succeed`}>{`${one.version} ${rate(one.rate)}/s`}</Badge>
           ))}
         </p>
@@ -55,7 +56,7 @@ function OfNode({ node, shape }: { node: GraphNode; shape: Shape }) {
       </div>
       {service && <Signals of={{ service: node.id }} height={118} />}
       <Neighbours id={node.id} edges={shape.edges} compact />
-      {service && <Command text={`tulle stat service ${node.name} -n ${node.namespace}`} />}
+      {service && <Command text={`tulle stat services ${node.id}${windowOption.value}`} />}
     </>
   );
 }

@@ -23,5 +23,11 @@ export function toneOfEdge(edge: GraphEdge): Tone {
   return toneOf(edge.success, edge.rate);
 }
 
+/** The share of mutual TLS among the calls that got as far as a server: those that failed before prove nothing. */
+export function secured(mtls: number | null, success: number | null): number | null {
+  if (mtls === null || mtls === 0 || mtls >= 1) return mtls;
+  return 1 - mtls <= 1 - (success ?? 1) + 1e-9 ? 1 : mtls;
+}
+
 export const edgeId = (edge: { from: string; to: string; protocol: string }): string =>
   `${edge.from}>${edge.to}${edge.protocol === "tcp" ? ">tcp" : ""}`;

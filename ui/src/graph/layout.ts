@@ -5,7 +5,7 @@ import type { Shape } from "./shape";
 import type { GraphNode } from "../types";
 
 export const NODE_HEIGHT = 52;
-export const LABEL = { width: 84, height: 32 };
+export const LABEL = { width: 80, height: 32 };
 const CHARACTER = 8.4;
 const SMALL_CHARACTER = 6.8;
 const NARROWEST = 172;
@@ -36,9 +36,12 @@ export function widthOf(name: string, right: string): number {
   return Math.round(Math.min(WIDEST, Math.max(NARROWEST, 32 + name.length * CHARACTER + beside)));
 }
 
+/** What Istio's labels say where there is no version. */
+const isNamed = (version: string): boolean => !["", "unknown", "latest"].includes(version);
+
 /** What is told of a service's versions beside its name. */
 export function versionsOf(node: GraphNode): string {
-  const all = node.versions.map((one) => one.version).filter(Boolean);
+  const all = node.versions.map((one) => one.version).filter(isNamed);
   return all.length > 2 || all.join(" ").length > 12 ? `${all.length} versions` : all.join(" ");
 }
 
@@ -54,7 +57,7 @@ function inDirection(shape: Shape, direction: "LR" | "TB", labels: boolean): Lay
   const across = direction === "LR";
   graph.setGraph({
     rankdir: direction,
-    ranksep: across ? (labels ? 30 : 90) : labels ? 26 : 60,
+    ranksep: across ? (labels ? 64 : 90) : labels ? 44 : 60,
     nodesep: across ? 22 : 28,
     edgesep: 14,
     marginx: 20,

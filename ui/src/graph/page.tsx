@@ -8,6 +8,7 @@ import { Empty, Skeleton } from "../parts/basics";
 import { Command, inNamespace } from "../parts/command";
 import { Icon, Lock } from "../parts/icons";
 import { asked, namespace, set } from "../url";
+import { windowOption } from "../range";
 import { Detail } from "./detail";
 import { Drawing } from "./drawing";
 import { find } from "./find";
@@ -122,7 +123,7 @@ function Bar(props: { shape: Shape | null; whole: Shape | null; focus: string; h
       <button type="button" onClick={() => (paused.value = !paused.value)} aria-pressed={paused.value}>
         <Icon name={paused.value ? "play" : "pause"} size={14} /> {paused.value ? "Resume" : "Pause"}
       </button>
-      <Command text={`tulle edges${inNamespace(namespace.value)}`} />
+      <Command text={`tulle edges${inNamespace(namespace.value)}${windowOption.value}`} />
     </div>
   );
 }

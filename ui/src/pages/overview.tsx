@@ -11,7 +11,7 @@ import { figureColumns } from "../parts/figures";
 import { Signals } from "../parts/signals";
 import { Table } from "../parts/table";
 import { toneOf } from "../graph/health";
-import { figuresQuery } from "../range";
+import { figuresQuery, windowOption } from "../range";
 import { send } from "../api";
 import { namespace, to } from "../url";
 import { troubles, type Trouble } from "../wrong";
@@ -53,10 +53,10 @@ export function Overview() {
       <Section title="What is wrong now" note={loading ? "" : wrong.length ? plural(wrong.length, "line") : ""} command="tulle status" flush>
         {loading ? <Skeleton rows={3} /> : <Wrong troubles={wrong} />}
       </Section>
-      <Section title="Calls in the mesh" command={`tulle stat service${inNamespace(ns)}`}>
+      <Section title="Calls in the mesh" command={`tulle stat services${inNamespace(ns)}${windowOption.value}`}>
         <Signals of={{ namespace: ns }} height={150} />
       </Section>
-      <Section title="Services" note={stats.data ? String(stats.data.rows.length) : ""} command={`tulle stat service${inNamespace(ns)}`} actions={<a class="more" href={to("services")}>All services</a>} flush>
+      <Section title="Services" note={stats.data ? String(stats.data.rows.length) : ""} command={`tulle stat services${inNamespace(ns)}${windowOption.value}`} actions={<a class="more" href={to("services")}>All services</a>} flush>
         {stats.error && !stats.data ? <Failure error={stats.error} again={stats.again} /> : stats.data ? (
           <Table name="services" rows={worst(stats.data)} columns={[...serviceColumns(), ...figureColumns()]} keyOf={(row) => `${row.namespace}/${row.name}`} empty={<Empty title="No figures yet">They come as soon as a service is called.</Empty>} />
         ) : <Skeleton />}

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, send } from "../api";
 import { changes, useGet } from "../data";
-import { count, date, percent } from "../format";
+import { count, percent, span } from "../format";
 import { graph, useGraph } from "../live";
 import { Badge, Empty, Section, Skeleton, type Tone } from "../parts/basics";
 import { inNamespace, quoted } from "../parts/command";
@@ -211,7 +211,7 @@ function Denials({ services }: { services: Service[] }) {
     };
   }, [key, change]);
   return (
-    <Section title="Denials" note="by those that run now" command="tulle authz explain SERVICE" flush>
+    <Section title="Denials" command="tulle authz explain SERVICE" flush>
       {rows === null ? <Skeleton /> : (
         <Table
           name="denials"
@@ -224,7 +224,7 @@ function Denials({ services }: { services: Service[] }) {
             { key: "caller", label: "Caller", by: (row) => row.caller, cell: (row) => <span title={row.caller}>{row.caller.split("/").pop() || "plain text"}</span> },
             { key: "source", label: "By", wide: true, cell: (row) => (row.source ? <Source source={row.source} /> : "no ALLOW policy fits") },
             { key: "count", label: "Times", number: true, by: (row) => row.count, cell: (row) => count(row.count) },
-            { key: "last", label: "Last", number: true, wide: true, by: (row) => row.last, cell: (row) => date(row.last).slice(5) },
+            { key: "last", label: "Last", number: true, wide: true, by: (row) => row.last, cell: (row) => `${span(Date.now() / 1000 - row.last)} ago` },
           ]}
           empty={<Empty title="Nobody was refused">Calls that a policy denies, or would deny in a dry run, are counted here.</Empty>}
         />

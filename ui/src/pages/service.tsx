@@ -10,7 +10,7 @@ import { Signals } from "../parts/signals";
 import { Table } from "../parts/table";
 import { faultDialog } from "../actions/fault";
 import { shiftDialog } from "../actions/shift";
-import { figuresQuery } from "../range";
+import { figuresQuery, windowOption } from "../range";
 import { isAdmin } from "../session";
 import type { Declared, Graph, Service, StatRow, Stats } from "../types";
 import { about, asked, to } from "../url";
@@ -118,18 +118,18 @@ function OnSignals({ namespace, name, row }: { namespace: string; name: string; 
   return (
     <>
       <Tiles row={row} />
-      <Section title="Signals" command={`tulle stat service ${name} -n ${namespace}`}>
+      <Section title="Signals" command={`tulle stat services ${namespace}/${name}${windowOption.value}`}>
         <Signals of={{ service: id }} height={170} />
       </Section>
       <div class="columns">
-        <Section title="Callers and callees" command={`tulle edges -n ${namespace}`} flush>
+        <Section title="Callers and callees" command={`tulle edges ${namespace}/${name}${windowOption.value}`} flush>
           {around.data ? <Neighbours id={id} edges={around.data.edges} /> : around.error ? <Failure error={around.error} /> : <Skeleton />}
         </Section>
         <Section title="Answers" note={row ? plural(Math.round(row.requests), "request") : ""}>
           <Codes codes={row?.codes ?? {}} flags={row?.flags ?? {}} />
         </Section>
       </div>
-      <Section title="Workloads" command={`tulle stat workload -n ${namespace}`} flush>
+      <Section title="Workloads" command={`tulle stat workloads ${namespace}/${name}${windowOption.value}`} flush>
         {workloads.data ? (
           <Table
             name="workloads"
@@ -148,7 +148,7 @@ function OnSignals({ namespace, name, row }: { namespace: string; name: string; 
 function Routes({ namespace, name }: { namespace: string; name: string }) {
   const routes = useGet<Stats>("v1/stats", { by: "route", service: `${namespace}/${name}`, ...figuresQuery.value });
   return (
-    <Section title="Routes" command={`tulle routes ${name} -n ${namespace}`} flush>
+    <Section title="Routes" command={`tulle routes ${namespace}/${name}${windowOption.value}`} flush>
       {routes.error && !routes.data ? <Failure error={routes.error} again={routes.again} /> : routes.data ? (
         <Table
           name="routes"

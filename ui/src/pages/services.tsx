@@ -5,7 +5,7 @@ import { inNamespace } from "../parts/command";
 import { figureColumns, nameColumn } from "../parts/figures";
 import { Search } from "../parts/search";
 import { Table, type Column } from "../parts/table";
-import { figuresQuery } from "../range";
+import { figuresQuery, windowOption } from "../range";
 import type { Service, StatRow, Stats } from "../types";
 import { about, asked, namespace, to } from "../url";
 
@@ -31,7 +31,7 @@ export function ServicesPage() {
   const rows = together(stats.data, services.data, ns).filter((row) => `${row.namespace}/${row.name}`.includes(words));
   const error = stats.error ?? services.error;
   return (
-    <Section title="Services" note={services.data ? String(rows.length) : ""} command={`tulle stat service${inNamespace(ns)}`} actions={<Search placeholder="Search services" />} flush>
+    <Section title="Services" note={services.data ? String(rows.length) : ""} command={`tulle stat services${inNamespace(ns)}${windowOption.value}`} actions={<Search placeholder="Search services" />} flush>
       {error && !services.data ? <Failure error={error} again={services.again} /> : services.loading ? <Skeleton rows={8} /> : (
         <Table
           name="services"

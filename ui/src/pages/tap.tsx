@@ -102,7 +102,7 @@ function Calls({ of, name }: { of: (Tapped & { key: number })[]; name: string })
               <td class="request"><button type="button" class="link" onClick={() => set({ call: call.request_id }, true)}><b>{call.method}</b> {call.path}</button></td>
               <td class="number"><span class={`text ${toneOfCode(call.status)}`}>{call.status || "–"}</span>{call.flags && call.flags !== "-" && <small class="muted" title={flagsInWords(call.flags)}> {call.flags}</small>}</td>
               <td class="number">{duration(call.duration_ms)}</td>
-              <td><Lock share={call.mtls ? 1 : 0} /></td>
+              <td><Lock share={security(call)} /></td>
               <td class="wide muted">{call.route || "–"}</td>
               <td class="wide">{call.trace ? <a href={to(`trace/${call.trace}`)}><code>{call.trace.slice(0, 8)}</code></a> : "–"}</td>
             </tr>
@@ -114,6 +114,12 @@ function Calls({ of, name }: { of: (Tapped & { key: number })[]; name: string })
 }
 
 const short = (id: string): string => id.split("/").pop() || "unknown";
+
+/** Null for a request that its caller's sidecar answered itself: there was nobody to prove anything to. */
+function security(call: Tapped): number | null {
+  if (call.mtls) return 1;
+  return call.side === "source" && !call.upstream ? null : 0;
+}
 
 function Detail({ call }: { call: Tapped }) {
   const why = flagsInWords(call.flags);
@@ -129,7 +135,7 @@ function Detail({ call }: { call: Tapped }) {
           ["Status", <span key="status" class={`text ${toneOfCode(call.status)}`}>{call.status || "none"}</span>],
           ...(why || call.details ? [["Why", [why, call.details && !/^via_upstream$/.test(call.details) ? call.details : "", call.failure].filter(Boolean).join("; ") || "–"] as [string, string]] : []),
           ["Took", duration(call.duration_ms)],
-          ["Security", <><Lock share={call.mtls ? 1 : 0} /> {call.mtls ? "mutual TLS" : "plain text"}{call.identity && <code> {call.identity}</code>}</>],
+          ["Security", <><Lock share={security(call)} /> {call.mtls ? "mutual TLS" : security(call) === null ? "it met nobody" : "plain text"}{call.identity && <code> {call.identity}</code>}</>],
           ["Went to", [call.upstream, call.cluster].filter(Boolean).map((one) => <code key={one}>{one} </code>)],
           ["Tries", String(call.attempts || 1)],
           ["Bytes", `${bytes(call.received)} in, ${bytes(call.sent)} out`],

@@ -4,7 +4,7 @@ import { Badge, Empty, Failure, Section, Skeleton, Tabs } from "../parts/basics"
 import { figureColumns, nameColumn } from "../parts/figures";
 import { Signals } from "../parts/signals";
 import { Table } from "../parts/table";
-import { figuresQuery } from "../range";
+import { figuresQuery, windowOption } from "../range";
 import type { Service, Stats } from "../types";
 import { about, asked, to } from "../url";
 import { EnvoyConfig } from "./envoy_config";
@@ -47,8 +47,8 @@ export function WorkloadPage({ namespace, name }: { namespace: string; name: str
       {tab === "signals" && (
         <>
           <Tiles row={row && { ...row, instances: { healthy: instances.filter((one) => one.health === "healthy").length, total: instances.length } }} />
-          <Section title="Signals" command={`tulle stat workload ${name} -n ${namespace}`}><Signals of={{ service: id!, workload: name }} height={170} /></Section>
-          <Section title="By instance" command={`tulle stat proxy -n ${namespace}`} flush>
+          <Section title="Signals" command={`tulle stat workloads ${id}${windowOption.value}`}><Signals of={{ service: id!, workload: name }} height={170} /></Section>
+          <Section title="By instance" command={`tulle stat proxies ${id}${windowOption.value}`} flush>
             {proxies.data ? (
               <Table name="proxies" rows={proxies.data.rows.filter((one) => mine.has(one.proxy ?? one.name))} order="name" keyOf={(one) => one.proxy ?? one.name} columns={[nameColumn("Instance", (one) => to(`proxy/${one.proxy ?? one.name}`), (one) => one.proxy ?? one.name), ...figureColumns()]} empty={<p class="quiet">None of them has been called in this time.</p>} />
             ) : proxies.error ? <Failure error={proxies.error} /> : <Skeleton />}

@@ -1,5 +1,5 @@
 /** Figures as tables show them: of services, workloads, routes and proxies alike. */
-import { toneOf } from "../graph/health";
+import { secured, toneOf } from "../graph/health";
 import { count, duration, percent, rate } from "../format";
 import type { StatRow } from "../types";
 import { Dot, Share } from "./basics";
@@ -19,7 +19,7 @@ export function figureColumns(): Column<StatRow>[] {
     { key: "p50", label: "p50", number: true, wide: true, by: (row) => row.p50, cell: (row) => duration(row.p50) },
     { key: "p95", label: "p95", number: true, by: (row) => row.p95, cell: (row) => duration(row.p95) },
     { key: "p99", label: "p99", number: true, wide: true, by: (row) => row.p99, cell: (row) => duration(row.p99) },
-    { key: "mtls", label: "mTLS", by: (row) => row.mtls, cell: (row) => <Lock share={row.mtls} /> },
+    { key: "mtls", label: "mTLS", by: (row) => row.mtls, cell: (row) => <Lock share={secured(row.mtls, row.success)} /> },
   ];
 }
 

@@ -1,5 +1,5 @@
 /** Who calls a service, and whom it calls. */
-import { edgeId, toneOfEdge } from "../graph/health";
+import { edgeId, secured, toneOfEdge } from "../graph/health";
 import { bytes, duration, percent, rate } from "../format";
 import type { GraphEdge } from "../types";
 import { about, to } from "../url";
@@ -33,7 +33,7 @@ function Side(props: { name: string; edges: GraphEdge[]; other: (edge: GraphEdge
     { key: "rate", label: "Rate/s", number: true, by: (edge) => edge.rate, cell: (edge) => (edge.protocol === "tcp" ? `${bytes(edge.sent_rate + edge.received_rate)}/s` : rate(edge.rate)) },
     { key: "success", label: "Success", number: true, by: (edge) => edge.success, cell: (edge) => <span class={`text ${toneOfEdge(edge)}`}>{edge.protocol === "tcp" ? "tcp" : percent(edge.success)}</span> },
     { key: "p95", label: "p95", number: true, by: (edge) => edge.p95, cell: (edge) => duration(edge.p95) },
-    { key: "mtls", label: "mTLS", by: (edge) => edge.mtls, cell: (edge) => <Lock share={edge.mtls} /> },
+    { key: "mtls", label: "mTLS", by: (edge) => edge.mtls, cell: (edge) => <Lock share={secured(edge.mtls, edge.success)} /> },
   ];
   if (!props.compact) columns.splice(4, 0, { key: "p99", label: "p99", number: true, wide: true, by: (edge) => edge.p99, cell: (edge) => duration(edge.p99) });
   return (
