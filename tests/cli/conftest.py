@@ -78,7 +78,20 @@ class Mesh:
 
     def status(self) -> StatusView:
         return StatusView(
-            "0.1.0", "1.40.0", "/data", 42, time.time() - 200, 15012, 2, 3, 2, 3, 3, 2, problems=[MISTAKE]
+            "0.1.0",
+            "1.40.0",
+            "/data",
+            42,
+            time.time() - 200,
+            15012,
+            2,
+            3,
+            2,
+            3,
+            3,
+            2,
+            problems=[MISTAKE],
+            web_port=10080,
         )
 
     def services(self) -> list[ServiceView]:

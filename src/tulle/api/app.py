@@ -19,10 +19,10 @@ POST   /v1/explain/request               api.explaining
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log
 /v1/ui/...                               api.sign_in
-GET    /metrics                          api.prometheus
 POST   /v1/agents/{proxy}/spans, /v1/otlp/v1/traces    api.spans
 /v1/traces...                            api.traces
 /api/...                                 api.jaeger
+GET    /metrics, /v1/prometheus/targets  api.prometheus
 """
 
 from __future__ import annotations
@@ -113,10 +113,12 @@ def build_app(doors: Doors) -> Starlette:
         *UsersApi(doors.users, doors.listening, roots).routes,
         *AuditLog(doors.audit_log).routes,
         *SigningIn(doors.browsers, doors.users, doors.web, doors.audit, FailedAttempts(time.monotonic)).routes,
-        *Prometheus(doors.own, lambda: api.sessions.count).routes,
         *Spans(doors.mesh, doors.traces).routes,
         *TracesApi(doors.traces).routes,
         *Jaeger(doors.traces).routes,
+        *Prometheus(
+            doors.own, lambda: doors.force.mesh().proxies.values(), lambda: api.sessions.count, doors.web
+        ).routes,
     ]
     roles.check(routes)
     known = Middleware(

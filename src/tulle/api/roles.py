@@ -79,6 +79,7 @@ ROLES: Mapping[str, Role | None] = {
     "GET /api/traces": Role.VIEWER,
     "GET /api/traces/{id}": Role.VIEWER,
     "GET /api/dependencies": Role.VIEWER,
+    "GET /v1/prometheus/targets": Role.VIEWER,
 }
 
 
@@ -105,7 +106,7 @@ def way_of(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
 
 
 # For anybody who comes in by loopback, as Prometheus does: figures, and nothing of whose they are but names.
-OPEN_ON_LOOPBACK = frozenset({"GET /metrics"})
+OPEN_ON_LOOPBACK = frozenset({"GET /metrics", "GET /v1/prometheus/targets"})
 
 
 def comes_to_browsers(way: str) -> bool:

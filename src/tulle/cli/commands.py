@@ -46,6 +46,7 @@ COMMANDS = {
     "user": "Make, list or revoke tokens of people.",
     "audit": "Show who changed what, and who was refused.",
     "forget": "Forget a service that has no live instance.",
+    "bundle": "Write configuration for Prometheus, Grafana or OpenTelemetry.",
     "version": "Show the versions of tulle and of its Envoy.",
 }
 

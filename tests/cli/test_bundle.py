@@ -1,0 +1,134 @@
+"""`tulle bundle`: what it writes is what Prometheus, Grafana and a collector take."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tulle.cli.bundles import dashboards, grafana, otel, prometheus
+
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of Debian's package prometheus")
+RULES_TEST = Path(__file__).parent / "alerts_test.yml"
+
+
+def written(folder: Path, files: Any) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def promtool(*words: str) -> str:
+    assert PROMTOOL is not None
+    done = subprocess.run([PROMTOOL, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@needs_promtool
+def test_prometheus_takes_its_configuration_and_rules(tmp_path: Path) -> None:
+    folder = written(tmp_path, prometheus.files("127.0.0.1:10080"))
+    assert "SUCCESS" in promtool("check", "config", str(folder / "prometheus.yml"))
+    promtool("check", "rules", "--lint-fatal", *map(str, folder.glob("tulle-*.yml")))
+
+
+@needs_promtool
+def test_alerts_are_raised_when_they_should_be_and_not_before(tmp_path: Path) -> None:
+    folder = written(tmp_path, prometheus.files("127.0.0.1:10080"))
+    shutil.copy(RULES_TEST, folder)
+    promtool("test", "rules", str(folder / RULES_TEST.name))
+
+
+def test_every_alert_is_tested() -> None:
+    alerts = yaml.safe_load(prometheus.files("127.0.0.1:1")["tulle-alerts.yml"])
+    names = {rule["alert"] for group in alerts["groups"] for rule in group["rules"]}
+    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
+    assert {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")} == names
+
+
+def queries(dashboard: Any) -> list[str]:
+    return [target["expr"] for one in dashboard["panels"] for target in one.get("targets", ())]
+
+
+@needs_promtool
+def test_every_query_of_our_dashboards_is_one(tmp_path: Path) -> None:
+    every = [
+        re.sub(r"\$\w+", "x", q.replace("$__rate_interval", "1m")) for make in dashboards.ALL for q in queries(make())
+    ]
+    rules = [{"record": f"q{number}", "expr": query} for number, query in enumerate(every)]
+    assert len(every) > 50
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    promtool("check", "rules", str(file))
+
+
+@pytest.mark.parametrize("make", dashboards.ALL)
+def test_a_dashboard_is_laid_out_and_asks_for_nothing_that_it_does_not_define(make: Any) -> None:
+    board = make()
+    ids, taken = set(), set[tuple[int, int]]()
+    for one in board["panels"]:
+        place = one["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken and max(x for x, _ in cells) < 24, one["title"]
+        taken |= cells
+        assert one["id"] not in ids
+        ids.add(one["id"])
+        assert one["type"] == "row" or all(t["datasource"]["uid"] == "${datasource}" for t in one["targets"])
+        letters = [target["refId"] for target in one.get("targets", ())]
+        assert len(set(letters)) == len(letters)
+    variables = {each["name"] for each in board["templating"]["list"]}
+    asked = set(re.findall(r"\$\{?(\w+)", json.dumps(board))) - {"__rate_interval", "__all"}
+    assert asked == variables
+
+
+def test_grafana_finds_each_dashboard_once_and_no_secret_is_written(tmp_path: Path) -> None:
+    made = grafana.files("127.0.0.1:10080", "http://127.0.0.1:9090", "/etc/tulle")
+    boards = [json.loads(content) for name, content in made.items() if name.startswith("dashboards/")]
+    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 4
+    sources = yaml.safe_load(made["provisioning/datasources/tulle.yaml"])["datasources"]
+    assert [(one["type"], one["url"]) for one in sources] == [
+        ("prometheus", "http://127.0.0.1:9090"),
+        ("jaeger", "http://127.0.0.1:10080"),
+    ]
+    assert sources[1]["secureJsonData"] == {"httpHeaderValue1": "Bearer $TULLE_API"}
+    [provider] = yaml.safe_load(made["provisioning/dashboards/tulle.yaml"])["providers"]
+    assert provider["options"]["path"] == "/etc/tulle/dashboards"
+
+
+def test_a_collectors_pipelines_are_made_of_what_it_has() -> None:
+    made = yaml.safe_load(otel.files("127.0.0.1:10080")["collector.yaml"])
+    for pipeline in made["service"]["pipelines"].values():
+        for part in ("receivers", "processors", "exporters"):
+            assert set(pipeline[part]) <= set(made[part])
+    assert all(one["endpoint"].startswith("127.0.0.1:") for one in made["receivers"]["otlp"]["protocols"].values())
+
+
+async def test_it_writes_where_it_is_told_to_and_overwrites_nothing(tulle: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    done = await tulle("bundle", "prometheus", "-o", str(folder))
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == [str(folder / n) for n in ("prometheus.yml", "tulle-rules.yml", "tulle-alerts.yml")]
+    assert "http://127.0.0.1:10080/v1/prometheus/targets" in (folder / "prometheus.yml").read_text()
+    (folder / "prometheus.yml").write_text("mine")
+    (folder / "tulle-rules.yml").unlink()
+    again = await tulle("bundle", "prometheus", "-o", str(folder))
+    assert (again.code, again.out, "is there already" in again.err) == (1, "", True)
+    assert (folder / "prometheus.yml").read_text() == "mine" and not (folder / "tulle-rules.yml").exists()
+    assert (await tulle("bundle", "prometheus", "-o", str(folder), "--force")).code == 0
+    assert (folder / "prometheus.yml").read_text() != "mine"
+    assert (await tulle("bundle", "grafana", "-o", str(tmp_path / "prom" / "x"))).code == 0
+    (tmp_path / "file").write_text("")
+    refused = await tulle("bundle", "otel", "-o", str(tmp_path / "file" / "x"))
+    assert (refused.code, "can't write to" in refused.err) == (1, True)
