@@ -1,0 +1,285 @@
+"""Figures over the API: reports taken, and rows, a graph, a course over time and a live stream made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Collection, Mapping
+from typing import Any, NoReturn, cast
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from tulle.api import figures as figures_door
+from tulle.api.figures import FiguresApi
+from tulle.model.names import ServiceName
+from tulle.model.resources.resource import Ref
+from tulle.model.snapshot import Snapshot
+from tulle.model.workload import Health, Proxy, ServicePort, Workload
+from tulle.pipeline.in_force import InForce
+from tulle.resolve import index
+from tulle.telemetry.figures.memory import Figures
+
+UNIX = 1_800_000_000.0
+BUCKETS = [0, 0, 0, 1] + [0] * 16
+
+
+def proxy(service: str, number: int) -> Proxy:
+    ports = (ServicePort(80, 8080),)
+    workload = Workload(f"{service}-{number}", ServiceName("shop", service), service, "v1", (), ports, Health.HEALTHY)
+    return Proxy(f"{service}-{number}", "127.0.0.1", 15001, 15002, (workload,))
+
+
+class AMesh:
+    """Of web, api and db."""
+
+    def __init__(self) -> None:
+        proxies = {each.id: each for each in (proxy("web", 1), proxy("api", 1), proxy("db", 1))}
+        self._mesh, _ = index.apply(index.Mesh(), Snapshot(1, proxies))
+
+    def mesh(self) -> index.Mesh:
+        return self._mesh
+
+    async def in_force(self, refs: Collection[Ref] | None = None) -> Mapping[str, InForce]:
+        return {}
+
+    def awaited(self, refs: Collection[Ref]) -> NoReturn:
+        raise AssertionError("nobody waits")
+
+
+class Door:
+    """now: of both clocks, seconds since the test's start."""
+
+    def __init__(self) -> None:
+        self.now = 10_000.0
+        self.api = FiguresApi(Figures(lambda: self.now), AMesh(), lambda: UNIX + self.now)
+        self.app = Starlette(routes=self.api.routes)
+        self.number = 0
+
+    async def ask(self, path: str, body: bytes = b"", method: str = "GET") -> tuple[int, Any]:
+        target, _, query = path.partition("?")
+        said: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        await self.app(_scope(method, target, query), receive, send)
+        content = b"".join(each.get("body", b"") for each in said)
+        is_json = said[0]["status"] == 200
+        return said[0]["status"], json.loads(content) if is_json else content.decode()
+
+    async def get(self, path: str) -> Any:
+        status, found = await self.ask(path)
+        assert status == 200, found
+        return found
+
+    async def report(self, who: str, labels: dict[str, str], **numbers: Any) -> Any:
+        self.number += 1
+        series = [{"labels": labels, **numbers}]
+        body = json.dumps({"boot": "b", "number": self.number, "seconds": 2, "series": series}).encode()
+        status, found = await self.ask(f"/v1/agents/{who}/metrics", body, "POST")
+        assert status == 200, found
+        return found
+
+    async def calls(self, requests: int = 10, code: str = "200") -> None:
+        """From web to api, told by both sides; and from web to outside."""
+        many = {"requests": requests, "duration": {"sum": 20, "buckets": [requests * each for each in BUCKETS]}}
+        http = {"request_protocol": "http", "response_code": code}
+        await self.report("web-1", http | TO_API, **many)
+        await self.report("api-1", http | FROM_WEB, **many)
+
+    async def streamed(self) -> AsyncGenerator[bytes, None]:
+        answer = await self.api.stream(Request(_scope("GET", "/v1/stream", "")))
+        assert isinstance(answer, StreamingResponse)
+        return cast(AsyncGenerator[bytes, None], answer.body_iterator)
+
+
+def _scope(method: str, path: str, query: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [],
+    }
+
+
+TO_API = {
+    "reporter": "source",
+    "destination_service": "api.shop.svc.cluster.local",
+    "destination_service_name": "api",
+    "destination_service_namespace": "shop",
+    "destination_principal": "spiffe://cluster.local/ns/shop/sa/api",
+    "route": "VirtualService shop/api spec.http[0]",
+}
+FROM_WEB = {
+    "reporter": "destination",
+    "source_canonical_service": "web",
+    "source_workload_namespace": "shop",
+    "source_principal": "spiffe://cluster.local/ns/shop/sa/web",
+    "connection_security_policy": "mutual_tls",
+}
+OUTSIDE = {
+    "reporter": "source",
+    "destination_service": "pay.example.com",
+    "destination_service_name": "pay.example.com",
+    "request_protocol": "http",
+    "response_code": "200",
+}
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+async def test_services_are_shown_with_their_calls_and_without(door: Door) -> None:
+    await door.calls(9)
+    await door.calls(3, "503")
+    rows = {row["name"]: row for row in (await door.get("/v1/stats?window=60"))["rows"]}
+    api = rows["api"]
+    assert (api["requests"], api["rate"], api["success"], api["mtls"]) == (12, 0.2, 0.75, 1.0)
+    assert api["codes"] == {"200": 9, "503": 3} and api["p50"] == 7.5
+    assert api["instances"] == {"healthy": 1, "total": 1} and api["tcp"] is None
+    assert (rows["db"]["requests"], rows["db"]["success"], rows["db"]["p50"]) == (0, None, None)
+
+
+async def test_each_kind_of_row_names_what_it_is_about(door: Door) -> None:
+    await door.calls()
+    [workload] = (await door.get("/v1/stats?by=workload"))["rows"]
+    [route] = (await door.get("/v1/stats?by=route"))["rows"]
+    [one] = (await door.get("/v1/stats?by=proxy&service=shop/api"))["rows"]
+    assert (workload["workload"], workload["requests"]) == ("api-v1", 10)
+    assert (route["route"], route["caller"]) == ("VirtualService shop/api spec.http[0]", "shop/web")
+    assert (one["proxy"], one["requests"]) == ("api-1", 10)
+    assert (await door.get("/v1/stats?by=workload&namespace=other"))["rows"] == []
+
+
+async def test_the_graph_has_who_calls_whom_and_what_lies_outside(door: Door) -> None:
+    await door.calls()
+    await door.report("web-1", OUTSIDE, requests=4)
+    await door.report("db-1", FROM_WEB | {"request_protocol": "tcp"}, opened=3, closed=1, sent=600, received=60)
+    found = await door.get("/v1/graph")
+    kinds = {node["id"]: node["kind"] for node in found["nodes"]}
+    assert kinds == {"shop/api": "service", "shop/db": "service", "shop/web": "service", "pay.example.com": "external"}
+    edges = {edge["to"]: edge for edge in found["edges"]}
+    assert {edge["from"] for edge in edges.values()} == {"shop/web"}
+    assert (edges["shop/api"]["requests"], edges["shop/api"]["mtls"], edges["pay.example.com"]["mtls"]) == (10, 1, 0)
+    assert edges["shop/api"]["identities"]["from"] == ["spiffe://cluster.local/ns/shop/sa/web"]
+    assert (edges["shop/db"]["protocol"], edges["shop/db"]["sent_rate"], edges["shop/db"]["tcp"]["open"]) == (
+        "tcp",
+        10,
+        2,
+    )
+
+
+async def test_a_focus_has_its_neighbours_up_to_some_hops(door: Door) -> None:
+    await door.calls()
+    await door.report("web-1", OUTSIDE, requests=4)
+    near = await door.get("/v1/graph?focus=shop/api&hops=1")
+    assert ([node["id"] for node in near["nodes"]], near["hidden"]) == (["shop/api", "shop/web"], 2)
+    assert len((await door.get("/v1/graph?focus=shop/api&hops=2"))["nodes"]) == 3
+    assert [node["id"] for node in (await door.get("/v1/graph?focus=shop/api&hops=0"))["nodes"]] == ["shop/api"]
+
+
+async def test_a_course_over_time_has_gaps_where_nothing_was_told(door: Door) -> None:
+    await door.calls(10)
+    door.now += 10
+    await door.calls(20)
+    found = await door.get("/v1/history?service=shop/api&window=20&step=5")
+    assert [point and point["rate"] for point in found["points"]] == [None, 2.0, None, 4.0]
+    assert found["from"] == UNIX + door.now - 15
+    other = await door.get("/v1/history?service=shop/api&from=shop/db&window=20&step=5")
+    assert [point and point["rate"] for point in other["points"]] == [None, 0.0, None, 0.0]
+
+
+async def test_the_past_is_asked_for_by_unix_time(door: Door) -> None:
+    await door.calls(10)
+    door.now += 300
+    assert (await door.get("/v1/stats?by=workload"))["rows"] == []
+    [row] = (await door.get(f"/v1/stats?by=workload&at={UNIX + door.now - 290}"))["rows"]
+    assert row["requests"] == 10
+
+
+async def test_what_is_no_report_is_refused(door: Door) -> None:
+    ok = {"boot": "b", "number": 1, "seconds": 2}
+    short = {"labels": {}, "duration": {"sum": 1, "buckets": [1, 2]}}
+    for wrong in (
+        b"",
+        b"[]",
+        b"\xff",
+        json.dumps(ok | {"boot": ""}).encode(),
+        json.dumps(ok | {"number": 0}).encode(),
+        json.dumps(ok | {"seconds": -1}).encode(),
+        json.dumps(ok | {"series": [short]}).encode(),
+        json.dumps(ok | {"series": [{"labels": {}, "requests": -5}]}).encode(),
+        json.dumps(ok | {"series": [{"labels": {"a": "b" * 5000}}]}).encode(),
+    ):
+        status, said = await door.ask("/v1/agents/web-1/metrics", wrong, "POST")
+        assert (status, "this is no report of figures" in said) == (400, True)
+    assert (await door.ask("/v1/agents/nobody-1/metrics", json.dumps(ok).encode(), "POST"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/stats?by=colour", "by"),
+        ("/v1/stats?window=nan", "window"),
+        ("/v1/stats?window=1", "window"),
+        ("/v1/stats?at=yesterday", "at"),
+        ("/v1/graph?hops=-1", "hops"),
+        ("/v1/graph?window=1e9", "window"),
+        ("/v1/history?step=0", "step"),
+        ("/v1/stream?window=x", "window"),
+    ],
+)
+async def test_a_query_that_makes_no_sense_is_refused_by_name(door: Door, path: str, named: str) -> None:
+    status, said = await door.ask(path)
+    assert status == 400 and said.startswith(f"{named} must be ")
+
+
+async def test_all_who_look_at_the_same_get_the_same_bytes(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures_door, "_EVERY", 0.01)
+    await door.calls()
+    first, second = [await door.streamed() for _ in range(2)]
+    for stream in (first, second):
+        event = await anext(stream)
+        head, _, data = event.partition(b"\ndata: ")
+        assert head == b"event: graph" and json.loads(data)["edges"][0]["requests"] == 10
+    both = await asyncio.wait_for(asyncio.gather(anext(first), anext(second)), 10)
+    assert both[0] is both[1]
+    for stream in (first, second):
+        await stream.aclose()
+
+
+async def test_nothing_is_made_when_nobody_looks_and_the_slow_get_the_newest(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures_door, "_EVERY", 0.01)
+    stream = await door.streamed()
+    await anext(stream)
+    await anext(stream)
+    making = [task for task in asyncio.all_tasks() if task.get_name() == "live graphs"]
+    assert len(making) == 1
+    before = door.number
+    await door.calls(7)
+    assert door.number == before + 2
+    async with asyncio.timeout(10):
+        while json.loads((await anext(stream)).partition(b"data: ")[2])["edges"] == []:
+            pass
+    await stream.aclose()
+    await asyncio.wait_for(making[0], 10)
+
+
+async def test_a_quiet_stream_says_that_it_lives(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures_door, "_HEARTBEAT", 0.01)
+    stream = await door.streamed()
+    await anext(stream)
+    assert (await anext(stream)).startswith(b":")
+    await stream.aclose()
