@@ -30,6 +30,8 @@ WITHOUT_JSON = {
     "POST /v1/ui/sign-in",  # in test_web_door
     "POST /v1/ui/sign-out",
     "POST /v1/agents/{proxy}",
+    "POST /v1/agents/{proxy}/spans",
+    "POST /v1/otlp/v1/traces",
 }
 IN_LISTS = {"/v1/resources/delete"}
 

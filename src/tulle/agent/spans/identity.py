@@ -23,7 +23,7 @@ def identity(config: AgentConfig, proxy: str) -> dict[str, str]:
     }
     return {
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{name}={value}" for name, value in attributes.items()),
-        "TULLE_SERVICE": next(filter(None, map(labels.get, _CANONICAL)), config.service),
-        "TULLE_REVISION": revision or "latest",
-        "TULLE_NAMESPACE": config.namespace,
+        "MESH_SERVICE": next(filter(None, map(labels.get, _CANONICAL)), config.service),
+        "MESH_REVISION": revision or "latest",
+        "MESH_NAMESPACE": config.namespace,
     }

@@ -130,7 +130,7 @@ class Database:
     def _make_room(self, db: sqlite3.Connection, bytes_left: int) -> None:
         while self._bytes > bytes_left:
             with db:
-                oldest = [row[0] for row in db.execute("SELECT id FROM traces ORDER BY rank LIMIT 200")]
+                oldest = [row[0] for row in db.execute("SELECT id FROM traces ORDER BY rank LIMIT 20")]
                 if not oldest:
                     self._bytes = 0
                 self._delete(db, oldest)

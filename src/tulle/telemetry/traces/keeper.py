@@ -84,6 +84,7 @@ class Traces:
         self._exports: deque[tuple[bytes, Sender | None]] = deque()
         self._waiting = 0
         self._some = asyncio.Event()
+        self._begun = asyncio.Event()  # only who writes can mend what a killed control plane has left
         self._writing = ThreadPoolExecutor(1, "traces")
         self._reading = ThreadPoolExecutor(1, "traces: search")
         self._taken = self._lost = self._malformed = 0
@@ -116,6 +117,7 @@ class Traces:
 
     async def ask(self, question: Callable[[Search], T]) -> T:
         """What the question finds, in a thread of its own. Raises what it raises, and Unreadable."""
+        await self._begun.wait()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, question, self._search)
         except sqlite3.Error as error:
@@ -125,6 +127,7 @@ class Traces:
         """Writes for ever; what has come is written when it is cancelled, if that does not take long."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._writing, self._write, [])
+        self._begun.set()
         try:
             while True:
                 await self._some.wait()

@@ -48,7 +48,7 @@ class Endpoint:
         self.shown = f"{parts.scheme}://{parts.netloc}"
         self._path = parts.path if parts.path.endswith(_PATH) else f"{parts.path.rstrip('/')}{_PATH}"
         self._host, self._port, self._secure = parts.hostname, port, parts.scheme == "https"
-        self._headers = _headers(environ.get(HEADERS, ""))
+        self._headers = _headers(environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
 
     def post(self, body: bytes) -> tuple[int, float]:
         """The status, and after how many seconds to come again at the earliest. Waits. Raises OSError, HTTPException."""

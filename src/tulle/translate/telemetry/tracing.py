@@ -22,7 +22,7 @@ _PATH = "/v1/traces"
 _EXPORT = {"seconds": 5}
 _MILLION = 1_000_000
 # What the agent puts into its Envoy's environment (agent/spans/identity.py).
-CANONICAL_SERVICE, CANONICAL_REVISION, NAMESPACE = "TULLE_SERVICE", "TULLE_REVISION", "TULLE_NAMESPACE"
+CANONICAL_SERVICE, CANONICAL_REVISION, NAMESPACE = "MESH_SERVICE", "MESH_REVISION", "MESH_NAMESPACE"
 
 RUNTIME = {"tracing.opentelemetry.flush_interval_ms": 1000, "tracing.opentelemetry.min_flush_spans": 200}
 """Envoy's own are 5 s and 5 spans: one is long for who waits for a trace, the other a request for every fifth call."""
