@@ -116,7 +116,7 @@ function Frame({ namespace, box, onFold }: { namespace: string; box: Box; onFold
   return (
     <g class="frame">
       <rect x={left} y={top} width={box.width} height={box.height} rx={12} />
-      <g class="fold" role="button" tabIndex={0} aria-label={`Fold the namespace ${namespace}`} onClick={() => onFold(namespace)} onKeyDown={onEnter(() => onFold(namespace))}>
+      <g class="fold" role="button" tabindex={0} aria-label={`Fold the namespace ${namespace}`} onClick={() => onFold(namespace)} onKeyDown={onEnter(() => onFold(namespace))}>
         <title>Fold this namespace</title>
         <rect x={left + 8} y={top + 5} width={namespace.length * 6.6 + 24} height={18} rx={5} />
         <path d={`M${left + 14},${top + 12}l3.5,3.5l3.5,-3.5`} />
@@ -204,7 +204,7 @@ function Node(props: { node: GraphNode; box: Box; dim: boolean; chosen: Chosen; 
       class={`node ${node.kind} ${tone} ${chosen.selected === node.id ? "selected" : ""} ${props.dim ? "dim" : ""}`}
       data-node={node.id}
       role="button"
-      tabIndex={0}
+      tabindex={0}
       aria-label={`${node.name}, ${figures}, ${percent(node.success)} succeed${short ? `, ${node.instances!.healthy} of ${node.instances!.total} instances` : ""}`}
       aria-pressed={chosen.selected === node.id}
       transform={`translate(${(box.x - width / 2).toFixed(1)},${(box.y - height / 2).toFixed(1)})`}

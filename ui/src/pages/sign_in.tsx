@@ -31,7 +31,7 @@ export function SignIn({ why }: { why: string }) {
       </section>
       <form onSubmit={submit}>
         <h2>With a token</h2>
-        <p>An admin makes one with <code>tulle user add NAME</code>.</p>
+        <p>An admin makes one with <code>tulle user create NAME --role viewer</code>.</p>
         <label>
           <span class="unseen">Token</span>
           <input type="password" name="token" autocomplete="off" spellcheck={false} placeholder="API token" aria-label="API token" value={token} onInput={(event) => setToken(event.currentTarget.value)} />

@@ -89,7 +89,7 @@ function Scatter({ rows }: { rows: TraceRow[] }) {
       ))}
       {[0, 0.25, 0.5, 0.75, 1].map((share) => <text key={share} class="tick" x={x(from + share * (to_ - from))} y={height - 4} text-anchor={share === 1 ? "end" : share ? "middle" : "start"}>{clock(from + share * (to_ - from))}</text>)}
       {rows.map((row) => (
-        <a key={row.id} href={to(`trace/${row.id}`)} tabIndex={-1} aria-hidden="true">
+        <a key={row.id} href={to(`trace/${row.id}`)} tabindex={-1} aria-hidden="true">
           <circle class={row.errors ? "bad" : ""} cx={x(row.start)} cy={y(row.duration_ms)} r={3 + Math.min(4, Math.sqrt(row.spans) / 2)}><title>{`${row.root.name}, ${duration(row.duration_ms)}`}</title></circle>
         </a>
       ))}

@@ -54,6 +54,7 @@ const FLAGS: Record<string, string> = {
   LH: "failed a health check",
   UT: "no answer in time",
   LR: "reset here",
+  DR: "reset by the caller",
   UR: "reset by the other side",
   UC: "the connection broke",
   DI: "delayed by a fault rule",
