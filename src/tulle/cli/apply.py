@@ -33,7 +33,7 @@ def command(
     output: str | None,
     data: Path,
 ) -> None:
-    """Create resources, or change them to what their documents say.
+    """Create resources, or change them to what documents say.
 
     The documents are Istio's, in YAML or JSON, several in a file. If one of them is refused, none is applied, and every
     problem is told as FILE:LINE: FIELD: MESSAGE. With --wait the exit code is 1 if a sidecar refuses the change, or some

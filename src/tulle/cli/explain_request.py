@@ -23,7 +23,7 @@ _WITHIN = 10.0
 _MOST_MISSED = 10
 
 
-@click.command("request")
+@click.command("explain request")
 @click.argument("caller", metavar="FROM")
 @click.argument("method")
 @click.argument("url")

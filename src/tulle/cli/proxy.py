@@ -35,7 +35,7 @@ _LONGEST = 3600.0
 @options.output
 @options.data
 def command(name: str, part: str | None, timeout: float, namespace: str | None, output: str, data: Path) -> None:
-    """Show one sidecar and its configuration, or restart its Envoy.
+    """Show one sidecar and its configuration, or restart it.
 
     NAME is a sidecar's id, or a service that has exactly one. `config` lists all resources; with -o json a resource is
     shown whole, as Envoy has it. `restart` has a new Envoy take over from the old one, without a failed call; the program
