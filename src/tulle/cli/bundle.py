@@ -42,7 +42,7 @@ _NEXT = {
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @options.data
 def command(what: str, folder: Path | None, prometheus_url: str, force: bool, data: Path) -> None:
-    """Write ready configuration for Prometheus, Grafana or an OpenTelemetry Collector.
+    """Write files for Prometheus, Grafana or OpenTelemetry.
 
     \b
     prometheus  whom to scrape, recording and alert rules

@@ -30,7 +30,7 @@ COMMANDS = {
     "routes": "Show which routes calls take.",
     "tap": "Watch requests as they end.",
     "why": "Say what happened to a request, and what would happen now.",
-    "logs": "Show what control plane and agents say, or how much.",
+    "logs": "Show what control plane and agents say, or how much of it.",
     "shift": "Divide a service's calls among its versions.",
     "weight": "Give an instance another share of the calls.",
     "authz": "Say who may call what, and why.",

@@ -34,7 +34,9 @@ _MOST_MISSED = 10
 def command(
     caller: str, method: str, url: str, headers: tuple[str, ...], namespace: str | None, output: str, data: Path
 ) -> None:
-    """Say what would happen to a request, step by step, without sending it.
+    """Say what would happen to a request, step by step.
+
+    It is not sent.
 
     FROM is a service with an instance that runs, or the id of a proxy. The answer comes from what sidecars are configured by:
     whom the name means, which route fits and which document made it, where it leads, who serves there and why others do not, what

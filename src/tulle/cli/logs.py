@@ -41,7 +41,9 @@ def command(
     output: str,
     data: Path,
 ) -> None:
-    """Show what the control plane says, or the agents of a service and their Envoys.
+    """Show what control plane and agents say, or how much of it.
+
+    Of the control plane, or the agents of a service and their Envoys.
 
     Each keeps its last 1,000 lines. `tulle logs level` shows of which level the control plane's are, or a sidecar's; with
     one of debug, info, warning and error it sets that, until the process ends. A sidecar's level is its Envoy's too.

@@ -51,7 +51,7 @@ def command(
     output: str,
     data: Path,
 ) -> None:
-    """List traces, or show one: who called whom, and how long each call took.
+    """List traces, or show who called whom, and how long.
 
     A trace is all that one call has brought about. `show` takes its id, the first eight digits of it or more, or the
     x-request-id of a request in it. Which calls are recorded: see `tulle up --trace-sampling`; a call that comes with
