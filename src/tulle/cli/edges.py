@@ -23,9 +23,9 @@ _SECURED = 0.9999
 @options.output
 @options.data
 def command(service: str | None, window: float, namespace: str | None, output: str, data: Path) -> None:
-    """Show who calls whom: how often, how well, and whether by mutual TLS.
+    """Show who calls whom.
 
-    All edges, or those of SERVICE (NAME or NAMESPACE/NAME). IDENTITY is what the caller proved.
+    And how often, how well, whether by mutual TLS. All edges, or those of SERVICE (NAME or NAMESPACE/NAME). IDENTITY is what the caller proved.
 
     \b
     Examples:

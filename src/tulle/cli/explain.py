@@ -47,7 +47,7 @@ class _View(Struct, omit_defaults=True):
 @click.option("--recursive", is_flag=True, help="Also the fields of its fields, by name and type.")
 @options.output
 def command(what: str, recursive: bool, output: str) -> None:
-    """Show what fields a kind of resource has, and what they mean.
+    """Show what fields a kind of resource has, and their meaning.
 
     \b
     Examples:

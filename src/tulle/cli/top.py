@@ -28,9 +28,9 @@ _EVERY = 1.0
 @options.namespace
 @options.data
 def command(what: str, name: str | None, window: float, namespace: str | None, data: Path) -> None:
-    """Watch the busiest services, workloads, routes or proxies, redrawn every second.
+    """Watch the busiest services, redrawn as they change.
 
-    It ends with q or Ctrl-C. Without a terminal it prints once.
+    Or workloads, routes or proxies; every second. It ends with q or Ctrl-C. Without a terminal it prints once.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ class _View(Struct):
 @options.in_namespace
 @options.output
 def command(files: tuple[str, ...], namespace: str | None, output: str) -> None:
-    """Check documents as `tulle apply` does, control plane or not.
+    """Check documents as `tulle apply` does, but only that.
 
     Each problem is told as FILE:LINE: FIELD: MESSAGE. A document is valid if Istio would take it; what is valid and yet not
     supported by tulle is told as well. Exit code 1 if `tulle apply` would refuse any of it; warnings refuse nothing.

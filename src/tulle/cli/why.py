@@ -43,7 +43,7 @@ class _Why(Struct, frozen=True):
 @options.output
 @options.data
 def command(id: str, output: str, data: Path) -> None:
-    """Say what happened to a request, and what would happen to it now.
+    """Say what happened to a request, and what would happen now.
 
     By its x-request-id or its trace id, or the beginning of one (6 characters at least); logs and `tulle tap`
     have them. Sidecars tell of requests that failed or took a second, and the last of them are kept.
