@@ -25,7 +25,8 @@ _SECURED = 0.9999
 def command(service: str | None, window: float, namespace: str | None, output: str, data: Path) -> None:
     """Show who calls whom.
 
-    And how often, how well, whether by mutual TLS. All edges, or those of SERVICE (NAME or NAMESPACE/NAME). IDENTITY is what the caller proved.
+    And how often, how well, whether by mutual TLS. All edges, or those of SERVICE (NAME or NAMESPACE/NAME). IDENTITY
+    is what the caller proved.
 
     \b
     Examples:

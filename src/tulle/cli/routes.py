@@ -21,7 +21,8 @@ from tulle.cli.stat_rows import notes, table
 def command(service: str | None, window: float, namespace: str | None, output: str, data: Path) -> None:
     """Show which routes calls take.
 
-    And rate, success and latency of each. As callers saw it, after all tries. A route without a name is told by the document that made it; `-` is the service's own.
+    And rate, success and latency of each. As callers saw it, after all tries. A route without a name is told by the
+    document that made it; `-` is the service's own.
 
     \b
     Examples:

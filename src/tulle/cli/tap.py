@@ -53,7 +53,8 @@ def command(
 ) -> None:
     """Watch requests as they end.
 
-    Until Ctrl-C. Of all sidecars, or those of SERVICE (NAME or NAMESPACE/NAME): what they take in and what they send out. Without a service
+    Until Ctrl-C. Of all sidecars, or those of SERVICE (NAME or NAMESPACE/NAME): what they take in and what they send
+    out. Without a service
     each request is shown as its server saw it, and as its caller did where it never got there. Sidecars tell of requests
     only while somebody looks; bodies, queries and headers are never told.
 
