@@ -120,10 +120,16 @@ async def supervise(
                 session.metrics = await stack.enter_async_context(observed.figures.door())
                 if config.workload_api:
                     await stack.enter_async_context(workload_api(folder, proxy, control_plane, console))
+
+                def reports(what: str, content_type: str = "application/json") -> Reports:
+                    made = Reports(control_plane, proxy, what, content_type)
+                    stack.push_async_callback(made.close)
+                    return made
+
                 waiting = Waiting()
                 door = await stack.enter_async_context(spans_door(folder.path, waiting))
-                spans = forward(waiting, Reports(control_plane, proxy, "spans", CONTENT_TYPE), console)
-                calls = sidecar.envoy.calls.run(Reports(control_plane, proxy, "calls", "application/json"))
+                spans = forward(waiting, reports("spans", CONTENT_TYPE), console)
+                calls = sidecar.envoy.calls.run(reports("calls"))
                 ways = Ways(
                     config=config,
                     settings=_settings(proxy, folder.path, sidecar, serving),
@@ -138,7 +144,7 @@ async def supervise(
                     environment=environment(folder) if config.workload_api else {},
                 )
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
-                logs = sidecar.envoy.logs.run(Reports(control_plane, proxy, "logs", "application/json"))
+                logs = sidecar.envoy.logs.run(reports("logs"))
                 beside = {"certificates": renewal, "spans": spans, "calls": calls, "logs": logs}
                 beside |= observed.figures.tasks()
                 return await _Life(sidecar, serving, observed).run(ways, beside)
