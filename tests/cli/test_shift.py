@@ -129,8 +129,50 @@ async def test_what_belongs_to_another_host_or_is_there_twice_is_left_alone(tull
         (("web", "v1=-1", "v2=101"), "'v1=-1': write VERSION=WEIGHT"),
         (("web:80", "v1=100"), "'web:80' is no service"),
         (("web.shop", "v1=100", "-n", "default"), "is of the namespace shop"),
+        (("web",), "say VERSION=WEIGHT for each version, or --to for one"),
+        (("web", "v1=100", "--to", "v2=10"), "say VERSION=WEIGHT for each version, or --to for one"),
+        (("web", "--to", "v2=101"), "it can't be more than 100"),
+        (("web", "v1=100", "--step", "5"), "--step needs --over"),
+        (("web", "v1=100", "--over", "5s"), "5s is not between 10s and 24h"),
+        (("web", "v1=100", "--over", "1m", "--max-errors", "x"), "'x' is not between 0% and 100%"),
+        (("web", "v1=100", "--over", "1m", "--max-latency", "0.5x"), "'0.5x' is not between 1x and 1000x"),
     ],
 )
 async def test_a_mistake_in_the_command_line_is_told(alone: Any, arguments: tuple[str, ...], problem: str) -> None:
     said = await alone("shift", *arguments)
     assert said.code == 2 and problem in said.err
+
+
+async def test_one_version_is_raised_and_the_others_keep_their_proportion(tulle: Any) -> None:
+    said = await tulle("shift", "web", "--to", "v2=40")
+    assert said.code == 1 and "first give them to the version that has to have them" in said.err
+    await tulle("shift", "web", "v0=40", "v1=60")
+    said = await tulle("shift", "web", "--to", "v2=50", "-o", "json")
+    assert said.code == 0 and {one["kind"] for one in said.json} == {"DestinationRule", "VirtualService"}
+    routes = (await spec(tulle, "vs/web"))["http"][0]["route"]
+    assert [(one["destination"]["subset"], one["weight"]) for one in routes] == [("v0", 20), ("v1", 30), ("v2", 50)]
+    assert (await tulle("shift", "web", "--to", "v2=50", "-o", "json")).json == []
+
+
+async def test_a_gradual_shift_says_its_steps_beforehand_and_refuses_what_it_could_not_judge(tulle: Any) -> None:
+    words = ("shift", "web", "--to", "v1=100", "--over", "1m", "--step", "50")
+    assert "first give them" in (await tulle(*words)).err
+    await tulle("shift", "web", "v2=100")
+    planned = await tulle(*words, "--dry-run")
+    assert planned.code == 0 and "step 1 of 2, 30 s: v2=50 v1=50\nstep 2 of 2, 30 s: v2=0 v1=100\n" in planned.err
+    assert "weight: 50" in planned.out
+    assert (await spec(tulle, "vs/web"))["http"][0]["route"][0]["weight"] == 100
+    for arguments, code, problem in (
+        (("--to", "v3=100", "--over", "2m"), 1, "no healthy instance of web.default has the version v3"),
+        (("--to", "v1=100", "--over", "20s"), 2, "a step takes 10 s at least"),
+        (("--to", "v2=100", "--over", "1m"), 1, "no version would get more than now"),
+        (("v1=50", "v3=50", "--over", "1m"), 1, "would get more than now: a gradual shift raises one at a time"),
+    ):
+        said = await tulle("shift", "web", *arguments)
+        assert said.code == code and problem in " ".join(said.err.split())
+    subsets = "subsets: [{name: v1, labels: {release: new}}, {name: v2, labels: {version: v2}}]"
+    rule = (
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: web}, spec: {host: web, SUBSETS}}"
+    )
+    assert (await tulle("apply", "-f", "-", stdin=rule.replace("SUBSETS", subsets))).code == 0
+    assert "figures can't tell the calls of v1 from others" in (await tulle(*words)).err

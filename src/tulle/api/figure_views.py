@@ -28,7 +28,7 @@ class StatView(Struct, frozen=True):
     """One service, workload, route or proxy. success, p50, p95, p99, mtls: null without requests.
 
     requests: in the window. codes: requests by HTTP code, or `grpc N`. flags: calls by Envoy's response flags.
-    workload, route, proxy, caller: "" where it is none. tcp: null without connections.
+    workload, route, proxy, caller, version: "" where it is none. version: the workload's. tcp: null without connections.
     instances: null where there are none to count.
     """
 
@@ -50,6 +50,7 @@ class StatView(Struct, frozen=True):
     route: str = ""
     proxy: str = ""
     caller: str = ""
+    version: str = ""
 
 
 class LostView(Struct, frozen=True):

@@ -74,7 +74,7 @@ def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> St
                 if flow.reporter is Reporter.SOURCE and _is_wanted(flow.destination, asked):
                     groups[_route_key(flow)].add(flow, total)
             elif counts(flow) and _is_wanted(flow.destination, asked):
-                workload = (flow.destination.workload,) if kind == "workload" else ()
+                workload = (flow.destination.workload, flow.destination.version) if kind == "workload" else ()
                 groups[(flow.destination.namespace, flow.destination.name, *workload)].add(flow, total)
     if kind == "service":
         for name in instances.by_service:
@@ -124,6 +124,7 @@ def _row(kind: str, key: Key, found: Signals, instances: Instances) -> StatView:
         route=rest[0] if kind == "route" else "",
         proxy=rest[0] if kind == "proxy" else "",
         caller=rest[1] if kind == "route" else "",
+        version=rest[1] if kind == "workload" else "",
     )
 
 

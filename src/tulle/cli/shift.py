@@ -1,47 +1,129 @@
-"""`tulle shift SERVICE v1=90 v2=10`: how a service's calls are divided among its versions.
-
-It writes the documents that a user would: a VirtualService whose default route has the weights, a DestinationRule with a
-subset for each version. What somebody wrote for another purpose is left alone, and what can't be told apart is refused.
-"""
+"""`tulle shift SERVICE v1=90 v2=10`: how a service's calls are divided among its versions, at once or step by step."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches, unified_diff
+import sys
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
+from click.core import ParameterSource
 
 from tulle.api.views import DeclaredView, ServiceView
 from tulle.cli import options
-from tulle.cli.apply import send
+from tulle.cli.apply import print_outcomes, send
 from tulle.cli.client import ControlPlane
+from tulle.cli.durations import seconds
 from tulle.cli.exits import Failed, Mistakes
 from tulle.cli.resources.reading import selected
-from tulle.cli.resources.yaml_text import api_of, document_of, to_yaml
-from tulle.model.names import DEFAULT_NAMESPACE, ServiceName, destination_of, is_label
-from tulle.sources.documents import Document, documents
+from tulle.cli.shifting import documents
+from tulle.cli.shifting.gradual import SHORTEST_STEP, Gradual, Plan
+from tulle.cli.shifting.judging import Limits
+from tulle.cli.shifting.telling import Teller
+from tulle.cli.shifting.weights import Weights, raised, read, risen, steps, told
+from tulle.model.names import DEFAULT_NAMESPACE, ServiceName, destination_of
 
-_VIRTUAL_SERVICE, _DESTINATION_RULE, _SERVICE_ENTRY = "VirtualService", "DestinationRule", "ServiceEntry"
+_ONLY_GRADUAL = {
+    "step": "--step",
+    "max_errors": "--max-errors",
+    "max_latency": "--max-latency",
+    "min_requests": "--min-requests",
+    "no_traffic": "--no-traffic",
+}
+_LONGEST = 86400.0
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    try:
+        found = seconds(value) if value is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    if found is not None and not SHORTEST_STEP <= found <= _LONGEST:
+        raise click.BadParameter(f"{value} is not between {SHORTEST_STEP:g}s and 24h", ctx, param)
+    return found
+
+
+def _percent(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    return _number(ctx, param, value, "%", 0.0, 100.0) / 100
+
+
+def _factor(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    return _number(ctx, param, value, "x", 1.0, 1000.0)
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: str, unit: str, least: float, most: float) -> float:
+    try:
+        found = float(value.removesuffix(unit))
+    except ValueError:
+        found = float("nan")
+    if not least <= found <= most:
+        raise click.BadParameter(f"{value!r} is not between {least:g}{unit} and {most:g}{unit}", ctx, param)
+    return found
 
 
 @click.command("shift")
 @click.argument("service")
-@click.argument("weights", nargs=-1, required=True, metavar="VERSION=WEIGHT...")
+@click.argument("weights", nargs=-1, metavar="[VERSION=WEIGHT]...")
+@click.option(
+    "--to", metavar="VERSION=WEIGHT", help="Give one version that share; the others keep theirs in proportion."
+)
+@click.option("--over", metavar="DURATION", callback=_duration, help="Step by step in that time, such as 10m.")
+@click.option(
+    "--step", type=click.IntRange(1, 100), default=10, show_default=True, help="By how many percent at a time."
+)
+@click.option(
+    "--max-errors",
+    metavar="PERCENT",
+    callback=_percent,
+    default="1%",
+    show_default=True,
+    help="Go back if so much more of the new version's requests fail than of the old one's.",
+)
+@click.option(
+    "--max-latency",
+    metavar="FACTOR",
+    callback=_factor,
+    default="1.5x",
+    show_default=True,
+    help="Go back if its p95 is more than so many times the old one's.",
+)
+@click.option(
+    "--min-requests",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="Judge it by no fewer in a step.",
+)
+@click.option(
+    "--no-traffic",
+    type=click.Choice(["stop", "go-on"]),
+    default="stop",
+    show_default=True,
+    help="With fewer: wait, then go back; or go on.",
+)
 @options.in_namespace
 @click.option("--force", is_flag=True, help="Also for a service that the mesh does not know yet.")
 @options.dry_run
 @options.wait
+@click.option("-o", "--output", type=click.Choice(["json"]), help="What to print.  [default: a line each]")
 @options.data
+@click.pass_context
 def command(
+    ctx: click.Context,
     service: str,
     weights: tuple[str, ...],
+    to: str | None,
+    over: float | None,
+    step: int,
+    max_errors: float,
+    max_latency: float,
+    min_requests: int,
+    no_traffic: str,
     namespace: str | None,
     force: bool,
     dry_run: bool,
     wait: bool,
     timeout: float,
+    output: str | None,
     data: Path,
 ) -> None:
     """Divide a service's calls among its versions.
@@ -51,51 +133,140 @@ def command(
     Where there is none it is made, as is the DestinationRule with the versions as subsets. A service that nobody has
     run is refused.
 
+    With --over one version's share grows step by step. Each step waits until it is in force, and compares the version's errors
+    and latency with the others'. If these rise, or at Ctrl-C, the weights from before come back, and the exit code is 1.
+
     \b
     Examples:
       tulle shift service-b v1=90 v2=10
       tulle shift service-b.shop v2=100 --dry-run
+      tulle shift service-b --to v2=100 --over 10m --step 10
     """
-    wanted = _weights(weights)
+    wanted = _wanted(weights, to)
     name = _service(service, namespace)
+    if over is None and (useless := _given(ctx)):
+        raise Mistakes([f"{one} needs --over" for one in useless])
     control_plane = ControlPlane(data)
     services = control_plane.get("/v1/services", list[ServiceView])
-    stored = selected(control_plane, [_VIRTUAL_SERVICE, _DESTINATION_RULE, _SERVICE_ENTRY], None)
+    stored = selected(control_plane, documents.KINDS, None)
     if not force:
-        _check_known(name, services, stored)
-    rule, old_rule = _rule(name, list(wanted), stored)
-    route, old_route = _route(name, wanted, stored)
-    changed = [(new, old) for new, old in ((rule, old_rule), (route, old_route)) if old is None or new != _plain(old)]
-    sent = [_sent(new) for new, _ in changed]
-    if dry_run:
+        documents.check_known(name, services, stored)
+    if to is not None or over is not None:
+        old = documents.stored_route(name, stored)
+        now = documents.weights_in(name, old) if old else {}
+        if old is None or "" in now:
+            raise Failed(
+                f"nothing divides the calls of {name}, so that all its versions get them: first give them to the version "
+                f"that has to have them, tulle shift {service} VERSION=100"
+            )
+        wanted = _raised(now, wanted) if to is not None else wanted
+        if over is not None:
+            limits = Limits(max_errors, max_latency, min_requests, no_traffic == "go-on")
+            plan = _plan(name, now, wanted, step, over, limits, timeout, services, stored)
+            if dry_run:
+                _print_plan(plan)
+            else:
+                teller = Teller(plan.version, len(plan.steps), as_json=output == "json")
+                sys.exit(Gradual(control_plane, plan, old, teller).run())
+            wanted = plan.steps[0]
+    _shift(control_plane, name, wanted, stored, output, timeout if wait else None, dry_run=dry_run)
+    documents.warn(services, name, wanted)
+
+
+def _shift(
+    control_plane: ControlPlane,
+    name: ServiceName,
+    wanted: Weights,
+    stored: list[DeclaredView],
+    output: str | None,
+    within: float | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """At once. within: for how many seconds to wait until that is in force; None: not at all."""
+    rule, old_rule = documents.rule_of(name, list(wanted), stored)
+    route, old_route = documents.route_of(name, wanted, stored)
+    pairs = ((rule, old_rule), (route, old_route))
+    changed = [(new, old) for new, old in pairs if old is None or new != documents.plain(old)]
+    if dry_run and not output:
         for new, old in changed:
-            _print_difference(new, old)
-    if sent:
+            documents.print_difference(new, old)
+    if changed:
         revisions = [old.revision if old else 0 for _, old in changed]
-        seconds = timeout if wait else None
-        send(control_plane, sent, name.namespace, None, dry_run=dry_run, seconds=seconds, revisions=revisions)
+        sent = [documents.sent(new) for new, _ in changed]
+        send(control_plane, sent, name.namespace, output, dry_run=dry_run, seconds=within, revisions=revisions)
+    elif output:
+        print_outcomes([], output, dry_run=dry_run)
     else:
         click.echo(f"{name} is divided like that already")
-    _warn(services, name, wanted)
 
 
-def _weights(texts: tuple[str, ...]) -> dict[str, int]:
-    """Raises Mistakes."""
-    found: dict[str, int] = {}
-    mistakes = []
-    for text in texts:
-        version, equals, number = text.rpartition("=")
-        if not equals or not is_label(version) or not (number.isascii() and number.isdigit() and len(number) < 4):
-            mistakes.append(f"{text!r}: write VERSION=WEIGHT, such as v1=90")
-        elif version in found:
-            mistakes.append(f"{version} is given twice")
-        else:
-            found[version] = int(number)
-    if not mistakes and sum(found.values()) != 100:
+def _plan(
+    name: ServiceName,
+    now: Weights,
+    wanted: Weights,
+    step: int,
+    over: float,
+    limits: Limits,
+    within: float,
+    services: list[ServiceView],
+    stored: list[DeclaredView],
+) -> Plan:
+    """Raises Failed, Mistakes."""
+    try:
+        version = risen(now, wanted)
+        each = steps(now, wanted, step)
+    except ValueError as error:
+        raise Failed(f"{name}: {error} ({told(now)})") from error
+    if over / len(each) < SHORTEST_STEP:
+        raise Mistakes(
+            [
+                f"--over {over:g}s are {over / len(each):.1f} s for each of {len(each)} steps, and a step takes "
+                f"{SHORTEST_STEP:g} s at least: take more time, or a larger --step"
+            ]
+        )
+    rule, _ = documents.rule_of(name, list(wanted), stored)
+    label = documents.told_apart(version, rule)
+    if not documents.healthy(services, name, label):
+        raise Failed(f"no healthy instance of {name} has the version {label}: start one before it gets calls")
+    return Plan(name, label, now, each, over / len(each), limits, within)
+
+
+def _print_plan(plan: Plan) -> None:
+    for number, weights in enumerate(plan.steps, 1):
+        click.echo(f"step {number} of {len(plan.steps)}, {plan.seconds:g} s: {told(weights)}", err=True)
+    click.echo("the first step:", err=True)
+
+
+def _given(ctx: click.Context) -> list[str]:
+    return [
+        option
+        for name, option in _ONLY_GRADUAL.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+
+
+def _wanted(texts: tuple[str, ...], to: str | None) -> Weights:
+    """As they are written. Raises Mistakes."""
+    if bool(texts) == (to is not None):
+        raise Mistakes(["say VERSION=WEIGHT for each version, or --to for one"])
+    found, mistakes = read(texts if to is None else (to,))
+    if not mistakes and to is not None and found[to.rpartition("=")[0]] > 100:
+        mistakes.append(f"--to {to}: it can't be more than 100")
+    if not mistakes and to is None and sum(found.values()) != 100:
         mistakes.append(f"the weights are {sum(found.values())} together: they must be 100")
     if mistakes:
         raise Mistakes(mistakes)
     return found
+
+
+def _raised(now: Weights, wanted: Weights) -> Weights:
+    """Raises Failed."""
+    ((version, share),) = wanted.items()
+    try:
+        return raised(now, version, share)
+    except ValueError as error:
+        raise Failed(str(error)) from error
 
 
 def _service(text: str, namespace: str | None) -> ServiceName:
@@ -106,164 +277,3 @@ def _service(text: str, namespace: str | None) -> ServiceName:
     if namespace and meant.service.namespace != namespace:
         raise Mistakes([f"{text} is of the namespace {meant.service.namespace}, and --namespace says {namespace}"])
     return meant.service
-
-
-def _check_known(service: ServiceName, services: list[ServiceView], stored: list[DeclaredView]) -> None:
-    """Raises Failed. A service that has no instance now is known all the same, and so is one that a ServiceEntry declares."""
-    if any(_is(host, service, one.namespace) for one in stored if one.kind == _SERVICE_ENTRY for host in _hosts(one)):
-        return
-    known = sorted(ServiceName(one.namespace, one.name) for one in services)
-    if service in known:
-        return
-    alike = get_close_matches(service.name, [one.name for one in known], 1)
-    near = [one for one in known if one.name in alike]
-    near.sort(key=lambda one: one.namespace != service.namespace)
-    hint = f"did you mean {near[0]}?" if near else "`tulle services` lists them"
-    raise Failed(f"there is no service {service}; {hint} (--force writes the rules of one that is still to come)")
-
-
-def _hosts(resource: DeclaredView) -> list[Any]:
-    hosts: list[Any] = resource.spec.get("hosts", [])
-    return hosts
-
-
-def _is(host: object, service: ServiceName, namespace: str) -> bool:
-    """Whether a host in a resource of a namespace means the service."""
-    meant = destination_of(host, namespace) if isinstance(host, str) and "*" not in host else None
-    return meant is not None and meant.service == service
-
-
-def _route(
-    service: ServiceName, weights: dict[str, int], stored: list[DeclaredView]
-) -> tuple[dict[str, Any], DeclaredView | None]:
-    """The VirtualService, and what is stored of it. Raises Failed."""
-    found = [
-        one
-        for one in stored
-        if one.kind == _VIRTUAL_SERVICE and any(_is(host, service, one.namespace) for host in _hosts(one))
-    ]
-    if not found:
-        _check_free(service, _VIRTUAL_SERVICE, stored)
-        route = [_destination(service.name, version, weight) for version, weight in weights.items() if weight]
-        return _document(service, _VIRTUAL_SERVICE, {"hosts": [service.name], "http": [{"route": route}]}), None
-    if len(found) > 1:
-        raise Failed(
-            f"{service} has several VirtualServices ({_names(found)}): change the one that is meant, tulle edit"
-        )
-    (old,) = found
-    new = _plain(old)
-    defaults = [route for route in new["spec"].get("http", ()) if not route.get("match")]
-    if not defaults:
-        raise Failed(f"{_names(found)} has no default route, one without match, for HTTP: add one with tulle edit")
-    route = defaults[0]
-    if not route.get("route") or any(not _is(_host(one), service, old.namespace) for one in route["route"]):
-        raise Failed(
-            f"the default route of {_names(found)} does not lead to {service} alone: change it with tulle edit"
-        )
-    route["route"] = _divided(route["route"], weights, old)
-    return new, old
-
-
-def _divided(destinations: list[dict[str, Any]], weights: dict[str, int], old: DeclaredView) -> list[dict[str, Any]]:
-    """The destinations with new weights. Those of a version keep all else; a new one is like those that are there."""
-    subsets = [one["destination"].get("subset", "") for one in destinations]
-    if len(set(subsets)) < len(subsets):
-        raise Failed(f"the default route of VirtualService {old.namespace}/{old.name} names a subset twice: tulle edit")
-    known = dict(zip(subsets, destinations, strict=True))
-    ports = {msgspec.json.encode(one["destination"].get("port")) for one in destinations}
-    if len(ports) > 1:
-        raise Failed(
-            f"the default route of VirtualService {old.namespace}/{old.name} leads to several ports: tulle edit"
-        )
-    like = {key: value for key, value in destinations[0]["destination"].items() if key != "subset"}
-    divided = []
-    for version, weight in weights.items():
-        if weight:
-            new = {**known.get(version, {"destination": {**like, "subset": version}})}
-            divided.append({**new, "weight": weight})
-    return divided
-
-
-def _rule(
-    service: ServiceName, versions: list[str], stored: list[DeclaredView]
-) -> tuple[dict[str, Any], DeclaredView | None]:
-    """The DestinationRule with a subset for each version, and what is stored of it. Raises Failed."""
-    found = [
-        one
-        for one in stored
-        if one.kind == _DESTINATION_RULE
-        and _is(one.spec.get("host"), service, one.namespace)
-        and not one.spec.get("workloadSelector")
-    ]
-    if not found:
-        _check_free(service, _DESTINATION_RULE, stored)
-        subsets = [_subset(version) for version in versions]
-        return _document(service, _DESTINATION_RULE, {"host": service.name, "subsets": subsets}), None
-    if len(found) > 1:
-        raise Failed(f"{service} has several DestinationRules ({_names(found)}): leave one of them")
-    (old,) = found
-    new = _plain(old)
-    there = new["spec"].get("subsets", [])
-    missing = [version for version in versions if version not in {one["name"] for one in there}]
-    if missing:
-        new["spec"]["subsets"] = [*there, *(_subset(version) for version in missing)]
-    return new, old
-
-
-def _check_free(service: ServiceName, kind: str, stored: list[DeclaredView]) -> None:
-    """Raises Failed if the name that would be given is taken by what is for another host."""
-    if any((one.kind, one.namespace, one.name) == (kind, service.namespace, service.name) for one in stored):
-        raise Failed(
-            f"there is a {kind} {service.namespace}/{service.name}, and it is not for {service}: rename it first"
-        )
-
-
-def _subset(version: str) -> dict[str, Any]:
-    return {"name": version, "labels": {"version": version}}
-
-
-def _destination(host: str, version: str, weight: int) -> dict[str, Any]:
-    return {"destination": {"host": host, "subset": version}, "weight": weight}
-
-
-def _document(service: ServiceName, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": service.name, "namespace": service.namespace}
-    return {"apiVersion": api_of(kind), "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def _plain(resource: DeclaredView) -> dict[str, Any]:
-    """Its document, a copy that may be changed."""
-    copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document_of(resource, is_plain=True)))
-    return copy
-
-
-def _host(destination: dict[str, Any]) -> object:
-    return destination.get("destination", {}).get("host")
-
-
-def _names(resources: list[DeclaredView]) -> str:
-    return ", ".join(f"{one.kind} {one.namespace}/{one.name}" for one in resources)
-
-
-def _sent(document: dict[str, Any]) -> Document:
-    (read,) = documents(msgspec.json.encode(document), "tulle shift")
-    return read
-
-
-def _print_difference(new: dict[str, Any], old: DeclaredView | None) -> None:
-    name = f"{new['kind'].lower()}/{new['metadata']['namespace']}/{new['metadata']['name']}"
-    before = to_yaml(_plain(old)).splitlines() if old else []
-    for line in unified_diff(before, to_yaml(new).splitlines(), f"stored/{name}", f"new/{name}", lineterm=""):
-        click.echo(line)
-
-
-def _warn(services: list[ServiceView], service: ServiceName, weights: dict[str, int]) -> None:
-    """Calls that go to a version which nobody runs fail."""
-    running = {
-        instance.version or instance.labels.get("version", "")
-        for one in services
-        if (one.namespace, one.name) == (service.namespace, service.name)
-        for instance in one.instances
-    }
-    for version in [version for version, weight in weights.items() if weight and version not in running]:
-        click.echo(f"warning: no instance of {service} has the version {version} now", err=True)

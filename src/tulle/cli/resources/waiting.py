@@ -13,7 +13,15 @@ from tulle.cli.printing import reason_in
 
 
 def wait_for(steps: Iterable[ProgressView], seconds: float) -> None:
-    """Returns when all have it. Raises Failed if one refuses it, or time is up: with who that is."""
+    """Returns when all have it, and says so. Raises Failed if one refuses it, or time is up: with who that is."""
+    needed = in_force(steps, seconds)
+    click.echo(
+        f"in force on {needed} prox{'ies' if needed != 1 else 'y'}" if needed else "no proxy needs it yet", err=True
+    )
+
+
+def in_force(steps: Iterable[ProgressView], seconds: float) -> int:
+    """The same, and says nothing: how many proxies have it."""
     last: ProgressView | None = None
     shown = sys.stderr.isatty()
     for step in steps:
@@ -25,6 +33,7 @@ def wait_for(steps: Iterable[ProgressView], seconds: float) -> None:
     if last is None or not last.is_over:
         raise Failed("the control plane stopped before all proxies had answered; what was applied stays applied")
     _judge(last, seconds)
+    return last.needed
 
 
 def _judge(last: ProgressView, seconds: float) -> None:
@@ -44,9 +53,3 @@ def _judge(last: ProgressView, seconds: float) -> None:
             f"in force on {last.acknowledged} of {last.needed} proxies after {seconds:g} s; "
             f"not on {', '.join(last.missing)}{more}"
         )
-    click.echo(
-        f"in force on {last.needed} prox{'ies' if last.needed != 1 else 'y'}"
-        if last.needed
-        else "no proxy needs it yet",
-        err=True,
-    )
