@@ -57,6 +57,7 @@ from tulle.registry.registry import Registry
 from tulle.sources.stored import Declared
 from tulle.store.errors import StoreError
 from tulle.store.sqlite import open_store
+from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.own import Own
 from tulle.telemetry.traces.keeper import Traces
 from tulle.telemetry.traces.onward import BadEndpoint, Endpoint, Forwarding
@@ -188,6 +189,7 @@ async def running(
             browsers=Browsers(steady),
             web=web,
             own=own,
+            figures=Figures(steady),
             traces=traces,
         )
         listening, app = asyncio.Event(), build_app(doors)
