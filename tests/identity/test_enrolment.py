@@ -129,6 +129,15 @@ async def test_an_agent_gets_its_workloads_identity_its_proxys_and_a_bootstrap(d
     assert answer.bootstrap == {"node": {"id": "web-3fa2c1"}, "address": ""}
 
 
+async def test_it_is_known_until_when_the_newest_certificates_are_good(desk: Desk) -> None:
+    key = new_key()
+    await desk.enrol(request(key))
+    assert await desk.enrolment.ends() == {"web-3fa2c1": int(NOW) + 600}
+    desk.now += 300
+    await desk.enrol(request(None, key), nobody)
+    assert await desk.enrolment.ends() == {"web-3fa2c1": int(NOW) + 900}
+
+
 @pytest.mark.parametrize("field", ["proxy", "namespace", "service", "service_account"])
 @pytest.mark.parametrize("name", ["", "Web", "web/admin", "web.shop", "-web", "w" * 64, "web\n", "wéb"])
 async def test_a_name_that_is_no_dns_label_is_refused(desk: Desk, field: str, name: str) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from running import Mesh, wait_for
 
@@ -52,34 +55,51 @@ spec:
     - from: [{source: {principals: ["cluster.local/ns/shop/sa/checkout"]}}]
 """
 
-PARTS: list[tuple[str, str, dict[str, Any]]] = [
-    ("payments", "", {"ms": 30, "fail": 0.08}),
-    ("inventory", "", {"ms": 4}),
-    ("checkout", "v1", {"ms": 15, "calls": ["http://payments/charge", "http://inventory/reserve"]}),
-    ("checkout", "v2", {"ms": 10, "calls": ["http://payments/charge", "http://inventory/reserve"]}),
-    ("catalog", "", {"ms": 6, "calls": ["http://inventory/stock"]}),
-    (
+
+class Part(Struct, frozen=True):
+    """An instance. meant: as programs/part.py has it."""
+
+    name: str
+    meant: dict[str, Any]
+    version: str = ""
+    namespace: str = "shop"
+
+
+_ORDER = ["http://payments/charge", "http://inventory/reserve"]
+
+PARTS = [
+    Part("payments", {"ms": 30, "fail": 0.08}),
+    Part("inventory", {"ms": 4}),
+    Part("checkout", {"ms": 15, "calls": _ORDER}, "v1"),
+    Part("checkout", {"ms": 10, "calls": _ORDER}, "v2"),
+    Part("catalog", {"ms": 6, "calls": ["http://inventory/stock"]}),
+    Part(
         "web",
-        "v7",
         {"drives": ["http://checkout/buy", "http://catalog/items", "http://payments/charge", "http://catalog/item/7"]},
+        "v7",
     ),
 ]
 
 
 class Shop:
-    """instances: ids, by what they are of, as `checkout-v2`."""
-
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, parts: Sequence[Part] = PARTS) -> None:
         self.mesh = mesh
+        self.parts = parts
 
     def open(self) -> None:
         """Returns once calls are told of."""
         self.mesh.up()
-        for name, version, meant in PARTS:
-            options = ("-n", "shop", "--capture", "proxy", *(("--version", version) if version else ()))
-            self.mesh.run(name, sys.executable, str(PROGRAM), json.dumps(meant), options=options)
-        names = {name for name, _, _ in PARTS}
-        wait_for("all are healthy", lambda: sum(map(self.mesh.healthy, names)) == len(PARTS), 120)
+        for part in self.parts:
+            options = (
+                "-n",
+                part.namespace,
+                "--capture",
+                "proxy",
+                *(("--version", part.version) if part.version else ()),
+            )
+            self.mesh.run(part.name, sys.executable, str(PROGRAM), json.dumps(part.meant), options=options)
+        names = {part.name for part in self.parts}
+        wait_for("all are healthy", lambda: sum(map(self.mesh.healthy, names)) == len(self.parts), 120)
         rules = self.mesh.folder / "shop.yaml"
         rules.write_text(RULES)
         done = self.mesh.tulle("apply", "-f", str(rules))

@@ -40,7 +40,7 @@ PAGES = {
     "resource/VirtualService/shop/catalog?tab=history": ".history .plus",
     "resource/VirtualService/shop/checkout?tab=edit": "textarea",
     "policy?from=shop/web&to=shop/payments": ".verdict .badge.bad",
-    "proxies": "[data-table=proxies] tbody tr:nth-child(6) .badge.ok",
+    "proxies": "[data-table=proxies] tbody tr:nth-child(6) :text('left')",
 }
 
 

@@ -28,10 +28,20 @@ export function seriesOf(history: History): Series {
   };
 }
 
+const FEWEST = 24;
+
+/** Without what was before the first that is known: a young control plane's charts begin when it did. */
+export function begun(history: History): History {
+  const first = history.points.findIndex((point) => point !== null);
+  const dropped = Math.max(0, Math.min(first - 1, history.points.length - FEWEST));
+  return { ...history, from: history.from + dropped * history.step, points: history.points.slice(dropped) };
+}
+
 export function useHistory(of: Query | null): Loaded<History> & { series: Series | null } {
   const seconds = chartSeconds.value;
   const query = { ...of, window: seconds, step: stepOf(seconds), at: at.value };
   const loaded = useGet<History>(of === null ? null : "v1/history", query, Math.max(5, stepOf(seconds) / 2));
-  const series = useMemo(() => (loaded.data ? seriesOf(loaded.data) : null), [loaded.data]);
-  return { ...loaded, series };
+  const data = useMemo(() => loaded.data && begun(loaded.data), [loaded.data]);
+  const series = useMemo(() => data && seriesOf(data), [data]);
+  return { ...loaded, data, series };
 }

@@ -291,10 +291,17 @@ export interface TraceRow {
   services: string[];
 }
 
+export interface Traces {
+  traces: TraceRow[];
+  lost?: { here: number; by_agents: number; trouble: string };
+}
+
 export interface Span {
   id: string;
-  parent: string;
+  parent: string | null;
+  /** `web.default` */
   service: string;
+  instance?: string;
   name: string;
   kind: string;
   start: number;

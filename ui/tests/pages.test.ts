@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { waterfall } from "../src/trace/tree";
 import type { Span } from "../src/types";
-import { seriesOf } from "../src/history";
+import { begun, seriesOf } from "../src/history";
 import { sorted, type Column } from "../src/parts/table";
 
 function span(id: string, parent: string, start: number, ms: number): Span {
@@ -33,6 +33,13 @@ describe("history", () => {
     const { times, rate } = seriesOf({ step: 5, from: 100, points: [point, null, { ...point, t: 110 }] });
     expect(times).toEqual([100, 105, 110]);
     expect(rate).toEqual([2, null, 2]);
+  });
+  it("begins with the control plane", () => {
+    const point = { t: 0, rate: 1, errors: 0, p50: 1, p95: 1, p99: 1 };
+    const points = [...Array.from({ length: 100 }, () => null), ...Array.from({ length: 80 }, (_, index) => ({ ...point, t: 1500 + index * 5 }))];
+    expect(begun({ step: 5, from: 1000, points })).toMatchObject({ from: 1495, points: { length: 81 } });
+    expect(begun({ step: 5, from: 1000, points: points.slice(0, 101) }).points).toHaveLength(24);
+    expect(begun({ step: 5, from: 1000, points: points.slice(0, 90) }).points).toHaveLength(90);
   });
 });
 

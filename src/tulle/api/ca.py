@@ -7,10 +7,11 @@ POST /v1/ca/finish[?force=1]     ends it; a CaView
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,8 +29,11 @@ _brought = msgspec.json.Decoder(Brought)
 
 
 class CertificateAuthority:
-    def __init__(self, trusts: Trusts) -> None:
+    """ends: when the certificates of proxies end."""
+
+    def __init__(self, trusts: Trusts, ends: Callable[[], Awaitable[Mapping[str, float]]]) -> None:
         self._trusts = trusts
+        self._ends = ends
         self.routes = [
             Route("/v1/ca", self._show),
             Route("/v1/ca/rotate", self._rotate, methods=["POST"]),
@@ -37,7 +41,12 @@ class CertificateAuthority:
         ]
 
     async def _show(self, request: Request) -> Response:
-        return as_json(self._trusts.ca())
+        return as_json(await self._shown())
+
+    async def _shown(self) -> CaView:
+        ends = await self._ends()
+        ca = self._trusts.ca()
+        return replace(ca, proxies=[replace(one, ends=ends.get(one.id)) for one in ca.proxies])
 
     async def _rotate(self, request: Request) -> Response:
         body = await body_of(request)
@@ -59,7 +68,7 @@ class CertificateAuthority:
         except OSError as error:
             raise HTTPException(503, f"can't write to the state folder: {error.strerror or error}") from error
         changes_of(request).add("certificate authority", _told(before), _told(self._trusts.ca()))
-        return as_json(self._trusts.ca())
+        return as_json(await self._shown())
 
 
 def _told(ca: CaView) -> dict[str, Any]:

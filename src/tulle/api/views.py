@@ -312,11 +312,15 @@ class CaIssuerView(Struct, frozen=True):
 
 
 class CaProxyView(Struct, frozen=True):
-    """trusts: whether it has taken up all that is to be trusted. root: that its certificates lead to; "" if not known."""
+    """trusts: whether it has taken up all that is to be trusted. root: that its certificates lead to; "" if not known.
+
+    ends: when the newest that it was given do; None if that is not known.
+    """
 
     id: str
     trusts: bool
     root: str
+    ends: float | None = None
 
 
 class CaView(Struct, frozen=True):

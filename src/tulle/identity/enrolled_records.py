@@ -51,6 +51,11 @@ class EnrolledRecords:
                     (Unchanged(stored.key, stored.revision),), (enrolled.deletion(record.proxy),)
                 )
 
+    async def ends(self) -> dict[str, int]:
+        """By proxy, when the first of the newest certificates of its ids ends; Unix time in seconds."""
+        records = [self._decoded(stored) for stored in (await self._store.range(enrolled.PREFIX)).items]
+        return {record.proxy: _end(record.certificates) for record in records if record and record.certificates}
+
     def still_good(self, certificates: tuple[Issued, ...]) -> tuple[Issued, ...]:
         now = self._clock()
         return tuple(each for each in certificates if each.not_after > now)
@@ -64,6 +69,10 @@ class EnrolledRecords:
         except ValueError as error:
             _log.warning("the record at %s in the store is skipped: %s", stored.key, error)
             return None
+
+
+def _end(certificates: tuple[Issued, ...]) -> int:
+    return min({one.spiffe_id: one.not_after for one in certificates}.values())  # the oldest come first
 
 
 def issued(certificate: IssuedCertificate, spiffe_id: str) -> Issued:

@@ -122,6 +122,10 @@ class Enrolment:
         """The roots that are trusted now."""
         return self._authority.trust.bundle_pem
 
+    async def ends(self) -> dict[str, int]:
+        """When certificates end, by proxy; Unix time in seconds."""
+        return await self._records.ends()
+
     async def enrol(self, request: EnrolRequest, attest: Attest) -> EnrolAnswer:
         """Raises EnrolRefused, with every bad name at once, IsRevoked, and what `attest` raises, asked when it matters."""
         try:

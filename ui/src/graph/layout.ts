@@ -5,8 +5,8 @@ import type { Shape } from "./shape";
 import type { GraphNode } from "../types";
 
 export const NODE_HEIGHT = 52;
-export const LABEL = { width: 80, height: 32 };
-const CHARACTER = 8.4;
+export const LABEL = { width: 88, height: 32 };
+const CHARACTER = 8.7;
 const SMALL_CHARACTER = 6.8;
 const NARROWEST = 172;
 const WIDEST = 260;

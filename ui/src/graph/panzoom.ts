@@ -10,6 +10,9 @@ export interface View {
 
 const [LEAST, MOST] = [0.12, 3];
 
+/** Pixels at the right that the zoom's buttons take. */
+const CONTROLS = 44;
+
 /** Below these a fit would be too small to be read: for a whole drawing, and for one of which a point is looked at. */
 const [READABLE, READABLE_NEAR] = [0.4, 0.8];
 
@@ -55,7 +58,7 @@ export function usePanZoom(element: RefObject<SVGSVGElement | null>, size: { wid
   }, [element.current]);
   useEffect(() => setView(null), [key, box.width, box.height]);
 
-  const fit = box.width ? fitted(size.width, size.height, box, near) : { x: 0, y: 0, k: 1 };
+  const fit = box.width ? fitted(size.width, size.height, { ...box, width: box.width - CONTROLS }, near) : { x: 0, y: 0, k: 1 };
   const current = useRef<View>(fit);
   current.current = view ?? fit;
 

@@ -4,9 +4,10 @@ import { useGet } from "../data";
 import { date, duration, plural } from "../format";
 import { Badge, Empty, Facts, Failure, Section, Skeleton } from "../parts/basics";
 import { Icon } from "../parts/icons";
+import { Named } from "../parts/neighbours";
 import { endOf, hueOf, waterfall, type Row, type Waterfall } from "../trace/tree";
 import type { Span, Trace } from "../types";
-import { asked, set } from "../url";
+import { asked, set, to } from "../url";
 
 export function TracePage({ id }: { id: string }) {
   const trace = useGet<Trace>(`v1/traces/${encodeURIComponent(id)}`, {}, 0);
@@ -78,7 +79,7 @@ function Line({ row, fall, chosen, folded }: { row: Row; fall: Waterfall; chosen
         ) : <i class="leaf" />}
         <button type="button" class="bare" aria-pressed={chosen} onClick={() => set({ span: chosen ? undefined : span.id }, true)}>
           <i class={`hue h${hueOf(span.service)}`} aria-hidden="true" />
-          <b>{span.service.split("/").pop()}</b> <span>{span.name}</span>
+          <Named service={span.service} /> <span>{span.name}</span>
           {span.error && <Badge tone="bad">error</Badge>}
         </button>
       </div>
@@ -105,6 +106,7 @@ function Detail({ span, fall }: { span: Span; fall: Waterfall }) {
           ["Duration", duration(span.duration_ms)],
           ["From", `${duration((span.start - fall.start) * 1000)} to ${duration((endOf(span) - fall.start) * 1000)}`],
           ["Span", <code key="id">{span.id}</code>],
+          ["Instance", span.instance ? <a key="instance" href={to(`proxy/${span.instance}`)}>{span.instance}</a> : "–"],
           ["Made by", span.scope || "–"],
         ]}
       />

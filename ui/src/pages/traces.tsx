@@ -2,9 +2,10 @@
 import { useGet } from "../data";
 import { clock, duration, plural, secondsOf, span } from "../format";
 import { Badge, Dot, Empty, Failure, Section, Share, Skeleton } from "../parts/basics";
+import { Named } from "../parts/neighbours";
 import { Table } from "../parts/table";
 import { hueOf } from "../trace/tree";
-import type { Service, TraceRow } from "../types";
+import type { Service, TraceRow, Traces } from "../types";
 import { asked, go, set, to } from "../url";
 
 const LIMIT = 200;
@@ -16,10 +17,10 @@ export function TracesPage() {
   const reach = secondsOf(asked("since") || "1h") ?? 3600;
   const since = Math.floor((Date.now() / 1000 - reach) / 5) * 5;
   const query = { service, min_ms: min || undefined, errors: errors ? "true" : undefined, limit: LIMIT };
-  const traces = useGet<{ traces: TraceRow[] }>("v1/traces", { ...query, since: asked("since") ? since - (since % 60) : since - (since % 60) }, 5);
+  const traces = useGet<Traces>("v1/traces", { ...query, since: asked("since") ? since - (since % 60) : since - (since % 60) }, 5);
   const services = useGet<Service[]>("v1/services", {}, 30);
   const rows = traces.data?.traces ?? [];
-  const command = ["tulle trace ls", service && `--service ${service}`, min && `--min ${min}ms`, errors && "--errors"].filter(Boolean).join(" ");
+  const command = ["tulle trace ls", service && `--service ${service.split("/")[1]} -n ${service.split("/")[0]}`, min && `--min ${min}ms`, errors && "--errors", `--since ${asked("since") || "1h"}`].filter(Boolean).join(" ");
   return (
     <div class="stack">
       <form class="bar" onSubmit={(event) => { event.preventDefault(); const id = new FormData(event.currentTarget).get("id"); if (id) go(`trace/${encodeURIComponent(String(id).trim())}`); }}>
@@ -45,6 +46,7 @@ export function TracesPage() {
       </form>
       {traces.error && !traces.data ? <Failure error={traces.error} again={traces.again} /> : traces.loading ? <Skeleton rows={8} /> : (
         <>
+          {traces.data?.lost?.trouble && <p class="failure" role="alert">Spans are lost: {traces.data.lost.trouble}</p>}
           {rows.length > 1 && <Section title="Duration over time" note={`${plural(rows.length, "trace")}${rows.length === LIMIT ? ", the newest" : ""}`}><Scatter rows={rows} /></Section>}
           <Section title="Traces" note={rows.length ? String(rows.length) : ""} command={command} flush>
             <Table
@@ -53,11 +55,11 @@ export function TracesPage() {
               order="-start"
               keyOf={(row) => row.id}
               columns={[
-                { key: "root", label: "Root", by: (row) => row.root.service, cell: (row) => <><Dot tone={row.errors ? "bad" : "ok"} /><a href={to(`trace/${row.id}`)}><b>{row.root.service.split("/").pop()}</b> {row.root.name}</a></> },
+                { key: "root", label: "Root", by: (row) => row.root.service, cell: (row) => <><Dot tone={row.errors ? "bad" : "ok"} /><a href={to(`trace/${row.id}`)}><Named service={row.root.service} /> {row.root.name}</a></> },
                 { key: "duration", label: "Duration", number: true, by: (row) => row.duration_ms, cell: (row) => <Long row={row} most={Math.max(...rows.map((one) => one.duration_ms))} /> },
                 { key: "spans", label: "Spans", number: true, by: (row) => row.spans, cell: (row) => row.spans },
                 { key: "errors", label: "Errors", number: true, by: (row) => row.errors, cell: (row) => (row.errors ? <Badge tone="bad">{row.errors}</Badge> : "–") },
-                { key: "services", label: "Services", wide: true, cell: (row) => <span class="hues">{row.services.map((name) => <span key={name}><i class={`hue h${hueOf(name)}`} aria-hidden="true" />{name.split("/").pop()}</span>)}</span> },
+                { key: "services", label: "Services", wide: true, cell: (row) => <span class="hues">{row.services.map((name) => <span key={name}><i class={`hue h${hueOf(name)}`} aria-hidden="true" />{name.split(".")[0]}</span>)}</span> },
                 { key: "start", label: "Start", number: true, by: (row) => row.start, cell: (row) => <span title={clock(row.start, true)}>{span(Date.now() / 1000 - row.start)} ago</span> },
                 { key: "id", label: "Trace", wide: true, cell: (row) => <code>{row.id.slice(0, 16)}</code> },
               ]}

@@ -48,6 +48,18 @@ function Side(props: { name: string; edges: GraphEdge[]; other: (edge: GraphEdge
   );
 }
 
+/** A service as traces name it, `web.default`. */
+export function Named({ service }: { service: string }) {
+  const dot = service.indexOf(".");
+  if (dot < 0) return <b>{service}</b>;
+  return (
+    <>
+      <b>{service.slice(0, dot)}</b>
+      <span class="muted">{service.slice(dot)}</span>
+    </>
+  );
+}
+
 /** A service's id as a link; what is outside has no page. */
 export function Peer({ id }: { id: string }) {
   const [namespace, name] = id.split("/");

@@ -2,7 +2,6 @@
 import type { Query } from "../api";
 import { duration, rate, span } from "../format";
 import { useHistory } from "../history";
-import { chartSeconds } from "../range";
 import { Failure, Skeleton } from "./basics";
 import { Chart } from "./chart";
 
@@ -12,7 +11,7 @@ export function Signals({ of, height }: { of: Query | null; height?: number }) {
   if (loading || !series || !data) return <Skeleton rows={5} />;
   const [from, to] = [data.from, Math.max(data.from + data.step, data.from + (data.points.length - 1) * data.step)];
   const common = { times: series.times, from, to, height };
-  const last = `last ${span(chartSeconds.value)}`;
+  const last = `last ${span(Math.round((to - from + data.step) / 60) * 60 || to - from)}`;
   return (
     <div class="charts">
       <Chart
