@@ -48,6 +48,7 @@ PICTURES = {
     "graph-dark": ("graph?sel=shop/checkout", "aside .plot canvas", True),
     "service": ("service/shop/checkout", "[data-row='shop/web>shop/checkout']", False),
     "tap-dark": ("tap", "[data-table=calls] tbody tr:nth-child(14)", True),
+    "traces-dark": ("traces", "[data-table=traces] tbody tr:nth-child(12)", True),
     "policy": ("policy?from=shop/web&to=shop/payments", ".matrix tr:last-child .cell.ok", False),
     "config": ("resource/VirtualService/shop/catalog", ".line.error", True),
 }

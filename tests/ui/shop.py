@@ -88,7 +88,7 @@ class Shop:
 
     def open(self) -> None:
         """Returns once calls are told of."""
-        self.mesh.up()
+        self.mesh.up("--trace-sampling", "100")
         for part in self.parts:
             options = (
                 "-n",
@@ -109,6 +109,15 @@ class Shop:
     def edges(self) -> list[dict[str, Any]]:
         graph = self.mesh._ask("graph")
         return list(graph["edges"]) if graph else []
+
+    def traces(self) -> list[str]:
+        """Ids of those that have gone through several sidecars."""
+
+        def found() -> list[str]:
+            told = self.mesh._ask("traces")
+            return [one["id"] for one in told["traces"] if one["spans"] >= 4] if told else []
+
+        return list(wait_for("there are traces", found))
 
     def link(self, role: str = "admin") -> str:
         """Signs one browser in."""

@@ -32,6 +32,7 @@ PAGES = {
     "service/shop/checkout?tab=events": "[data-table=events] :text('created VirtualService shop/checkout')",
     "workload/shop/checkout-v1": "[data-table=proxies] tbody tr",
     "workload/shop/checkout-v1?tab=config": ".resources code",
+    "traces?min=10": "[data-table=traces] tbody tr:nth-child(2) a",
     "tap": "[data-table=calls] tbody tr:nth-child(3)",
     "config": "[data-row='VirtualService/shop/catalog'] .badge",
     "config?kind=VirtualService": ".wrong li:has-text('catalogue')",
@@ -61,7 +62,12 @@ def test_every_page_shows_the_mesh_without_an_error_in_both_themes_and_on_a_phon
     with browsing() as browser:
         browser.sign_in(shop.link())
         proxy = shop.mesh.proxies()[0]["id"]
-        for address, at in {**PAGES, f"proxy/{proxy}?part=clusters": ".resources code"}.items():
+        traces = shop.traces()
+        more = {
+            f"proxy/{proxy}?part=clusters": ".resources code",
+            f"trace/{traces[0]}?critical=1": ".waterfall li:nth-child(4)",
+        }
+        for address, at in {**PAGES, **more}.items():
             for theme in ("light", "dark"):
                 browser.page.emulate_media(color_scheme=theme)
                 browser.look(address, at)

@@ -42,7 +42,7 @@ function show(): void {
   timer = undefined;
   seen.value += waiting.length;
   lost.value += waiting.reduce((sum, call) => sum + call.lost, 0);
-  calls.value = [...waiting.reverse(), ...calls.value].slice(0, MOST);
+  calls.value = [...waiting, ...calls.value].sort((a, b) => b.time - a.time).slice(0, MOST);
   waiting = [];
 }
 

@@ -108,7 +108,7 @@ def build_app(doors: Doors) -> Starlette:
         *FiguresApi(doors.figures, doors.force).routes,
         *LogsApi(doors.force, api.sessions.wish).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,
-        *CertificateAuthority(doors.trusts, doors.enrolment.ends).routes,
+        *CertificateAuthority(doors.trusts, lambda: doors.enrolment.ends()).routes,
         *RevocationDoor(doors.revocations, lambda: doors.trusts.ca().revokes).routes,
         *UsersApi(doors.users, doors.listening, roots).routes,
         *AuditLog(doors.audit_log).routes,

@@ -58,7 +58,7 @@ function inDirection(shape: Shape, direction: "LR" | "TB", labels: boolean): Lay
   graph.setGraph({
     rankdir: direction,
     ranksep: across ? (labels ? 64 : 90) : labels ? 44 : 60,
-    nodesep: across ? 22 : 28,
+    nodesep: (across ? 22 : 28) + (groupsOf(shape).size ? 10 : 0),
     edgesep: 14,
     marginx: 20,
     marginy: 20,
@@ -114,7 +114,7 @@ function boxOf({ x, y, width, height }: Drawn): Box {
 
 /** With room for the frame's name at its head. */
 function framed({ x, y, width, height }: Drawn): Box {
-  return { x, y: y - 6, width: width + 8, height: height + 20 };
+  return { x, y: y - 7, width, height: height + 14 };
 }
 
 function loop({ x, y, width, height }: Box): { path: string; label: Point } {

@@ -58,7 +58,7 @@ function Certificates({ of, newest, now }: { of: Ca["proxies"][number] | undefin
   const ends = of.ends == null ? "" : span(of.ends - now);
   if (!of.trusts) return <Badge tone="warn" title="It has not taken up all that is to be trusted">old trust</Badge>;
   if (of.root && newest && of.root !== newest) return <Badge tone="warn" title="Its certificates lead to an older root">old root</Badge>;
-  if (of.ends != null && of.ends - now < 3600) return <Badge tone="bad">{`ends in ${ends}`}</Badge>;
+  if (of.ends != null && of.ends - now < 300) return <Badge tone="bad">{`ends in ${ends}`}</Badge>;
   return <Badge tone="ok">{ends ? `${ends} left` : "current"}</Badge>;
 }
 

@@ -136,7 +136,7 @@ function OnSignals({ namespace, name, row }: { namespace: string; name: string; 
             rows={workloads.data.rows}
             order="name"
             keyOf={(one) => one.workload ?? one.name}
-            columns={[nameColumn("Workload", (one) => to(about("workload", one.namespace, one.workload ?? one.name)), (one) => one.workload ?? one.name), ...figureColumns()]}
+            columns={[nameColumn("Workload", (one) => (one.workload ? to(about("workload", one.namespace, one.workload)) : null), (one) => one.workload || "none, as it met nobody"), ...figureColumns()]}
             empty={<p class="quiet">No workload of it has been called in this time.</p>}
           />
         ) : workloads.error ? <Failure error={workloads.error} /> : <Skeleton />}

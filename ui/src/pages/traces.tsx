@@ -76,7 +76,7 @@ function Long({ row, most }: { row: TraceRow; most: number }) {
   return <span class="long"><Share of={row.duration_ms / (most || 1)} label="beside the longest" />{duration(row.duration_ms)}</span>;
 }
 
-/** Each trace a point, the scale of its duration logarithmic. */
+/** Each trace a point for the pointer, beside the list that the keyboard goes through; the scale of its duration logarithmic. */
 function Scatter({ rows }: { rows: TraceRow[] }) {
   const [width, height, left, bottom] = [1000, 150, 58, 20];
   const [from, to_] = [Math.min(...rows.map((row) => row.start)), Math.max(...rows.map((row) => row.start))];
@@ -91,9 +91,9 @@ function Scatter({ rows }: { rows: TraceRow[] }) {
       ))}
       {[0, 0.25, 0.5, 0.75, 1].map((share) => <text key={share} class="tick" x={x(from + share * (to_ - from))} y={height - 4} text-anchor={share === 1 ? "end" : share ? "middle" : "start"}>{clock(from + share * (to_ - from))}</text>)}
       {rows.map((row) => (
-        <a key={row.id} href={to(`trace/${row.id}`)} tabindex={-1} aria-hidden="true">
-          <circle class={row.errors ? "bad" : ""} cx={x(row.start)} cy={y(row.duration_ms)} r={3 + Math.min(4, Math.sqrt(row.spans) / 2)}><title>{`${row.root.name}, ${duration(row.duration_ms)}`}</title></circle>
-        </a>
+        <circle key={row.id} class={row.errors ? "bad" : ""} cx={x(row.start)} cy={y(row.duration_ms)} r={3 + Math.min(4, Math.sqrt(row.spans) / 2)} onClick={() => go(`trace/${row.id}`)}>
+          <title>{`${row.root.name}, ${duration(row.duration_ms)}`}</title>
+        </circle>
       ))}
     </svg>
   );

@@ -106,7 +106,7 @@ function options(
       y: { range: (_, _low, high) => [0, Math.max((high ?? 0) * 1.15, 0.001)] },
     },
     axes: [
-      { ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map((tick) => clock(tick).slice(0, 5)) },
+      { ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map((tick) => (ticks[1]! - ticks[0]! < 60 ? clock(tick) : clock(tick).slice(0, 5))) },
       { ...axis, space: 34, size: 54, values: (_, ticks) => ticks.map((tick) => latest.current.write(tick)) },
     ],
     series: [
