@@ -30,7 +30,7 @@ function remembered(current: Graph, key: string): Shape {
 
 export function GraphPage() {
   const focus = asked("focus");
-  const hops = Math.min(3, Math.max(1, Number(asked("hops")) || 1));
+  const hops = Math.min(3, Number(asked("hops")) || 0);
   useGraph();
   const current = graph.value;
   const key = `${namespace.value} ${asked("at")} ${asked("t")}`;
@@ -49,7 +49,7 @@ export function GraphPage() {
   };
   return (
     <div class="graph-page">
-      <Bar shape={part?.shape ?? null} whole={whole} focus={focus || part?.focus || ""} hops={hops} list={list} found={found ? found.nodes.size : null} />
+      <Bar shape={part?.shape ?? null} whole={whole} focus={part?.focus ?? ""} hops={part?.hops ?? 1} list={list} found={found ? found.nodes.size : null} />
       <div class={`graph-body ${chosen.selected ? "with-detail" : ""}`}>
         <div class="canvas">
           {part === null ? (
@@ -76,17 +76,32 @@ function toggled(list: string, name: string): string {
   return [...all].join(",");
 }
 
-/** Beyond 60 services one is chosen, the busiest, unless the address names one. */
-function partOf(whole: Shape, focus: string, hops: number, folds: string): { shape: Shape; focus: string } {
+interface Part {
+  shape: Shape;
+  focus: string;
+  hops: number;
+}
+
+/** Two calls away are shown as long as it is no more. */
+const MANY_NEAR = 30;
+
+function near(shape: Shape, focus: string, hops: number): Part {
+  if (hops) return { shape: around(shape, focus, hops), focus, hops };
+  const wide = around(shape, focus, 2);
+  return wide.nodes.length <= MANY_NEAR ? { shape: wide, focus, hops: 2 } : { shape: around(shape, focus, 1), focus, hops: 1 };
+}
+
+/** Beyond 60 services one is chosen, the busiest, unless the address names one. hops: 0: as many as there is room for. */
+function partOf(whole: Shape, focus: string, hops: number, folds: string): Part {
   const shape = folded(whole, new Set(folds.split(",").filter(Boolean)));
   const wanted = focus === "*" ? "" : focus;
   const there = shape.nodes.some((node) => node.id === wanted);
-  if (there) return { shape: around(shape, wanted, hops), focus: wanted };
+  if (there) return near(shape, wanted, hops);
   if (focus !== "*" && shape.nodes.length > MOST_NODES) {
     const busiest = [...shape.nodes].sort((a, b) => b.rate - a.rate)[0]!.id;
-    return { shape: around(shape, busiest, hops), focus: busiest };
+    return near(shape, busiest, hops);
   }
-  return { shape, focus: "" };
+  return { shape, focus: "", hops: 1 };
 }
 
 function Bar(props: { shape: Shape | null; whole: Shape | null; focus: string; hops: number; list: boolean; found: number | null }) {
@@ -109,7 +124,7 @@ function Bar(props: { shape: Shape | null; whole: Shape | null; focus: string; h
       {focus && (
         <div class="choice" role="group" aria-label="How far">
           {[1, 2, 3].map((number) => (
-            <button key={number} type="button" aria-pressed={hops === number} title={plural(number, "call") + " away"} onClick={() => set({ hops: number === 1 ? undefined : String(number) })}>±{number}</button>
+            <button key={number} type="button" aria-pressed={hops === number} title={plural(number, "call") + " away"} onClick={() => set({ hops: String(number) })}>±{number}</button>
           ))}
         </div>
       )}
