@@ -37,11 +37,17 @@ export function begun(history: History): History {
   return { ...history, from: history.from + dropped * history.step, points: history.points.slice(dropped) };
 }
 
+/** Without the newest few seconds, of which not every agent has told yet: charts would dip at their end. */
+export function settled(history: History): History {
+  const { step, points } = history;
+  return step > 5 || points.length < 2 ? history : { ...history, points: points.slice(0, -1) };
+}
+
 export function useHistory(of: Query | null): Loaded<History> & { series: Series | null } {
   const seconds = chartSeconds.value;
   const query = { ...of, window: seconds, step: stepOf(seconds), at: at.value };
   const loaded = useGet<History>(of === null ? null : "v1/history", query, Math.max(5, stepOf(seconds) / 2));
-  const data = useMemo(() => loaded.data && begun(loaded.data), [loaded.data]);
+  const data = useMemo(() => loaded.data && begun(at.value === null ? settled(loaded.data) : loaded.data), [loaded.data]);
   const series = useMemo(() => data && seriesOf(data), [data]);
   return { ...loaded, data, series };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { waterfall } from "../src/trace/tree";
 import type { Span } from "../src/types";
-import { begun, seriesOf } from "../src/history";
+import { begun, seriesOf, settled } from "../src/history";
 import { sorted, type Column } from "../src/parts/table";
 
 function span(id: string, parent: string, start: number, ms: number): Span {
@@ -33,6 +33,10 @@ describe("history", () => {
     const { times, rate } = seriesOf({ step: 5, from: 100, points: [point, null, { ...point, t: 110 }] });
     expect(times).toEqual([100, 105, 110]);
     expect(rate).toEqual([2, null, 2]);
+  });
+  it("ends with the last that all have told of", () => {
+    expect(settled({ step: 5, from: 0, points: [null, null, null] }).points).toHaveLength(2);
+    expect(settled({ step: 300, from: 0, points: [null, null, null] }).points).toHaveLength(3);
   });
   it("begins with the control plane", () => {
     const point = { t: 0, rate: 1, errors: 0, p50: 1, p95: 1, p99: 1 };

@@ -61,7 +61,7 @@ export function TracesPage() {
                 { key: "errors", label: "Errors", number: true, by: (row) => row.errors, cell: (row) => (row.errors ? <Badge tone="bad">{row.errors}</Badge> : "–") },
                 { key: "services", label: "Services", wide: true, cell: (row) => <span class="hues">{row.services.map((name) => <span key={name}><i class={`hue h${hueOf(name)}`} aria-hidden="true" />{name.split(".")[0]}</span>)}</span> },
                 { key: "start", label: "Start", number: true, by: (row) => row.start, cell: (row) => <span title={clock(row.start, true)}>{span(Date.now() / 1000 - row.start)} ago</span> },
-                { key: "id", label: "Trace", wide: true, cell: (row) => <code>{row.id.slice(0, 16)}</code> },
+                { key: "id", label: "Trace", wide: true, cell: (row) => <code>{row.id.slice(0, 8)}</code> },
               ]}
               empty={<Empty title="No trace that fits" command="tulle run --trace web --port 8000 -- python app.py">Sidecars sample calls; with <code>--trace</code> the program's own spans join them.</Empty>}
             />
