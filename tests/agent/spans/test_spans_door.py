@@ -74,7 +74,7 @@ async def test_a_body_may_come_in_chunks_as_envoy_sends_it(tmp_path: Path) -> No
 
 async def test_a_packed_body_is_unpacked(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, waiting):
-        assert await sent(tmp_path, gzip.compress(export("a")), {**PROTOBUF, "Content-Encoding": "gzip"}) == 200
+        assert await sent(tmp_path, gzip.compress(export("a"), mtime=0), {**PROTOBUF, "Content-Encoding": "gzip"}) == 200
         assert waits(waiting) == ["a"]
 
 
@@ -87,7 +87,7 @@ async def test_a_packed_body_is_unpacked(tmp_path: Path) -> None:
         (b"", PROTOBUF, "GET", "/v1/traces", 405),
         (b"", PROTOBUF, "POST", "/v1/metrics", 404),
         (export("a"), {**PROTOBUF, "Content-Encoding": "gzip"}, "POST", "/v1/traces", 400),
-        (gzip.compress(export("a"))[:-3], {**PROTOBUF, "Content-Encoding": "gzip"}, "POST", "/v1/traces", 400),
+        (gzip.compress(export("a"), mtime=0)[:-3], {**PROTOBUF, "Content-Encoding": "gzip"}, "POST", "/v1/traces", 400),
         (export("a"), {**PROTOBUF, "Content-Encoding": "br"}, "POST", "/v1/traces", 415),
     ],
 )
@@ -102,7 +102,7 @@ async def test_what_is_no_export_is_refused(
 async def test_no_body_may_be_large_however_small_it_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "MOST_BODY", 10_000)
     async with opened(tmp_path) as (_, waiting):
-        packed = gzip.compress(export("a" * 20_000))
+        packed = gzip.compress(export("a" * 20_000), mtime=0)
         assert len(packed) < 1000
         assert await sent(tmp_path, packed, {**PROTOBUF, "Content-Encoding": "gzip"}) == 413
         assert await sent(tmp_path, export("a" * 20_000), PROTOBUF) == 413
