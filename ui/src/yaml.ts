@@ -39,3 +39,21 @@ function scalar(value: unknown): string {
   if (typeof value !== "string") return value === null ? "null" : String(value);
   return PLAIN.test(value) && !MEANT_OTHERWISE.test(value) ? value : JSON.stringify(value);
 }
+
+const MARK = "the-field-that-is-looked-for";
+
+/** The line of a field in a document as it is written here, from 0: `spec.http[0].timeout`. -1: there is none. */
+export function lineOf(document: object, path: string): number {
+  const parts = path.split(/[.[]/).map((part) => part.replace(/\]$/, ""));
+  const copy = structuredClone(document) as Record<string, unknown>;
+  let at = copy;
+  for (const part of parts.slice(0, -1)) {
+    const next = at[part];
+    if (next === null || typeof next !== "object") return -1;
+    at = next as Record<string, unknown>;
+  }
+  const last = parts.at(-1)!;
+  if (!(last in at)) return -1;
+  at[last] = MARK;
+  return yaml(copy).split("\n").findIndex((line) => line.endsWith(MARK));
+}

@@ -3,7 +3,7 @@ import { rebalanced } from "../src/actions/shift";
 import { diff, hunks } from "../src/diff";
 import { faulted, shifted, Unclear, weightsOf } from "../src/documents";
 import type { Declared, Service } from "../src/types";
-import { yaml } from "../src/yaml";
+import { lineOf, yaml } from "../src/yaml";
 
 const SERVICE = { name: "reviews", namespace: "shop", host: "", ports: [], instances: [], healthy: 0, vip: "" } as Service;
 
@@ -58,6 +58,15 @@ describe("YAML", () => {
     expect(yaml(value)).toBe(
       'hosts:\n  - a\n  - "*"\nhttp:\n  - timeout: 2s\n    "on": "true"\n    "n": "1"\n    weight: 10\n    empty: {}\n    none: []\ntext: |\n  two\n  lines\nkey: "a: b"\n',
     );
+  });
+});
+
+describe("the line of a field", () => {
+  it("is found by its path", () => {
+    const document = { spec: { hosts: ["a"], http: [{ route: [{ destination: { host: "a" } }] }, { route: [{ destination: { host: "b" } }] }] } };
+    expect(yaml(document).split("\n")[lineOf(document, "spec.http[1].route[0].destination.host")]).toBe("            host: b");
+    expect(lineOf(document, "spec.hosts")).toBe(1);
+    expect([lineOf(document, ""), lineOf(document, "spec.nothing.there"), lineOf(document, "spec.hosts[4]")]).toEqual([-1, -1, -1]);
   });
 });
 

@@ -13,7 +13,7 @@ import { Icon } from "../parts/icons";
 import { isAdmin } from "../session";
 import type { Applied, Declared, Finding, Problem } from "../types";
 import { asked, go, to } from "../url";
-import { yaml } from "../yaml";
+import { lineOf, yaml } from "../yaml";
 import { Findings } from "./config";
 import { pathOf, toneOfDeclared } from "./resource_table";
 
@@ -58,7 +58,7 @@ export function ResourcePage({ kind, namespace, name }: { kind: string; namespac
         )}
       </header>
       <Tabs current={tab} hrefOf={(key) => to(path, { tab: key === "yaml" ? undefined : key })} tabs={[["yaml", "YAML"], ["status", "Status", one.findings.length + one.in_force.rejected.length], ["history", "History"], ...(isAdmin.value ? [["edit", "Edit"] as [string, string]] : [])]} />
-      {tab === "yaml" && <Section title="Document" note={one.file ? `${one.file}${one.line ? `:${one.line}` : ""}` : ""} command={`tulle get ${short} -o yaml`}><Yaml text={yaml(documentOf(one))} findings={one.findings} /></Section>}
+      {tab === "yaml" && <Section title="Document" note={one.file ? `${one.file}${one.line ? `:${one.line}` : ""}` : ""} command={`tulle get ${short} -o yaml`}><Yaml one={one} /></Section>}
       {tab === "status" && <State one={one} command={`tulle describe ${short}`} />}
       {tab === "history" && <History one={one} />}
       {tab === "edit" && isAdmin.value && <Editor key={one.kind + one.name} before={yaml(documentOf(one))} start={yaml(documentOf(one))} revision={one.revision} />}
@@ -66,19 +66,16 @@ export function ResourcePage({ kind, namespace, name }: { kind: string; namespac
   );
 }
 
-/** Findings are marked at the last field of their path. */
-export function Yaml({ text, findings = [] }: { text: string; findings?: Finding[] }) {
-  const marked = new Map<string, Finding>();
-  for (const one of findings) {
-    const field = one.path.split(".").pop()?.replace(/\[\d+\]$/, "");
-    if (field) marked.set(field, one);
-  }
+/** With findings at the lines of their fields. */
+function Yaml({ one }: { one: Declared }) {
+  const document = documentOf(one);
+  const marked = new Map(one.findings.map((finding) => [lineOf(document, finding.path), finding]));
   return (
     <pre class="code numbered" tabIndex={0}>
-      {text.trimEnd().split("\n").map((line, index) => {
+      {yaml(document).trimEnd().split("\n").map((line, index) => {
         const [, pad = "", key = "", rest = line] = /^(\s*(?:- )?)([\w./-]+:)(.*)$/.exec(line) ?? [undefined, "", "", line];
-        const finding = marked.get(key.replace(":", ""));
-        return <span key={index} class={`line ${finding ? finding.level : ""}`} title={finding?.message}>{pad}<b>{key}</b>{rest}{"\n"}</span>;
+        const finding = marked.get(index);
+        return <span key={index} class={`line ${finding?.level ?? ""}`} title={finding?.message}>{pad}<b>{key}</b>{rest}{finding && <em>{finding.message}</em>}{"\n"}</span>;
       })}
     </pre>
   );
