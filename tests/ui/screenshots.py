@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests/e2e .venv/bin/python tests/ui/screenshots.py [FOLDER] [SECONDS]
 
-FOLDER: docs/images. SECONDS: for how long the shop is called before, 300. Look at the pictures before they are committed, and make them
-small: optipng docs/images/*.png
+FOLDER: docs/images. SECONDS: for how long the shop is called before, 300. Look at the pictures before they are committed, and
+make them small (at most 200 kB each): pngquant --force --ext .png docs/images/*.png
 """
 
 from __future__ import annotations
