@@ -74,7 +74,9 @@ async def test_a_body_may_come_in_chunks_as_envoy_sends_it(tmp_path: Path) -> No
 
 async def test_a_packed_body_is_unpacked(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, waiting):
-        assert await sent(tmp_path, gzip.compress(export("a"), mtime=0), {**PROTOBUF, "Content-Encoding": "gzip"}) == 200
+        assert (
+            await sent(tmp_path, gzip.compress(export("a"), mtime=0), {**PROTOBUF, "Content-Encoding": "gzip"}) == 200
+        )
         assert waits(waiting) == ["a"]
 
 

@@ -98,6 +98,16 @@ def test_a_call_that_no_sidecar_took_counts_where_it_was_made() -> None:
     assert (flow.source.id, flow.destination.id) == ("shop/web", "shop/api")
 
 
+def test_a_call_that_met_nobody_is_neither_secured_nor_plain() -> None:
+    told = Told()
+    told.source(3, principal="unknown", labels={"response_code": "503", "destination_workload": "unknown"})
+    assert signals(60, told.figures.totals(60, told.clock())).mtls is None
+    told.source(1, principal="unknown")
+    assert signals(60, told.figures.totals(60, told.clock())).mtls == 0
+    told.destination(3)
+    assert signals(60, told.figures.totals(60, told.clock())).mtls == 0.75
+
+
 def test_nobody_tells_for_another() -> None:
     told = Told()
     lie = {

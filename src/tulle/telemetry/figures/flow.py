@@ -45,6 +45,13 @@ class Flow(Struct, frozen=True, order=True):
     port: str = ""
 
     @property
+    def has_met(self) -> bool:
+        """Whether the calls came to anybody. Of an instance in the mesh it is known which workload it is of."""
+        return (
+            self.reporter is Reporter.DESTINATION or not self.destination.namespace or bool(self.destination.workload)
+        )
+
+    @property
     def is_tcp(self) -> bool:
         return self.protocol == "tcp"
 

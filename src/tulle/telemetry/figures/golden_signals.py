@@ -23,6 +23,7 @@ class Signals:
         self.sum = Sum()
         self.errors = 0.0
         self._secured = 0.0
+        self._met = 0.0  # somebody: what met nobody was neither secured nor not
         self.codes: defaultdict[str, float] = defaultdict(float)
         self.flags: defaultdict[str, float] = defaultdict(float)
         self.protocols: defaultdict[str, float] = defaultdict(float)
@@ -32,8 +33,9 @@ class Signals:
         requests = total["requests"]
         calls = requests + total["opened"]
         self.protocols[flow.protocol] += calls or total["closed"] or 1
-        if flow.mtls:
-            self._secured += calls
+        if flow.has_met:
+            self._met += calls
+            self._secured += calls if flow.mtls else 0
         if not flow.is_tcp:
             self.errors += requests if flow.is_error else 0
             code = f"grpc {flow.grpc}" if flow.grpc else flow.code
@@ -58,8 +60,7 @@ class Signals:
     @property
     def mtls(self) -> float | None:
         """The share of calls and connections that came by mutual TLS."""
-        calls = self.requests + self.sum["opened"]
-        return self._secured / calls if calls else None
+        return self._secured / self._met if self._met else None
 
     @property
     def protocol(self) -> str:
