@@ -161,6 +161,14 @@ async def test_each_kind_of_row_names_what_it_is_about(door: Door) -> None:
     assert (await door.get("/v1/stats?by=workload&namespace=other"))["rows"] == []
 
 
+async def test_single_proxies_are_not_told_of_for_longer_than_is_kept(door: Door) -> None:
+    await door.calls()
+    assert (await door.ask("/v1/stats?by=proxy&window=120"))[0] == 200
+    for query in ("window=180", f"window=60&at={UNIX + door.now - 90}"):
+        status, said = await door.ask(f"/v1/stats?by=proxy&{query}")
+        assert status == 400 and "120 s" in said
+
+
 async def test_the_graph_has_who_calls_whom_and_what_lies_outside(door: Door) -> None:
     await door.calls()
     await door.report("web-1", OUTSIDE, requests=4)

@@ -20,7 +20,7 @@ from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.doors import Force
 from tulle.api.figures_shown import Asked, Instances, graph, history, stats
 from tulle.api.queries import number
-from tulle.telemetry.figures.memory import SPAN, Figures
+from tulle.telemetry.figures.memory import PROXY_SPAN, SPAN, Figures
 from tulle.telemetry.figures.report import decoder
 
 _WINDOW, _SHORTEST_WINDOW = 60.0, 5.0
@@ -74,7 +74,11 @@ class FiguresApi:
         kind = request.query_params.get("by", "service")
         if kind not in _KINDS:
             raise HTTPException(400, f"by must be one of {', '.join(_KINDS)}")
-        return as_json(stats(self._figures, self._instances(), kind, self._asked(request)))
+        asked = self._asked(request)
+        behind = self._figures.clock() - asked.at
+        if kind == "proxy" and asked.window + behind > PROXY_SPAN + 1:
+            raise HTTPException(400, f"figures of single proxies go back {PROXY_SPAN:.0f} s: ask for a shorter window")
+        return as_json(stats(self._figures, self._instances(), kind, asked))
 
     async def graph(self, request: Request) -> Response:
         focus = request.query_params.get("focus", "")

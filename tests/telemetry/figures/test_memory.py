@@ -162,6 +162,23 @@ def test_of_too_many_flows_the_last_are_told_together(monkeypatch: pytest.Monkey
     assert told.figures.lost["series"] > 80
 
 
+def test_each_proxy_is_told_apart_whoever_called_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_OF_PROXIES", 2)
+    told = Told()
+    for caller in ("web", "cron"):
+        told.destination(2, labels={"source_canonical_service": caller})
+    told.destination(1, labels={"response_code": "503"})
+    before = told.figures.lost["series"]
+    told.destination(1, labels={"response_code": "404"})
+    found = {flow.code: total["requests"] for _, flow, total in told.figures.totals_of_proxies(60, told.clock())}
+    assert found == {"200": 4, "503": 1} and told.requests() == 6
+    assert told.figures.lost["series"] == before + 1
+    told.clock.now += 300
+    told.figures.tidy()
+    told.destination(1, labels={"response_code": "404"})
+    assert [flow.code for _, flow, _ in told.figures.totals_of_proxies(60, told.clock())] == ["404"]
+
+
 def test_labels_that_mean_nothing_are_counted_as_lost() -> None:
     told = Told()
     told.report("web-1", WEB, {"reporter": "nobody"}, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from sys import getsizeof
 
 import pytest
 from hypothesis import given
@@ -83,3 +84,31 @@ def test_a_share_of_numbers_is_added_where_a_report_is_spread() -> None:
         ring.add(slot, [9.0], 1 / 3)
     assert [round(numbers[0], 5) for _, numbers in ring.each(0, 2)] == [3.0, 3.0, 3.0]
     assert len(Sum().numbers) == WIDTH
+
+
+def test_a_ring_is_as_large_as_what_it_holds() -> None:
+    ring = Ring(180)
+    ring.add(1, measured(3.0))
+    assert _bytes_of(ring) < 1500
+    for slot in range(400):
+        ring.add(slot, measured(3.0, 30.0))
+    assert _bytes_of(ring) > 3000
+    ring.forget(399)
+    assert _bytes_of(ring) < 1500
+    assert [slot for slot, _ in ring.each(0, 400)] == [399]
+    assert ring.total(0, 400).numbers == Sum(measured(3.0, 30.0)).numbers
+
+
+def test_a_ring_forgets_only_where_that_gives_much_back() -> None:
+    ring = Ring(8, 1)
+    for slot in range(8):
+        ring.add(slot, [1.0])
+    ring.forget(3)
+    assert ring.has(0, 0) and ring.has(7, 9) and not ring.has(8, 9)
+    ring.forget(4)
+    assert not ring.has(0, 3) and ring.has(4, 4)
+
+
+def _bytes_of(ring: Ring) -> int:
+    parts = (ring._rows, ring._which, ring._columns, *ring._columns.values())
+    return sum(map(getsizeof, parts))

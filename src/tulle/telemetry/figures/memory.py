@@ -6,13 +6,14 @@ Time is a clock that only goes forward: a machine's clock that jumps moves no fi
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from tulle.ir.telemetry import Reporter
 from tulle.model.peer import peer_of
 from tulle.model.workload import Workload
-from tulle.telemetry.figures.flow import End, Flow, flow_of
+from tulle.telemetry.figures.flow import UNKNOWN, End, Flow, flow_of
 from tulle.telemetry.figures.report import Report
 from tulle.telemetry.figures.ring import Ring
 from tulle.telemetry.figures.sums import Sum, numbers_of
@@ -21,10 +22,13 @@ FINE, COARSE = 5.0, 300.0  # seconds of a slot
 FINE_SLOTS, COARSE_SLOTS = 180, 288
 SPAN = COARSE * COARSE_SLOTS
 MOST_FLOWS = 4000
-MOST_OF_PROXIES = 4000
+# Of 1,000 proxies: how they answer, by code. Who called is not told apart there.
+MOST_OF_PROXIES = 16_000
 _PROXY_SLOTS = 24
+PROXY_SPAN = FINE * _PROXY_SLOTS
 _MOST_PROXIES = 20_000
 _OTHER = "other"
+_ANYBODY = End("", UNKNOWN)
 # So that reports of all take no more of the control plane than this many a second.
 _REPORTS_A_SECOND = 100.0
 _SHORTEST = 2.0
@@ -37,7 +41,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.fine = Ring(FINE_SLOTS)
-        self.coarse: Ring | None = None
+        self.coarse = Ring(COARSE_SLOTS)
         self.until = 0.0
 
 
@@ -48,12 +52,13 @@ class Figures:
         self.clock = clock
         self.since = clock()
         self._flows: OrderedDict[Flow, _Kept] = OrderedDict()
-        self._of_proxies: OrderedDict[tuple[str, Flow], Ring] = OrderedDict()
+        self._of_proxies: dict[tuple[str, Flow], Ring] = {}
         self._told: OrderedDict[str, tuple[str, int, float]] = OrderedDict()  # boot, number, and when
         self._present: dict[str, Ring] = {}  # by service: when any of its sidecars has told
         self._lost: dict[str, tuple[float, float]] = {}
         self.merged = 0  # series that were counted with others, as there were too many
         self.senseless = 0  # series that mean nothing
+        self.not_by_proxy = 0  # series that were counted, but not for their proxy alone, as there were too many
 
     def take(self, proxy: str, workload: Workload, report: Report) -> None:
         """What a proxy's agent reports."""
@@ -84,11 +89,9 @@ class Figures:
             kept.until = now
             for slot, part in slots:
                 kept.fine.add(slot, numbers, part)
-            if kept.coarse is None:
-                kept.coarse = Ring(COARSE_SLOTS)
             kept.coarse.add(int(now // COARSE), numbers)
-            ring = self._of_proxy(proxy, flow)
-            ring.add(int(now // FINE), numbers)
+            if flow.reporter is Reporter.DESTINATION:
+                self._add_of_proxy(proxy, flow, int(now // FINE), numbers)
 
     @property
     def again(self) -> float:
@@ -99,7 +102,10 @@ class Figures:
     def lost(self) -> dict[str, float]:
         """What is not told apart, or was not counted: series, and requests."""
         return {
-            "series": sum(series for series, _ in self._lost.values()) + self.merged + self.senseless,
+            "series": sum(series for series, _ in self._lost.values())
+            + self.merged
+            + self.senseless
+            + self.not_by_proxy,
             "requests": sum(requests for _, requests in self._lost.values()),
         }
 
@@ -117,13 +123,12 @@ class Figures:
         for flow, kept in self._flows.items():
             if kept.until < at - window:
                 continue
-            ring = kept.fine if fine else kept.coarse
-            total = ring.total(first, last) if ring else Sum()
+            total = (kept.fine if fine else kept.coarse).total(first, last)
             if not total.is_empty:
                 yield flow, total
 
     def totals_of_proxies(self, window: float, at: float) -> Iterator[tuple[str, Flow, Sum]]:
-        """The same apart for each proxy that told it; at most two minutes back."""
+        """What each proxy has served, whoever called; at most PROXY_SPAN seconds back."""
         first, last = int((at - window) // FINE) + 1, int(at // FINE)
         for (proxy, flow), ring in self._of_proxies.items():
             total = ring.total(first, last)
@@ -132,29 +137,30 @@ class Figures:
 
     def rings(self, *, fine: bool) -> Iterator[tuple[Flow, Ring]]:
         for flow, kept in self._flows.items():
-            ring = kept.fine if fine else kept.coarse
-            if ring is not None:
-                yield flow, ring
+            yield flow, kept.fine if fine else kept.coarse
 
     def is_present(self, service: str, slot: int) -> bool:
         """Whether any sidecar of the service has told of a slot of FINE."""
         ring = self._present.get(service)
-        return ring is not None and any(True for _ in ring.each(slot, slot))
+        return ring is not None and ring.has(slot, slot)
 
     def tidy(self) -> None:
         """Forgets what is older than a day, and who has gone."""
         now = self.clock()
         for flow in [flow for flow, kept in self._flows.items() if now - kept.until > SPAN]:
             del self._flows[flow]
-        oldest = int(now // FINE) - _PROXY_SLOTS
         last = int(now // FINE)
-        for key in [key for key, ring in self._of_proxies.items() if not any(True for _ in ring.each(oldest, last))]:
+        first = last - FINE_SLOTS + 1
+        for kept in self._flows.values():
+            kept.fine.forget(first)
+            kept.coarse.forget(int(now // COARSE) - COARSE_SLOTS + 1)
+        oldest = last - _PROXY_SLOTS + 1
+        for key in [key for key, ring in self._of_proxies.items() if not ring.has(oldest, last)]:
             del self._of_proxies[key]
         for proxy in [proxy for proxy, (_, _, at) in self._told.items() if now - at > SPAN]:
             del self._told[proxy]
             self._lost.pop(proxy, None)
-        first = last - FINE_SLOTS
-        for service in [name for name, ring in self._present.items() if not any(True for _ in ring.each(first, last))]:
+        for service in [name for name, ring in self._present.items() if not ring.has(first, last)]:
             del self._present[service]
 
     def _kept(self, flow: Flow) -> _Kept:
@@ -167,14 +173,16 @@ class Figures:
             found = self._flows[flow] = _Kept()
         return found
 
-    def _of_proxy(self, proxy: str, flow: Flow) -> Ring:
-        key = (proxy, flow)
-        found = self._of_proxies.get(key)
-        if found is None:
-            while len(self._of_proxies) >= MOST_OF_PROXIES:
-                self._of_proxies.popitem(last=False)
-            found = self._of_proxies[key] = Ring(_PROXY_SLOTS)
-        return found
+    def _add_of_proxy(self, proxy: str, flow: Flow, slot: int, numbers: Sequence[float]) -> None:
+        """Where there is no room for one more, those that are told go on being right. Idle ones make room: `tidy`."""
+        key = (proxy, replace(flow, source=_ANYBODY, is_paired=False))
+        ring = self._of_proxies.get(key)
+        if ring is None:
+            if len(self._of_proxies) >= MOST_OF_PROXIES:
+                self.not_by_proxy += 1
+                return
+            ring = self._of_proxies[key] = Ring(_PROXY_SLOTS)
+        ring.add(slot, numbers)
 
 
 def _slots(now: float, seconds: float, step: float) -> list[tuple[int, float]]:

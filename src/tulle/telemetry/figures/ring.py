@@ -1,4 +1,7 @@
-"""The numbers of one flow over time: slots of one length, the newest of them; older ones are overwritten."""
+"""The numbers of one flow over time: slots of one length, the newest of them; older ones are overwritten.
+
+Memory grows with what is there: a row for each slot that had anything, a column for each number that was ever more than 0.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,86 @@ from collections.abc import Iterator, Sequence
 
 from tulle.telemetry.figures.sums import WIDTH, Sum
 
+_NONE = -1
+
 
 class Ring:
     """slots: how many; width: numbers in each. Single precision is enough for a slot, and half the memory."""
 
-    __slots__ = ("_numbers", "_slots", "_which", "_width")
+    __slots__ = ("_columns", "_rows", "_slots", "_which", "_width")
 
     def __init__(self, slots: int, width: int = WIDTH) -> None:
         self._slots, self._width = slots, width
-        self._which = array("q", [-1]) * slots  # which slot of time each place holds
-        self._numbers = array("f", bytes(4 * width * slots))
+        self._empty()
+
+    def _empty(self) -> None:
+        self._rows = array("h", [_NONE]) * self._slots  # by a slot's place: which row it has
+        self._which = array("q")  # by row: which slot it is
+        self._columns: dict[int, array[float]] = {}  # by a number's place: a number for each row
 
     def add(self, slot: int, numbers: Sequence[float], part: float = 1.0) -> None:
         """part: what share of the numbers."""
-        place = slot % self._slots
-        first = place * self._width
-        if self._which[place] != slot:
-            if self._which[place] > slot:  # too old
-                return
-            self._which[place] = slot
-            self._numbers[first : first + self._width] = array("f", bytes(4 * self._width))
-        for offset, number in enumerate(numbers):
+        row = self._row(slot)
+        if row == _NONE:
+            return
+        for place, number in enumerate(numbers):
             if number:
-                self._numbers[first + offset] += number * part
+                column = self._columns.get(place)
+                if column is None:
+                    column = self._columns[place] = array("f", bytes(4 * len(self._which)))
+                column[row] += number * part
 
     def total(self, first: int, last: int) -> Sum:
         """Of the slots from `first` to `last`, both included."""
         found = Sum()
-        for _, numbers in self.each(first, last):
-            found.add(numbers)
+        rows = [row for _, row in self._held(first, last)]
+        if rows:
+            for place, column in self._columns.items():
+                found.numbers[place] = sum(map(column.__getitem__, rows))
         return found
 
     def each(self, first: int, last: int) -> Iterator[tuple[int, Sequence[float]]]:
         """Those that have anything, in the order of time."""
+        for slot, row in self._held(first, last):
+            numbers = array("f", bytes(4 * self._width))
+            for place, column in self._columns.items():
+                numbers[place] = column[row]
+            yield slot, numbers
+
+    def has(self, first: int, last: int) -> bool:
+        """Whether any of these slots has anything."""
+        return any(True for _ in self._held(first, last))
+
+    def forget(self, before: int) -> None:
+        """Gives memory back, where at least half of the rows are of slots before this one."""
+        old = sum(slot < before for slot in self._which)
+        if 2 * old < len(self._which) or not old:
+            return
+        kept = list(self.each(before, max(self._which)))
+        self._empty()
+        for slot, numbers in kept:
+            self.add(slot, numbers)
+
+    def _row(self, slot: int) -> int:
+        """Of that slot, which has one afterwards; _NONE if it is too old to have one."""
+        place = slot % self._slots
+        row = self._rows[place]
+        if row == _NONE:
+            row = self._rows[place] = len(self._which)
+            self._which.append(slot)
+            for column in self._columns.values():
+                column.append(0.0)
+        elif self._which[row] > slot:
+            return _NONE
+        elif self._which[row] < slot:
+            self._which[row] = slot
+            for column in self._columns.values():
+                column[row] = 0.0
+        return row
+
+    def _held(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Slots that have a row, with it, in the order of time."""
         for slot in range(max(first, last - self._slots + 1, 0), last + 1):
-            place = slot % self._slots
-            if self._which[place] == slot:
-                yield slot, self._numbers[place * self._width : (place + 1) * self._width]
+            row = self._rows[slot % self._slots]
+            if row != _NONE and self._which[row] == slot:
+                yield slot, row

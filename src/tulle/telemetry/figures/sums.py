@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from operator import add
 
 from tulle.telemetry.figures.report import BOUNDS, Series
 
@@ -27,10 +28,8 @@ class Sum:
         self.numbers = array("d", numbers or bytes(8 * WIDTH))
 
     def add(self, numbers: Iterable[float]) -> None:
-        own = self.numbers
-        for place, number in enumerate(numbers):
-            if number:
-                own[place] += number
+        """numbers: WIDTH of them."""
+        self.numbers = array("d", map(add, self.numbers, numbers))
 
     def __getitem__(self, name: str) -> float:
         return self.numbers[_AT[name]]
