@@ -15,6 +15,7 @@ from tulle.model.calls import ABOUT, SLOW_MS, TAP_KEY
 
 _STDERR = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog"
 _FAILED = ["UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"]
+_GRPC = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 _FIELDS = {
     ABOUT: "call",
     "time": "%START_TIME(%s.%3f)%",
@@ -51,7 +52,8 @@ def told_calls(reporter: Reporter, port: str = "") -> list[dict[str, Any]]:
         _at_least("status_code_filter", 500, "tulle.told_status"),
         _at_least("duration_filter", SLOW_MS, "tulle.told_milliseconds"),
         {"response_flag_filter": {}},
-        {"grpc_status_filter": {"statuses": _FAILED}},
+        # Of what is not gRPC, Envoy takes every answer for one of status UNKNOWN, a 200 as well.
+        {"and_filter": {"filters": [_GRPC, {"grpc_status_filter": {"statuses": _FAILED}}]}},
         {"runtime_filter": {"runtime_key": TAP_KEY, "percent_sampled": {"numerator": 0}}},
     ]
     return [{"name": "calls", "filter": {"or_filter": {"filters": filters}}, "typed_config": pack(log)}]
