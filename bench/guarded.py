@@ -20,8 +20,10 @@ from bench.envoys import Credentials, Json, to_sidecar
 from tulle.envoy_api.messages import message, pack, to_dict, unpack
 from tulle.ir.access import Access, Action, Policy
 from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Weighted
+from tulle.ir.telemetry import DEFAULT, Telemetry
 from tulle.ir.tokens import Issuer
 from tulle.ir.types import Answer, Inbound, InboundPort, Outbound, VirtualHost
+from tulle.model.calls import TAP_KEY
 from tulle.model.names import Destination, ServiceName
 from tulle.model.resources import authorization_policy as written
 from tulle.model.spiffe import TRUST_DOMAIN, WORKLOAD_PREFIX
@@ -42,6 +44,7 @@ _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _A_POLICY = 10  # rules
 _DECIDE = ("tulle.deny", "tulle.allow")
 _LOGGERS = ("figures", "messages")
+CALLS, IDS = "calls", "ids"  # what else a sidecar can be without: telling single calls, giving requests ids
 _SETTINGS = ("layered_runtime", "stats_config", "deferred_stat_options", "stats_flush_interval", "bootstrap_extensions")
 _ISSUER = "https://issuer.example"
 
@@ -106,15 +109,20 @@ def sidecar(
     *,
     decides: bool = True,
     counts: tuple[str, ...] | None = None,
+    telemetry: Telemetry = DEFAULT,
+    without: tuple[str, ...] = (),
 ) -> tuple[Json, list[Json]]:
     """Its listener, whose routes are within it, and the clusters of its program, which listens on `target`.
 
     decides: else without the filters that decide about access, and without what tells of their decisions. counts: the loggers of
-    metrics that it has; all if None.
+    metrics that it has; all if None. telemetry: its other logs, and its spans, of which some cluster `agent` is told. without: of
+    CALLS and IDS.
     """
     access = Access(rules, ("80",) if rules else ())
     served = InboundPort(DESTINATION, target, Protocol.HTTP, "127.0.0.1", access=access)
-    inbound = Inbound("service-b-1", "127.0.0.1", port, (served,), (WORKLOAD_PREFIX,), issuers=issuers)
+    inbound = Inbound(
+        "service-b-1", "127.0.0.1", port, (served,), (WORKLOAD_PREFIX,), issuers=issuers, telemetry=telemetry
+    )
     listener = inbound_listener(inbound)
     [filter_] = listener.filter_chains[0].filters
     manager = unpack(filter_.typed_config)
@@ -123,14 +131,16 @@ def sidecar(
         _keep(manager.http_filters, lambda name: name not in _DECIDE)
         _keep(manager.access_log, lambda name: name != "decisions")
         del manager.local_reply_config.mappers[0]
-    _count(manager, counts)
+    _reduce(manager, counts, without)
     filter_.typed_config.CopyFrom(pack(manager))
     return to_dict(listener), [to_dict(cluster) for cluster in program_clusters(inbound.workload, served)]
 
 
-def calling_sidecar(port: int, counts: tuple[str, ...] | None = None) -> Json:
-    """The listener of the caller's sidecar, with the routes to the one port. counts: as sidecar's."""
-    door = outbound_listener(Outbound("outbound.bench", port, Capture.PROXY))
+def calling_sidecar(
+    port: int, counts: tuple[str, ...] | None = None, telemetry: Telemetry = DEFAULT, without: tuple[str, ...] = ()
+) -> Json:
+    """The listener of the caller's sidecar, with the routes to the one port. The rest is as sidecar's."""
+    door = outbound_listener(Outbound("outbound.bench", port, Capture.PROXY, telemetry=telemetry))
     [filter_] = door.filter_chains[0].filters
     manager = unpack(filter_.typed_config)
     route = HttpRoute(HttpMatch(), Forward((Weighted(BackendRef(DESTINATION)),)), source="VirtualService default/bench")
@@ -139,7 +149,7 @@ def calling_sidecar(port: int, counts: tuple[str, ...] | None = None) -> Json:
     manager.route_config.CopyFrom(
         config(name="outbound.bench", virtual_hosts=[host], validate_clusters={"value": False})
     )
-    _count(manager, counts)
+    _reduce(manager, counts, without)
     filter_.typed_config.CopyFrom(pack(manager))
     return to_dict(door)
 
@@ -153,7 +163,11 @@ def cluster_to(port: int, own: Credentials) -> Json:
     return cluster
 
 
-def _count(manager: Any, counts: tuple[str, ...] | None) -> None:
+def _reduce(manager: Any, counts: tuple[str, ...] | None, without: tuple[str, ...]) -> None:
+    if CALLS in without:
+        _keep(manager.access_log, lambda name: name != CALLS)
+    if IDS in without:
+        manager.generate_request_id.value = False
     if counts is not None:
         _keep(manager.access_log, lambda name: name not in _LOGGERS or name in counts)
         _keep(manager.http_filters, lambda name: name != message_counter()["name"] or "messages" in counts)
@@ -165,10 +179,16 @@ def _keep(parts: Any, wanted: Callable[[str], bool]) -> None:
     parts.extend(kept)
 
 
-def settings() -> Json:
-    """What of a sidecar's bootstrap counts here: how it takes regular expressions and headers, and what it counts."""
+def settings(*, tapped: bool = False) -> Json:
+    """What of a sidecar's bootstrap counts here: how it takes regular expressions and headers, and what it counts.
+
+    tapped: as while somebody looks at all calls.
+    """
     own: Json = bootstrap("bench", "127.0.0.1", 1, "spiffe://bench")
-    return {name: own[name] for name in _SETTINGS}
+    kept = {name: own[name] for name in _SETTINGS}
+    if tapped:
+        kept["layered_runtime"]["layers"].append({"name": "tapped", "static_layer": {TAP_KEY: 100}})
+    return kept
 
 
 def write_identity(folder: Path, own: Credentials) -> None:
