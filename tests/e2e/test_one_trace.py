@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from modes import skip_unless_possible
 from running import Mesh, wait_for
+from tulle.cli.client import ControlPlane
+from tulle.cli.exits import Failed
 
 CHAIN = ("flask", "fastapi", "django", "aiohttp")
 LAST = "last"
@@ -48,6 +52,33 @@ def test_each_service_is_called_in_the_trace_of_the_first_call(chain: Mesh) -> N
     assert {got["traceparent"].split("-")[1] for got in hops} == {TRACE}
     assert {got["baggage"] for got in hops} == {"tenant=7"}
     assert len({got["x-request-id"] for got in hops}) == 1
+
+
+def test_the_spans_of_the_chain_are_one_trace_and_each_has_the_right_parent(chain: Mesh) -> None:
+    """Of programs that only pass the context on: a service's CLIENT span is the child of its own SERVER span."""
+    trace, callers = secrets.token_hex(16), secrets.token_hex(8)
+    answer = chain.caller().call("http://flask/", headers={"traceparent": f"00-{trace}-{callers}-01"})
+    assert answer.status == 200, answer.body
+
+    wait_for("all spans are kept", lambda: len(_spans(chain, trace)) == 2 * len((*CHAIN, LAST)))
+    spans = _spans(chain, trace)
+    parents = {span["id"]: span["parent"] for span in spans}
+    by_kind = {(span["kind"], span["service"].split(".")[0]): span["id"] for span in spans}
+    expected, parent = {}, callers
+    for calling, called in pairwise(("service-a", *CHAIN, LAST)):
+        client, server = by_kind["client", calling], by_kind["server", called]
+        expected |= {client: parent, server: client}
+        parent = server
+    assert parents == expected
+    assert not any(span["error"] for span in spans)
+
+
+def _spans(mesh: Mesh, trace: str) -> list[dict[str, Any]]:
+    try:
+        found: dict[str, Any] = ControlPlane(mesh.data).get(f"/v1/traces/{trace}", Any)
+    except Failed:  # none of it is there yet
+        return []
+    return list(found["spans"])
 
 
 _EXPORT = """
