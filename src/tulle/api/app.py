@@ -14,7 +14,7 @@ POST   /v1/analysis                      api.analysis
 /v1/authz...                             api.access
 POST   /v1/explain/request               api.explaining
 /v1/calls..., /v1/tap                     api.calls
-/v1/stats, /v1/graph, /v1/history, /v1/stream    api.figures
+/v1/stats, /v1/graph, /v1/callers, /v1/history, /v1/stream    api.figures
 /v1/revocations...                       api.revocations
 /v1/users...                             api.users
 GET    /v1/audit                         api.audit_log

@@ -147,3 +147,30 @@ class HistoryView(Struct, frozen=True, rename={"start": "from"}):
     step: float
     start: float
     points: list[PointView | None]
+
+
+class CallerView(Struct, frozen=True):
+    """Calls of one port of a service by one caller. caller: `namespace/name`, or what is known. principal: "" for plain text.
+
+    port: 0 if it is not known. refused: how many of the requests were answered with 403. connections: of TCP.
+    """
+
+    namespace: str
+    name: str
+    port: int
+    protocol: str
+    caller: str
+    principal: str
+    requests: int
+    refused: int
+    connections: int
+
+
+class CallersView(Struct, frozen=True):
+    """since: Unix time from which on anything was counted. lost: requests that sidecars did not count apart."""
+
+    window: float
+    at: float
+    since: float
+    rows: list[CallerView]
+    lost: int

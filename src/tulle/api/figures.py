@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
+from tulle.api.callers_shown import callers
 from tulle.api.doors import Force
 from tulle.api.figures_shown import Asked, Instances, graph, history, stats
 from tulle.api.queries import number
@@ -51,6 +52,7 @@ class FiguresApi:
             Route("/v1/agents/{proxy}/metrics", self.take, methods=["POST"]),
             Route("/v1/stats", self.stats),
             Route("/v1/graph", self.graph),
+            Route("/v1/callers", self.callers),
             Route("/v1/history", self.history),
             Route("/v1/stream", self.stream),
         ]
@@ -84,6 +86,9 @@ class FiguresApi:
         focus = request.query_params.get("focus", "")
         hops = int(number(request, "hops", 1, 0, _MOST_HOPS))
         return as_json(graph(self._figures, self._instances(), self._asked(request), focus, hops))
+
+    async def callers(self, request: Request) -> Response:
+        return as_json(callers(self._figures, self._asked(request)))
 
     async def history(self, request: Request) -> Response:
         query = request.query_params

@@ -65,21 +65,21 @@ def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> St
     groups: defaultdict[Key, Signals] = defaultdict(lambda: Signals(asked.window))
     if kind == "proxy":
         for proxy, flow, total in figures.totals_of_proxies(asked.window, asked.at):
-            if flow.reporter is Reporter.DESTINATION and _is_wanted(flow.destination, asked):
+            if flow.reporter is Reporter.DESTINATION and is_wanted(flow.destination, asked):
                 groups[flow.destination.namespace, flow.destination.name, proxy].add(flow, total)
     else:
         for flow, total in figures.totals(asked.window, asked.at):
             if kind == "route":
                 # A route is its caller's: only that one's sidecar knows of it.
-                if flow.reporter is Reporter.SOURCE and _is_wanted(flow.destination, asked):
+                if flow.reporter is Reporter.SOURCE and is_wanted(flow.destination, asked):
                     groups[_route_key(flow)].add(flow, total)
-            elif counts(flow) and _is_wanted(flow.destination, asked):
+            elif counts(flow) and is_wanted(flow.destination, asked):
                 workload = (flow.destination.workload, flow.destination.version) if kind == "workload" else ()
                 groups[(flow.destination.namespace, flow.destination.name, *workload)].add(flow, total)
     if kind == "service":
         for name in instances.by_service:
             namespace, _, service = name.partition("/")
-            if _is_wanted(End(namespace, service), asked):
+            if is_wanted(End(namespace, service), asked):
                 groups[namespace, service]
     rows = [_row(kind, key, found, instances) for key, found in groups.items()]
     rows.sort(key=lambda row: (-row.rate, row.namespace, row.name, row.workload, row.route, row.proxy))
@@ -98,7 +98,7 @@ def _route_key(flow: Flow) -> Key:
     return (flow.destination.namespace, flow.destination.name, flow.route, flow.source.id)
 
 
-def _is_wanted(end: End, asked: Asked) -> bool:
+def is_wanted(end: End, asked: Asked) -> bool:
     return (not asked.namespace or end.namespace == asked.namespace) and asked.service in ("", end.id)
 
 
@@ -234,7 +234,7 @@ def history(
     first += (last - first + 1) % many
     groups: defaultdict[int, Signals] = defaultdict(lambda: Signals(many * slot))
     for flow, ring in figures.rings(fine=fine):
-        if not counts(flow) or not _is_wanted(flow.destination, asked):
+        if not counts(flow) or not is_wanted(flow.destination, asked):
             continue
         if (workload and flow.destination.workload != workload) or (caller and flow.source.id != caller):
             continue

@@ -48,6 +48,7 @@ ROLES: Mapping[str, Role | None] = {
     "POST /v1/agents/{proxy}/metrics": Role.AGENT,
     "GET /v1/stats": Role.VIEWER,
     "GET /v1/graph": Role.VIEWER,
+    "GET /v1/callers": Role.VIEWER,
     "GET /v1/history": Role.VIEWER,
     "GET /v1/stream": Role.VIEWER,
     "GET /v1/calls": Role.VIEWER,

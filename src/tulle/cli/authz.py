@@ -1,10 +1,10 @@
-"""`tulle authz check` and `tulle authz explain`: who may call what, and why."""
+"""`tulle authz check`, `explain` and `suggest`: who may call what, why, and who ought to."""
 
 from __future__ import annotations
 
 import click
 
-from tulle.cli.access import check, explain
+from tulle.cli.access import check, explain, suggest
 
 
 @click.group("authz")
@@ -15,8 +15,10 @@ def command() -> None:
     Examples:
       tulle authz check web reviews GET /admin
       tulle authz explain reviews
+      tulle authz suggest reviews
     """
 
 
 command.add_command(check.command)
 command.add_command(explain.command)
+command.add_command(suggest.command)

@@ -16,14 +16,18 @@ SHORTEST, LONGEST = 5.0, 86400.0
 
 
 def window(command: F) -> F:
+    return window_of("60s")(command)
+
+
+def window_of(default: str) -> Callable[[F], F]:
     return click.option(
         "--window",
         callback=lambda ctx, param, value: _window(value),
         metavar="DURATION",
-        default="60s",
+        default=default,
         show_default=True,
         help="Over how long, such as 30s, 10m or 24h.",
-    )(command)
+    )
 
 
 def _window(text: str) -> float:
