@@ -9,10 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
-from tulle.cli.bundles import dashboards, grafana, otel, prometheus
+from tulle.cli.bundles import dashboards, grafana, otel, prometheus, rules
+from tulle.cli.commands import tulle as every_command
+from tulle.telemetry.figures import flow
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of Debian's package prometheus")
@@ -63,10 +66,10 @@ def test_every_query_of_our_dashboards_is_one(tmp_path: Path) -> None:
     every = [
         re.sub(r"\$\w+", "x", q.replace("$__rate_interval", "1m")) for make in dashboards.ALL for q in queries(make())
     ]
-    rules = [{"record": f"q{number}", "expr": query} for number, query in enumerate(every)]
+    recorded = [{"record": f"q{number}", "expr": query} for number, query in enumerate(every)]
     assert len(every) > 50
     file = tmp_path / "queries.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": recorded}]}))
     promtool("check", "rules", str(file))
 
 
@@ -132,3 +135,19 @@ async def test_it_writes_where_it_is_told_to_and_overwrites_nothing(tulle: Any, 
     (tmp_path / "file").write_text("")
     refused = await tulle("bundle", "otel", "-o", str(tmp_path / "file" / "x"))
     assert (refused.code, "can't write to" in refused.err) == (1, True)
+
+
+def test_what_alerts_tell_to_do_are_commands_that_there_are() -> None:
+    alerts = yaml.safe_load(prometheus.files("127.0.0.1:1")["tulle-alerts.yml"])
+    hints = " ".join(rule["annotations"]["do"] for group in alerts["groups"] for rule in group["rules"])
+    told = set(re.findall(r"\btulle ([a-z]+)((?: --[a-z-]+)?)", hints))
+    told |= {(name, option) for name, option in re.findall(r"\btulle ([a-z]+) [a-z]+( --[a-z-]+)", hints)}
+    assert {name for name, _ in told} >= {"stat", "tap", "trace"}
+    for name, option in told:
+        found = every_command.get_command(click.Context(every_command), name)
+        assert found is not None, name
+        assert not option or option.strip() in {word for each in found.params for word in each.opts}, (name, option)
+
+
+def test_what_fails_is_the_same_to_prometheus_as_to_tulle_stat() -> None:
+    assert f'grpc_response_status!~"{"|".join(flow.FAILED)}"' in rules.SUCCEEDED

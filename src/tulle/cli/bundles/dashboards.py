@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.cli.bundles.panels import Ask, Choice, Row, dashboard, number, panel
+from tulle.cli.bundles.rules import SUCCEEDED
 
 _R = "[$__rate_interval]"
 _SERVED = 'reporter="destination"'
@@ -24,8 +25,13 @@ def _rate(metric: str, labels: str, by: str = "") -> str:
 
 
 def _success(labels: str, by: str = "") -> str:
-    good = _rate("istio_requests_total", f'{labels}, response_code!~"5.."', by)
-    return f"{good} / {_rate('istio_requests_total', labels, by)}"
+    return _share(labels, SUCCEEDED, by)
+
+
+def _share(labels: str, of_which: str, by: str = "") -> str:
+    """Of calls. Where it is so of none, there is no series of these, and the share is 0, not nothing."""
+    some, whole = (_rate("istio_requests_total", each, by) for each in (f"{labels}, {of_which}", labels))
+    return f"({some} or 0 * {whole}) / {whole}"
 
 
 def _percentile(share: float, labels: str, metric: str = "istio_request_duration_milliseconds", by: str = "") -> str:
@@ -55,8 +61,7 @@ def _numbers(labels: str) -> tuple[Any, ...]:
 
 def mesh() -> dict[str, Any]:
     served, by = f"{_SERVED}, {_NAMESPACES}", "destination_service"
-    mutual = _rate("istio_requests_total", f'{served}, connection_security_policy="mutual_tls"')
-    secure = f"{mutual} / {_rate('istio_requests_total', served)}"
+    secure = _share(served, 'connection_security_policy="mutual_tls"')
     namespaces = Choice(
         "namespace", f"label_values(istio_requests_total{{{_SERVED}}}, destination_service_namespace)", True
     )

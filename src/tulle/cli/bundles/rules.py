@@ -6,17 +6,19 @@ from typing import Any
 
 _SERVICE = "destination_service_namespace, destination_service_name"
 _SERVED = 'reporter="destination"'
+# What `tulle stat` takes for success: an answer without 5xx, and with none of gRPC's that say that the server failed.
+SUCCEEDED = 'response_code!~"5..|0", grpc_response_status!~"2|4|12|13|14|15"'
 _NAMED = "{{ $labels.destination_service_name }}.{{ $labels.destination_service_namespace }}"
 
 
 def recording() -> dict[str, Any]:
     """Of services: what the sidecars of those that serve them have counted."""
     rate = f"sum by ({_SERVICE}) (rate(istio_requests_total{{{_SERVED}}}[1m]))"
-    errors = f'sum by ({_SERVICE}) (rate(istio_requests_total{{{_SERVED}, response_code=~"5.."}}[1m]))'
+    good = f"sum by ({_SERVICE}) (rate(istio_requests_total{{{_SERVED}, {SUCCEEDED}}}[1m]))"
     rules = [
         _record("service:istio_requests:rate1m", rate),
-        # Without errors there is no series of errors, and the share is 0, not nothing.
-        _record("service:istio_requests_errors:ratio1m", f"({errors} or 0 * {rate}) / {rate}"),
+        # Where nothing succeeds there is no series of what does, and the share of errors is 1, not nothing.
+        _record("service:istio_requests_errors:ratio1m", f"1 - ({good} or 0 * {rate}) / {rate}"),
     ]
     for percent in (50, 95, 99):
         buckets = f"sum by (le, {_SERVICE}) (rate(istio_request_duration_milliseconds_bucket{{{_SERVED}}}[1m]))"
@@ -37,7 +39,7 @@ def _calls() -> list[dict[str, Any]]:
             f"service:istio_requests_errors:ratio1m > 0.05 and on ({_SERVICE}) {busy}",
             "5m",
             "critical",
-            f"{_NAMED} answers {{{{ $value | humanizePercentage }}}} of its calls with 5xx",
+            f"{_NAMED} answers {{{{ $value | humanizePercentage }}}} of its calls with a failure",
             "tulle stat services, then tulle tap and tulle trace ls --errors",
         ),
         _alert(

@@ -58,10 +58,11 @@ class Flow(Struct, frozen=True, order=True):
     @property
     def is_error(self) -> bool:
         """5xx, no answer at all, and what counts as the server's failure in gRPC (OpenTelemetry, RPC spans, server)."""
-        return self.code[:1] == "5" or self.code == "0" or self.grpc in _FAILED
+        return self.code[:1] == "5" or self.code == "0" or self.grpc in FAILED
 
 
-_FAILED = ("2", "4", "12", "13", "14", "15")
+# Of gRPC: unknown, deadline exceeded, unimplemented, internal, unavailable, data loss.
+FAILED = ("2", "4", "12", "13", "14", "15")
 
 
 def flow_of(labels: Mapping[str, str], own: Peer, service: str, principal: str) -> Flow | None:
