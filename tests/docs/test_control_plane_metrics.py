@@ -10,15 +10,19 @@ from typing import Any
 from tulle.control_plane import own_figures
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.timeline import Timeline
+from tulle.telemetry.calls.kept import Calls
+from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.own import Own
+from tulle.telemetry.traces.keeper import Traces
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "control-plane-metrics.md").read_text()
 
 
-def test_every_metric_is_told_with_its_kind() -> None:
+def test_every_metric_is_told_with_its_kind(tmp_path: Path) -> None:
     own, trusts = Own("1"), SimpleNamespace(ca=lambda: SimpleNamespace(roots=[], issuers=[]))
     nothing: Any = trusts
     own_figures.read(own, LiveMesh(Timeline(lambda: 0.0)), nothing, lambda: 0.0)
+    own_figures.read_telemetry(own, Figures(lambda: 0.0), Calls(), Traces(tmp_path), None)
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", own.text.decode(), re.M))
     told: dict[str, str] = {}
     for cell, kind in re.findall(r"^\| (`.*?) \| (\w+) \|", PAGE, re.M):

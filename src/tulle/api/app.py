@@ -104,7 +104,7 @@ def build_app(doors: Doors) -> Starlette:
         *Analysis(doors.force).routes,
         *Access(doors.mesh, doors.force, api.sessions.decisions).routes,
         *Explaining(doors.mesh, doors.force).routes,
-        *CallsApi(doors.force, api.sessions.wish).routes,
+        *CallsApi(doors.force, api.sessions.wish, doors.calls).routes,
         *FiguresApi(doors.figures, doors.force).routes,
         *LogsApi(doors.force, api.sessions.wish).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,

@@ -53,10 +53,10 @@ class _Tap(Struct, eq=False):
 class CallsApi:
     """wish: has an agent do something (AgentSessions.wish)."""
 
-    def __init__(self, force: Force, wish: Wish) -> None:
+    def __init__(self, force: Force, wish: Wish, calls: Calls) -> None:
         self._force = force
         self._wish = wish
-        self._calls = Calls()
+        self._calls = calls
         self._taps: dict[str, _Tap] = {}
 
     @property

@@ -30,6 +30,7 @@ from tulle.model.resources.resource import Ref
 from tulle.pipeline.in_force import InForce
 from tulle.resolve import index
 from tulle.sources.stored import Declared
+from tulle.telemetry.calls.kept import Calls
 from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.own import Own
 from tulle.telemetry.traces.keeper import Traces
@@ -255,4 +256,5 @@ class Doors:
     browsers: Browsers = field(default_factory=lambda: Browsers(time.monotonic))
     web: Web | None = None
     figures: Figures = field(default_factory=lambda: Figures(time.monotonic))
+    calls: Calls = field(default_factory=Calls)
     own: Own = field(default_factory=lambda: Own(__version__))

@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from tulle.control_plane.mesh import LiveMesh
 from tulle.control_plane.trust import TrustKeeper
 from tulle.identity.audit import Audit, Event
+from tulle.telemetry.calls.kept import Calls
+from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.own import Own
+from tulle.telemetry.traces.keeper import Traces
+from tulle.telemetry.traces.onward import Forwarding
 
 _LOOK_EVERY = 1.0
 
@@ -55,6 +59,30 @@ def read(own: Own, mesh: LiveMesh, trusts: TrustKeeper, clock: Callable[[], floa
     )
     own.reads(
         "citadel_server_cert_chain_expiry_timestamp", "When the authority that signs ends, in Unix time", chain_ends
+    )
+
+
+def read_telemetry(own: Own, figures: Figures, calls: Calls, traces: Traces, onward: Forwarding | None) -> None:
+    """The same of what sidecars tell of calls: how much is kept, and what is lost."""
+    own.reads("tulle_figures_proxies", "Sidecars that have told figures of late", lambda: figures.reporting)
+    own.counts(
+        "tulle_figures_series_merged",
+        "Kinds of calls that are counted with others, as there are too many",
+        lambda: figures.merged,
+    )
+    own.counts("tulle_figures_series_refused", "Kinds of calls that mean nothing", lambda: figures.senseless)
+    own.counts("tulle_calls_lost", "Single requests that sidecars have not told of", lambda: calls.lost)
+    own.counts("tulle_spans_taken", "Spans that were taken in", lambda: traces.counts().taken)
+    own.counts("tulle_spans_lost", "Spans that could not be kept", lambda: traces.counts().lost)
+    own.counts("tulle_spans_lost_by_agents", "Spans that agents could not send", lambda: traces.counts().lost_by_agents)
+    own.counts(
+        "tulle_span_exports_malformed", "Messages with spans that could not be read", lambda: traces.counts().malformed
+    )
+    own.counts("tulle_traces_deleted", "Traces that have made room for others", lambda: traces.counts().deleted)
+    own.reads("tulle_spans_waiting_bytes", "Spans that are not written yet", lambda: traces.counts().waiting_bytes)
+    own.counts("tulle_spans_forwarded", "Spans that another endpoint took", lambda: onward.sent if onward else 0)
+    own.counts(
+        "tulle_spans_forward_lost", "Spans that another endpoint did not take", lambda: onward.lost if onward else 0
     )
 
 

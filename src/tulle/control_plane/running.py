@@ -57,6 +57,7 @@ from tulle.registry.registry import Registry
 from tulle.sources.stored import Declared
 from tulle.store.errors import StoreError
 from tulle.store.sqlite import open_store
+from tulle.telemetry.calls.kept import Calls
 from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.own import Own
 from tulle.telemetry.traces.keeper import Traces
@@ -159,6 +160,8 @@ async def running(
         onward = Forwarding(Endpoint(settings.trace_forward)) if settings.trace_forward else None
         traces = Traces(settings.data, clock, onward)
         tasks("keep traces", traces.keep())
+        figures, calls = Figures(steady), Calls()
+        own_figures.read_telemetry(own, figures, calls, traces, onward)
         if onward:
             tasks("forward traces", onward.send())
         if settings.otlp:
@@ -189,7 +192,8 @@ async def running(
             browsers=Browsers(steady),
             web=web,
             own=own,
-            figures=Figures(steady),
+            figures=figures,
+            calls=calls,
             traces=traces,
         )
         listening, app = asyncio.Event(), build_app(doors)

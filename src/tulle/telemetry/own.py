@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -119,6 +119,10 @@ class Own:
         """A figure that is asked for whenever somebody reads."""
         Gauge(name, what, registry=self._registry).set_function(reading)
 
+    def counts(self, name: str, what: str, reading: Reading) -> None:
+        """The same of what only grows. name: without `_total`."""
+        self._registry.register(_Count(name, what, reading))
+
     def reads_each(self, name: str, what: str, label: str, readings: Callable[[], Mapping[str, float]]) -> None:
         self._registry.register(_Each(name, what, label, readings))
 
@@ -148,6 +152,14 @@ class _Renamed(Collector):
             for sample in family.samples:
                 metric.add_sample(self._name, sample.labels, sample.value)
         yield metric
+
+
+class _Count(Collector):
+    def __init__(self, name: str, what: str, reading: Reading) -> None:
+        self._name, self._what, self._reading = name, what, reading
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self._name, self._what, self._reading())
 
 
 class _Each(Collector):
