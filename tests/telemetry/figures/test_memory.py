@@ -179,6 +179,17 @@ def test_each_proxy_is_told_apart_whoever_called_until_there_are_too_many(monkey
     assert [flow.code for _, flow, _ in told.figures.totals_of_proxies(60, told.clock())] == ["404"]
 
 
+def test_one_service_that_tells_of_too_much_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_OF_ONE", 8)
+    told = Told()
+    for number in range(100):
+        told.destination(1, labels={"route": f"r{number}", "source_canonical_service": f"s{number % 50}"})
+    told.source(1, principal="unknown", labels={"route": "mine"})
+    routes = {flow.route for flow, _ in told.figures.totals(60, told.clock())}
+    assert "mine" in routes and "r99" not in routes
+    assert told.requests() == 101
+
+
 def test_labels_that_mean_nothing_are_counted_as_lost() -> None:
     told = Told()
     told.report("web-1", WEB, {"reporter": "nobody"}, 1)

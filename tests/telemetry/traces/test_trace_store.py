@@ -208,3 +208,15 @@ async def test_what_is_no_export_is_counted_and_too_much_at_once_refused(
         monkeypatch.setattr(keeper, "MOST_WAITING", 10)
         with pytest.raises(Full):
             traces.take(export(b"1" * 16))
+
+
+def test_one_agent_that_sends_too_much_at_once_leaves_room_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "MOST_OF_ONE", 10)
+    traces = Traces(tmp_path)
+    loud, quiet = Sender("loud-1", "loud.shop", "shop"), Sender("quiet-1", "quiet.shop", "shop")
+    traces.take(b"x" * 10, loud)
+    with pytest.raises(Full):
+        traces.take(b"x", loud)
+    traces.take(b"x" * 10, quiet)

@@ -52,6 +52,11 @@ class Flow(Struct, frozen=True, order=True):
         )
 
     @property
+    def teller(self) -> End:
+        """Whose sidecar counts these calls: that end is proved, whatever the other is said to be."""
+        return self.source if self.reporter is Reporter.SOURCE else self.destination
+
+    @property
     def is_tcp(self) -> bool:
         return self.protocol == "tcp"
 

@@ -5,7 +5,7 @@ Time is a clock that only goes forward: a machine's clock that jumps moves no fi
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ FINE, COARSE = 5.0, 300.0  # seconds of a slot
 FINE_SLOTS, COARSE_SLOTS = 180, 288
 SPAN = COARSE * COARSE_SLOTS
 MOST_FLOWS = 4000
+MOST_OF_ONE = 1000  # flows of one service, so that none takes the room of all
 # Of 1,000 proxies: how they answer, by code. Who called is not told apart there.
 MOST_OF_PROXIES = 16_000
 _PROXY_SLOTS = 24
@@ -46,12 +47,16 @@ class _Kept:
 
 
 class Figures:
-    """clock: in seconds, only goes forward. Of too many flows those that come last are one, without codes and routes."""
+    """clock: in seconds, only goes forward. Of too many flows those that come last are one, without codes and routes.
+
+    That holds for all together, and for what the sidecars of one service tell.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.since = clock()
         self._flows: OrderedDict[Flow, _Kept] = OrderedDict()
+        self._of_services: Counter[str] = Counter()  # how many flows each has told
         self._of_proxies: dict[tuple[str, Flow], Ring] = {}
         self._told: OrderedDict[str, tuple[str, int, float]] = OrderedDict()  # boot, number, and when
         self._present: dict[str, Ring] = {}  # by service: when any of its sidecars has told
@@ -149,6 +154,8 @@ class Figures:
         now = self.clock()
         for flow in [flow for flow, kept in self._flows.items() if now - kept.until > SPAN]:
             del self._flows[flow]
+            self._of_services[flow.teller.id] -= 1
+        self._of_services = +self._of_services
         last = int(now // FINE)
         first = last - FINE_SLOTS + 1
         for kept in self._flows.values():
@@ -165,12 +172,15 @@ class Figures:
 
     def _kept(self, flow: Flow) -> _Kept:
         found = self._flows.get(flow)
-        if found is None and len(self._flows) >= MOST_FLOWS:
+        of_all, of_one = len(self._flows), self._of_services[flow.teller.id]
+        if found is None and (of_all >= MOST_FLOWS or of_one >= MOST_OF_ONE):
             self.merged += 1
-            flow = _coarse(flow) if len(self._flows) < MOST_FLOWS + MOST_FLOWS // 4 else _other(flow)
+            is_much = of_all >= MOST_FLOWS + MOST_FLOWS // 4 or of_one >= MOST_OF_ONE + MOST_OF_ONE // 4
+            flow = _other(flow) if is_much else _coarse(flow)
             found = self._flows.get(flow)
         if found is None:
             found = self._flows[flow] = _Kept()
+            self._of_services[flow.teller.id] += 1
         return found
 
     def _add_of_proxy(self, proxy: str, flow: Flow, slot: int, numbers: Sequence[float]) -> None:
@@ -202,4 +212,4 @@ def _other(flow: Flow) -> Flow:
     """One for all that is left, by how it ended."""
     nobody = End("", _OTHER)
     code = "500" if flow.is_error else ""
-    return Flow(flow.reporter, nobody, nobody, flow.protocol, mtls=False, is_paired=False, code=code)
+    return Flow(flow.reporter, nobody, nobody, flow.protocol, mtls=False, is_paired=flow.is_paired, code=code)

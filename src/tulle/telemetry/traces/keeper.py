@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +26,7 @@ from tulle.telemetry.traces.span import Span
 
 FILE = "traces.db"
 MOST_WAITING = 16 * 1024 * 1024
+MOST_OF_ONE = 8 * 1024 * 1024  # of these, so that one who floods leaves room for the others
 _AT_ONCE = 1024 * 1024
 _AGAIN_SECONDS = 5.0
 _MOST_AGENTS = 10_000
@@ -83,6 +84,7 @@ class Traces:
         self._onward = onward
         self._exports: deque[tuple[bytes, Sender | None]] = deque()
         self._waiting = 0
+        self._waiting_of: Counter[str] = Counter()  # by the proxy whose agent sends; "" for who is none
         self._some = asyncio.Event()
         self._begun = asyncio.Event()  # only who writes can mend what a killed control plane has left
         self._writing = ThreadPoolExecutor(1, "traces")
@@ -94,9 +96,11 @@ class Traces:
 
     def take(self, export: bytes, sender: Sender | None = None) -> None:
         """sender: who has proved to have sent it. Raises Full."""
-        if self._waiting + len(export) > MOST_WAITING:
+        whose = sender.proxy if sender else ""
+        if self._waiting + len(export) > MOST_WAITING or self._waiting_of[whose] + len(export) > MOST_OF_ONE:
             raise Full("too many spans come at once; try again in a few seconds")
         if export:
+            self._waiting_of[whose] += len(export)
             self._exports.append((export, sender))
             self._waiting += len(export)
             self._some.set()
@@ -144,11 +148,14 @@ class Traces:
         batch: list[tuple[bytes, Sender | None]] = []
         size = 0
         while self._exports and size < _AT_ONCE:
-            batch.append(self._exports.popleft())
-            size += len(batch[-1][0])
+            export, sender = self._exports.popleft()
+            batch.append((export, sender))
+            self._waiting_of[sender.proxy if sender else ""] -= len(export)
+            size += len(export)
         self._waiting -= size
         if not self._exports:
             self._some.clear()
+            self._waiting_of.clear()
         return batch
 
     def _last(self) -> None:

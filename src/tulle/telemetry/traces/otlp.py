@@ -84,7 +84,7 @@ def _span(span: Any, service: str, instance: str, scope: str) -> Span:
     return Span(
         span.trace_id.hex(),
         span.span_id.hex(),
-        span.parent_span_id.hex() if any(span.parent_span_id) else "",
+        span.parent_span_id.hex() if len(span.parent_span_id) == 8 and any(span.parent_span_id) else "",
         service,
         instance,
         _name(span.name) or "-",
