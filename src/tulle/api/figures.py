@@ -6,6 +6,7 @@ The live stream is one task for all who look: each graph that somebody wants is 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 
@@ -33,6 +34,8 @@ _KINDS = ("service", "workload", "route", "proxy")
 _TIDY_EVERY = 60.0
 
 Query = tuple[float, str, str, int]
+
+_log = logging.getLogger(__name__)
 
 
 class FiguresApi:
@@ -133,7 +136,11 @@ class FiguresApi:
             made: dict[Query, bytes] = {}
             for queue, query in list(self._viewers.items()):
                 if query not in made:
-                    made[query] = self._event(query)
+                    try:
+                        made[query] = self._event(query)
+                    except Exception:  # the next one, and those of others, are to come all the same
+                        _log.exception("a graph can't be made")
+                        continue
                     await asyncio.sleep(0)
                 if queue.full():
                     queue.get_nowait()
