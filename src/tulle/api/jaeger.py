@@ -5,18 +5,18 @@ Source: Jaeger, cmd/query/app/http_handler: paths, parameters and their units. W
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.answers import as_json
+from tulle.api.bodies import MALFORMED
 from tulle.api.traces import asked_of
 from tulle.telemetry.traces import jaeger
 from tulle.telemetry.traces.keeper import Traces
@@ -140,9 +140,10 @@ def _duration(text: str) -> int:
 
 def _tags(text: str, pairs: list[str]) -> dict[str, str]:
     """`{"http.status_code":"503"}`, or `http.status_code:503`. Raises ValueError."""
-    found: Any = json.loads(text) if text else {}
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise ValueError("tags must be JSON, an object of texts")
+    try:
+        found = msgspec.json.decode(text or "{}", type=dict[str, str])
+    except MALFORMED as error:
+        raise ValueError("tags must be JSON, an object of texts") from error
     for pair in pairs:
         key, colon, value = pair.partition(":")
         if not colon:

@@ -23,6 +23,7 @@ from tulle.api.changes import changes_of
 from tulle.api.doors import Force
 from tulle.api.log_views import LogLineView, LogsView, shown
 from tulle.api.own_log import OWN_LOG
+from tulle.api.queries import number
 from tulle.model.log_lines import LEVELS
 
 _ANSWER_SECONDS = 5.0
@@ -140,9 +141,5 @@ def _known(level: str) -> str:
 
 def _which(request: Request) -> tuple[int, str, float]:
     """After which number, from which level on, since when."""
-    query = request.query_params
-    try:
-        after, since = int(query.get("after", "0")), float(query.get("since", "0"))
-    except ValueError as error:
-        raise HTTPException(400, "after and since must be numbers") from error
-    return after, _known(query.get("level", LEVELS[0])), since
+    after, since = number(request, "after", 0, 0, 2**53), number(request, "since", 0, 0, 1e11)
+    return int(after), _known(request.query_params.get("level", LEVELS[0])), since

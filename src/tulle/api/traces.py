@@ -12,11 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.answers import as_json
+from tulle.api.queries import number
 from tulle.telemetry.traces.keeper import Traces, Unreadable
 from tulle.telemetry.traces.search import MOST, Ambiguous, Asked, Search
 from tulle.telemetry.traces.span import Span, Summary, Value
 
-_MOST_NUMBER = 1e12
+_LONGEST_MS, _LATEST, _MOST_LIMIT = 1e12, 4e9, 1e6
 
 T = TypeVar("T")
 
@@ -91,10 +92,10 @@ class TracesApi:
         query = request.query_params
         asked = Asked(
             service=_service(query.get("service", "")),
-            shortest=int(_number(request, "min_ms") * 1e6),
+            shortest=int(number(request, "min_ms", 0, 0, _LONGEST_MS) * 1e6),
             errors=query.get("errors", "") in ("1", "true"),
-            since=int(_number(request, "since") * 1e9),
-            limit=int(min(_number(request, "limit", 20), MOST)),
+            since=int(number(request, "since", 0, 0, _LATEST) * 1e9),
+            limit=int(min(number(request, "limit", 20, 0, _MOST_LIMIT), MOST)),
         )
         found = await asked_of(self._traces, lambda search: search.find(asked))
         counts = self._traces.counts()
@@ -124,20 +125,6 @@ def _service(text: str) -> str:
     """`default/web` is `web.default`; a service outside the mesh has the name that it gave itself."""
     namespace, slash, name = text.partition("/")
     return f"{name}.{namespace}" if slash else text
-
-
-def _number(request: Request, name: str, otherwise: float = 0.0) -> float:
-    """Raises a refusal."""
-    text = request.query_params.get(name)
-    if text is None:
-        return otherwise
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < _MOST_NUMBER:
-        raise HTTPException(400, f"{name} must be a number, not less than 0")
-    return number
 
 
 def _line(of: Summary) -> TraceLine:
