@@ -220,3 +220,13 @@ def test_one_agent_that_sends_too_much_at_once_leaves_room_for_the_others(
     with pytest.raises(Full):
         traces.take(b"x", loud)
     traces.take(b"x" * 10, quiet)
+
+
+async def test_an_error_that_nobody_thought_of_costs_spans_and_not_the_control_plane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with kept(tmp_path) as traces:
+        monkeypatch.setattr(Span, "request_id", property(lambda span: 1))
+        traces.take(export(b"1" * 16))
+        await until(lambda: traces.counts().lost)
+    assert traces.counts().trouble

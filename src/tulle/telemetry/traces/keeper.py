@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from tulle.telemetry.traces import otlp
 from tulle.telemetry.traces.database import MOST_BYTES, MOST_SECONDS, Database
-from tulle.telemetry.traces.otlp import Malformed, Sender
+from tulle.telemetry.traces.otlp import Sender
 from tulle.telemetry.traces.search import Search
 from tulle.telemetry.traces.span import Span
 
@@ -168,7 +168,7 @@ class Traces:
         spans = [span for export, sender in batch for span in self._spans(export, sender)]
         try:
             self._database.write(spans, int(self._clock() * 1e9))
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # mostly of SQLite or the disk; none may end the control plane
             self._lost += len(spans)
             text = f"{self._database.path}: {error}"
             if text != self._trouble:
@@ -186,7 +186,7 @@ class Traces:
             if sender:
                 otlp.stamp(request, sender)
             spans = list(otlp.spans_of(request))
-        except (Malformed, ValueError) as error:
+        except Exception as error:  # mostly Malformed; none may end the control plane
             self._malformed += 1
             if self._malformed == 1:
                 _log.warning("%s sent what is no export of spans: %s", sender.proxy if sender else "somebody", error)
