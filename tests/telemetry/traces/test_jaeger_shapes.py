@@ -33,6 +33,7 @@ def test_a_trace_has_the_shape_of_jaegers_in_microseconds() -> None:
                 ],
                 "logs": [],
                 "processID": "p1",
+                "flags": 1,
                 "warnings": None,
             },
             {
@@ -60,6 +61,7 @@ def test_a_trace_has_the_shape_of_jaegers_in_microseconds() -> None:
                     }
                 ],
                 "processID": "p2",
+                "flags": 1,
                 "warnings": None,
             },
         ],

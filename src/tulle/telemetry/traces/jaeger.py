@@ -1,6 +1,7 @@
 """Traces in the shapes of Jaeger's query API, as Jaeger UI and Grafana's Jaeger data source read them. Times in microseconds.
 
-Source: Jaeger, model/json (Trace, Span, Process, KeyValue, Log, Reference) and cmd/query/app/http_handler.
+Source: Jaeger, model/json (Trace, Span, Process, KeyValue, Log, Reference) and cmd/query/app/http_handler; Grafana,
+public/app/plugins/datasource/jaeger/types.ts; Jaeger UI, src/types/trace.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from typing import Any
 
 from tulle.telemetry.traces.search import Dependency
 from tulle.telemetry.traces.span import Span, Value
+
+_SAMPLED = 1
+"""What is kept has been sampled. Grafana's type of a span has `flags` always."""
 
 
 def answer(data: Any) -> dict[str, Any]:
@@ -62,6 +66,7 @@ def _span(span: Span, process: str) -> dict[str, Any]:
             for event in span.events
         ],
         "processID": process,
+        "flags": _SAMPLED,
         "warnings": None,
     }
 
