@@ -64,7 +64,8 @@ def test_the_spans_of_the_chain_are_one_trace_and_each_has_the_right_parent(chai
     spans = _spans(chain, trace)
     parents = {span["id"]: span["parent"] for span in spans}
     by_kind = {(span["kind"], span["service"].split(".")[0]): span["id"] for span in spans}
-    expected, parent = {}, callers
+    expected: dict[str, str] = {}
+    parent = callers
     for calling, called in pairwise(("service-a", *CHAIN, LAST)):
         client, server = by_kind["client", calling], by_kind["server", called]
         expected |= {client: parent, server: client}
@@ -75,7 +76,7 @@ def test_the_spans_of_the_chain_are_one_trace_and_each_has_the_right_parent(chai
 
 def _spans(mesh: Mesh, trace: str) -> list[dict[str, Any]]:
     try:
-        found: dict[str, Any] = ControlPlane(mesh.data).get(f"/v1/traces/{trace}", Any)
+        found = ControlPlane(mesh.data).get(f"/v1/traces/{trace}", dict[str, Any])
     except Failed:  # none of it is there yet
         return []
     return list(found["spans"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from policy_mesh import Mesh, Program, bootstrap, call, envoy, until
 from tulle.envoy_api.messages import message
-from tulle.ir.telemetry import Reporter, Telemetry, Tracing
+from tulle.ir.telemetry import Reporter, SpanTag, TagKind, Telemetry, Tracing
 from tulle.translate import names
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.telemetry.tracing import tracing
@@ -26,9 +26,8 @@ class Traced:
 
     async def collect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
-                length = int(head.split("content-length:")[1].split("\r\n")[0])
-                self.told.append(await reader.readexactly(length))
+            while await reader.readuntil(b"\r\n\r\n"):
+                self.told.append(await reader.readuntil(b"\r\n0\r\n\r\n"))  # in chunks
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -82,11 +81,37 @@ async def test_a_share_of_new_traces_is_kept_and_callers_decide_of_theirs(tmp_pa
                 assert door.program.requests[-1]["traceparent"].endswith(f"-{decision}")
 
 
+async def test_where_no_context_is_passed_on_headers_are_as_they_came(tmp_path: Path) -> None:
+    async with _traced(tmp_path, Tracing(sampling=100.0, propagates=False)) as door:
+        await call(door.port)
+        assert "traceparent" not in door.program.requests[-1]
+        await call(door.port, headers=[f"traceparent: {_CALLER}"])
+        assert door.program.requests[-1]["traceparent"] == _CALLER
+        await until(lambda: door.told)
+
+
 async def test_where_no_spans_are_told_headers_pass(tmp_path: Path) -> None:
     async with _traced(tmp_path, Tracing(sampling=100.0, reports=False)) as door:
         await call(door.port, headers=[f"traceparent: {_CALLER}"])
         assert door.program.requests[-1]["traceparent"] == _CALLER
         assert not door.told
+
+
+async def test_spans_have_tags_of_every_kind_and_paths_no_longer_than_told(tmp_path: Path) -> None:
+    tags = (
+        SpanTag("a", TagKind.LITERAL, "literally"),
+        SpanTag("b", TagKind.ENVIRONMENT, "TULLE_TEST_IS_NOT_SET", "by-default"),
+        SpanTag("c", TagKind.HEADER, "x-kind", "none"),
+        SpanTag("d", TagKind.HEADER, "x-missing", "no-such-header"),
+        SpanTag("e", TagKind.FORMATTER, "said-%RESPONSE_CODE%"),
+    )
+    async with _traced(tmp_path, Tracing(sampling=100.0, tags=tags, longest_path=12)) as door:
+        await call(door.port, "/0123456789abcdef", headers=["x-kind: of-a-header"])
+        await until(lambda: door.told)
+        told = b"".join(door.told)
+        for value in ("literally", "by-default", "of-a-header", "no-such-header", "said-200", "web.default"):
+            assert value.encode() in told
+        assert b"/0123456789a" in told and b"/0123456789ab" not in told
 
 
 def _cluster(name: str, port: int) -> object:
