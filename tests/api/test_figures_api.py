@@ -140,6 +140,7 @@ def door() -> Door:
 
 
 async def test_services_are_shown_with_their_calls_and_without(door: Door) -> None:
+    door.now += 60
     await door.calls(9)
     await door.calls(3, "503")
     rows = {row["name"]: row for row in (await door.get("/v1/stats?window=60"))["rows"]}
@@ -161,6 +162,14 @@ async def test_each_kind_of_row_names_what_it_is_about(door: Door) -> None:
     assert (await door.get("/v1/stats?by=workload&namespace=other"))["rows"] == []
 
 
+async def test_rates_are_over_the_time_in_which_anything_could_be_told(door: Door) -> None:
+    door.now += 10
+    await door.calls()
+    found = await door.get("/v1/stats")
+    api = next(row for row in found["rows"] if row["name"] == "api")
+    assert (api["requests"], api["rate"], len(found["gaps"])) == (10, 1.0, 1)
+
+
 async def test_single_proxies_are_not_told_of_for_longer_than_is_kept(door: Door) -> None:
     await door.calls()
     assert (await door.ask("/v1/stats?by=proxy&window=120"))[0] == 200
@@ -170,6 +179,7 @@ async def test_single_proxies_are_not_told_of_for_longer_than_is_kept(door: Door
 
 
 async def test_the_graph_has_who_calls_whom_and_what_lies_outside(door: Door) -> None:
+    door.now += 60
     await door.calls()
     await door.report("web-1", OUTSIDE, requests=4)
     await door.report("db-1", FROM_WEB | {"request_protocol": "tcp"}, opened=3, closed=1, sent=600, received=60)

@@ -62,7 +62,8 @@ class Instances(Struct, frozen=True):
 
 def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> StatsView:
     """kind: one of `service`, `workload`, `route`, `proxy`."""
-    groups: defaultdict[Key, Signals] = defaultdict(lambda: Signals(asked.window))
+    length = _length(figures, asked)
+    groups: defaultdict[Key, Signals] = defaultdict(lambda: Signals(length))
     if kind == "proxy":
         for proxy, flow, total in figures.totals_of_proxies(asked.window, asked.at):
             if flow.reporter is Reporter.DESTINATION and is_wanted(flow.destination, asked):
@@ -130,10 +131,11 @@ def _row(kind: str, key: Key, found: Signals, instances: Instances) -> StatView:
 
 def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "", hops: int = 1) -> GraphView:
     """asked.namespace: only its nodes, and those with which they have to do."""
-    edges: defaultdict[tuple[str, str], Signals] = defaultdict(lambda: Signals(asked.window))
+    length = _length(figures, asked)
+    edges: defaultdict[tuple[str, str], Signals] = defaultdict(lambda: Signals(length))
     ends: dict[str, End] = {}
     identities: defaultdict[tuple[str, str], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    inward: defaultdict[str, Signals] = defaultdict(lambda: Signals(asked.window))
+    inward: defaultdict[str, Signals] = defaultdict(lambda: Signals(length))
     versions: defaultdict[str, dict[str, Signals]] = defaultdict(dict)
     for flow, total in figures.totals(asked.window, asked.at):
         if not counts(flow):
@@ -141,7 +143,7 @@ def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "",
         pair = (flow.source.id, flow.destination.id)
         edges[pair].add(flow, total)
         inward[flow.destination.id].add(flow, total)
-        version = versions[flow.destination.id].setdefault(flow.destination.version, Signals(asked.window))
+        version = versions[flow.destination.id].setdefault(flow.destination.version, Signals(length))
         version.add(flow, total)
         for end, proved in zip((flow.source, flow.destination), identities[pair], strict=True):
             ends.setdefault(end.id, end)
@@ -264,6 +266,11 @@ def _point(t: float, found: Signals) -> PointView:
     p50, p95, p99 = found.percentiles()
     errors = found.errors / found.requests * found.rate if found.requests else 0.0
     return PointView(round(t, 3), round(found.rate, 3), round(errors, 3), _ms(p50), _ms(p95), _ms(p99))
+
+
+def _length(figures: Figures, asked: Asked) -> float:
+    """Seconds of the window in which anything could be told: rates are over these."""
+    return min(asked.window, max(FINE, asked.at - figures.since))
 
 
 def _gaps(figures: Figures, asked: Asked) -> list[tuple[float, float]]:

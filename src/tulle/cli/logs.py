@@ -96,7 +96,7 @@ def _level(control_plane: ControlPlane, words: tuple[str, ...], namespace: str |
         if wanted:
             views.append(control_plane.put(f"{_path(place)}/level", LogsView, json.dumps({"level": wanted}).encode()))
         else:
-            views.append(control_plane.get(_path(place), LogsView, (("after", str(2**62)),)))
+            views.append(control_plane.get(_path(place), LogsView, (("after", str(2**53)),)))
     if output == "json":
         print_json([{"of": view.proxy or OWN, "level": view.level} for view in views])
         return

@@ -29,7 +29,7 @@ def notes(found: StatsView) -> list[str]:
         said.append(f"no calls in the last {found.window:g} s")
     if found.gaps:
         missing = sum(to - begin for begin, to in found.gaps)
-        said.append(f"of {found.window:g} s, {missing:.0f} s are missing: the control plane was not running")
+        said.append(f"these are of the last {max(0, found.window - missing):.0f} s, since the control plane began")
     if found.lost.series or found.lost.requests:
         said.append(f"not told apart: {found.lost.series} series, {found.lost.requests} requests")
     return said

@@ -13,7 +13,7 @@ from tulle.cli import options
 from tulle.cli.calls import line
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.durations import seconds
-from tulle.cli.exits import Mistakes
+from tulle.cli.exits import Mistakes, Unreachable
 from tulle.cli.printing import printable
 from tulle.model.calls import MOST_A_SECOND
 
@@ -82,6 +82,7 @@ def command(
                 click.echo(line(call))
             if number == count:
                 return
+        raise Unreachable("the control plane has ended; nothing more is told")
     except KeyboardInterrupt:
         return
     except Refused as error:
