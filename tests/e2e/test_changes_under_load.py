@@ -13,6 +13,8 @@ from puppets import Puppet
 from running import PROGRAMS, Mesh, wait_for
 from wires import apply, dialer, document, versions, wired
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.mark.parametrize("mode", ["redirect", "seccomp"])
 def test_no_change_of_rules_fails_a_call(mesh: Mesh, mode: str) -> None:

@@ -13,11 +13,14 @@ from functools import partial
 from typing import Any
 
 import grpc
+import pytest
 
 from declaring import apply
 from running import Caller, Mesh, wait_for
 from test_mutual_tls import certified, door, peers, plain
 from wires import free_ports, wired
+
+pytestmark = pytest.mark.soak
 
 CHANGES = ("PERMISSIVE", "DISABLE", "STRICT", "DISABLE", "STRICT")
 
