@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("playwright", reason="the dashboard is tested with Playwright")
-
 from browsing import AXE, CHROMIUM, browsing
 from running import Mesh, wait_for
 from shop import Shop
