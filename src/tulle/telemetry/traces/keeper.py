@@ -130,9 +130,9 @@ class Traces:
     async def keep(self) -> None:
         """Writes for ever; what has come is written when it is cancelled, if that does not take long."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._writing, self._write, [])
-        self._begun.set()
         try:
+            await loop.run_in_executor(self._writing, self._write, [])
+            self._begun.set()
             while True:
                 await self._some.wait()
                 await loop.run_in_executor(self._writing, self._write, self._batch())
