@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tulle.api.views import TicketView
+from tulle.api.identity_views import TicketView
 from tulle.cli.ui import _open
 from tulle.model.api_token import ApiToken, decode, encode
 

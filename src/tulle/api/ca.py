@@ -21,7 +21,7 @@ from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.doors import Trusts
-from tulle.api.views import CaView
+from tulle.api.identity_views import CaView
 from tulle.identity.authority import RotationRefused
 from tulle.identity.brought import Brought
 

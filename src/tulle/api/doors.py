@@ -11,7 +11,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from tulle import __version__
-from tulle.api.views import CaView, ConfigView, ProxyView, ServiceView, StatusView
+from tulle.api.identity_views import CaView
+from tulle.api.views import ConfigView, ProxyView, ServiceView, StatusView
 from tulle.api.web import Web
 from tulle.identity.attestation import Attestation
 from tulle.identity.attestors import Attestor

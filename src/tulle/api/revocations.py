@@ -19,7 +19,7 @@ from starlette.routing import Route
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
-from tulle.api.views import RevocationView, RevokedView
+from tulle.api.identity_views import RevocationView, RevokedView
 from tulle.identity.caller import Caller
 from tulle.identity.revocation_targets import NoTarget
 from tulle.identity.revocations import Outcome, Revocations

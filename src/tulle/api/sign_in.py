@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
-from tulle.api.views import MeView, SignedInView, TicketView
+from tulle.api.identity_views import MeView, SignedInView, TicketView
 from tulle.api.web import Web
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.audit import Audit, Event

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
-from tulle.api.views import MadeTokenView, TokenView
+from tulle.api.identity_views import MadeTokenView, TokenView
 from tulle.identity.tokens import JoinTokens, Token, TokenRefused
 from tulle.model.join_token import JoinToken, encode, parsed_address
 

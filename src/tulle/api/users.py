@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
-from tulle.api.views import MadeUserView, UserView
+from tulle.api.identity_views import MadeUserView, UserView
 from tulle.identity.users import User, UserRefused, Users
 from tulle.model.api_token import MOST_ADDRESSES, ApiToken, encode
 from tulle.model.join_token import parsed_address

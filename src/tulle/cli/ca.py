@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from tulle.api.views import CaPhase, CaProxyView, CaView
+from tulle.api.identity_views import CaPhase, CaProxyView, CaView
 from tulle.cli import ca_files, options
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed, Mistakes

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from tulle.api.views import RevocationView, RevokedView
+from tulle.api.identity_views import RevocationView, RevokedView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Mistakes

@@ -11,7 +11,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from tulle.api.views import MadeTokenView, TokenView
+from tulle.api.identity_views import MadeTokenView, TokenView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from tulle.api.views import TicketView
+from tulle.api.identity_views import TicketView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.printing import print_json

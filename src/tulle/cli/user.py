@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from tulle.api.views import MadeUserView, UserView
+from tulle.api.identity_views import MadeUserView, UserView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tulle.aio.changes import Changes
 from tulle.api.doors import WantedTrust
-from tulle.api.views import CaIssuerView, CaPhase, CaProxyView, CaRootView, CaView
+from tulle.api.identity_views import CaIssuerView, CaPhase, CaProxyView, CaRootView, CaView
 from tulle.control_plane.mesh import LiveMesh
 from tulle.identity.authority import Authority, RotationRefused
 from tulle.identity.brought import Brought
