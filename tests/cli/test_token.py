@@ -15,7 +15,7 @@ import pytest
 from tulle.agent.joining import handed, taken
 from tulle.cli import token, up
 from tulle.cli.exits import Mistakes
-from tulle.cli.run import joining_by
+from tulle.cli.joining_options import joining_by
 from tulle.model.join_token import JoinToken, decode, encode
 
 TOKEN = JoinToken(("10.0.0.1:7443",), ("a" * 64,), "3fa2c19b07", "S" * 43)

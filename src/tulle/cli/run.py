@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,13 @@ from tulle.agent.config import AgentConfig, Port
 from tulle.agent.joining import handed
 from tulle.agent.restarts import NO, POLICIES
 from tulle.api.registration import MOST_WEIGHT, workload_problems
-from tulle.cli import options, telemetry_options
+from tulle.cli import joining_options, options, telemetry_options
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
+from tulle.cli.joining_options import JOIN_VARIABLE, joining_by
 from tulle.cli.ports import parse_port, with_default_port
 from tulle.cli.telemetry_options import ANY_PORT, agent_metrics, scraped
 from tulle.config import API_TOKEN
-from tulle.model.join_token import MAX_SIZE, NoJoinToken, decode
 from tulle.model.names import ServiceName, is_label
 from tulle.model.peer import peer_of, written
 from tulle.model.workload import Proxy, ServicePort, Workload
@@ -34,7 +33,6 @@ T = TypeVar("T")
 # An instance's name is its service's with a hyphen and six digits, and must be a DNS label as well.
 _MAX_NAME = 63 - 7
 _PATH = re.compile(r"/[!-~]*")
-_JOIN_VARIABLE = "TULLE_JOIN"
 
 
 class _BeforeTheDashes(click.Command):
@@ -90,24 +88,7 @@ class _BeforeTheDashes(click.Command):
     show_default=True,
     help="How the program's own connections come to the sidecar; auto takes the best that this machine allows.",
 )
-@click.option(
-    "--join",
-    metavar="TOKEN",
-    help="Join a control plane on another machine by what `tulle token create` printed; - reads it from standard input. "
-    "Others on this machine may see a command line: better in a file, or here.  [env var: TULLE_JOIN]",
-)
-@click.option("--join-file", metavar="FILE", help="The same, out of a file.")
-@click.option(
-    "--join-jwt",
-    metavar="FILE",
-    help="Prove oneself by the JWT in this file, with a token of `tulle token create --jwt`.",
-)
-@click.option(
-    "--address",
-    metavar="IP",
-    help="Where sidecars on other machines reach this one.  [default: on loopback; where it joins another machine, the "
-    "address from which it gets there]",
-)
+@joining_options.join
 @click.option(
     "--inbound-port",
     type=click.IntRange(1, 65535),
@@ -181,7 +162,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         return
     # Neither the agent nor the program is to have tokens in its environment, where they stay to be seen.
     os.environ.pop(API_TOKEN, "")
-    token = joining_by(given["join"], given["join_file"], given["join_jwt"], os.environ.pop(_JOIN_VARIABLE, ""))
+    token = joining_by(given["join"], given["join_file"], given["join_jwt"], os.environ.pop(JOIN_VARIABLE, ""))
     if token:
         config = replace(config, join=handed(token))
     argv = config.argv()
@@ -195,38 +176,6 @@ def _print_unit(ctx: click.Context, config: AgentConfig) -> None:
         click.echo(systemd.unit(config, systemd.given_options(ctx), systemd.here()))
     except ValueError as error:
         raise Mistakes([f"--systemd: {error}"]) from error
-
-
-def joining_by(join: str | None, join_file: str | None, join_jwt: str | None, variable: str) -> str:
-    """The join token, wherever it was given; "" if it was not. Raises Mistakes."""
-    if join == "-":
-        text, where = sys.stdin.readline(MAX_SIZE + 1), "standard input"
-    elif join is not None:
-        text, where = join, "--join"
-    elif join_file is not None:
-        try:
-            with Path(join_file).open("rb") as file:
-                text, where = file.read(MAX_SIZE + 2).decode("ascii", "replace"), f"--join-file {join_file}"
-        except OSError as error:
-            raise Mistakes([f"--join-file {join_file}: {error.strerror}"]) from error
-    else:
-        text, where = variable, _JOIN_VARIABLE
-    text = text.strip()
-    if not text and where == _JOIN_VARIABLE:
-        if join_jwt:
-            raise Mistakes(
-                ["--join-jwt needs a join token, which says where the control plane is: tulle token create --jwt"]
-            )
-        return ""
-    try:
-        token = decode(text)
-    except NoJoinToken as error:
-        raise Mistakes([f"{where}: {error}"]) from error
-    if join_jwt and token.id:
-        raise Mistakes(["--join-jwt goes with a token of `tulle token create --jwt`; this one has a secret of its own"])
-    if not join_jwt and not token.id:
-        raise Mistakes([f"{where}: the join token has no secret; say which JWT proves this instance: --join-jwt FILE"])
-    return text
 
 
 def agent_config(
