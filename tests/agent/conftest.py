@@ -305,7 +305,7 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
 
 BEFORE = """
 import sys
-from tulle.agent import supervisor
+from tulle.agent import life
 {}
 from tulle.agent.__main__ import main
 sys.exit(main())

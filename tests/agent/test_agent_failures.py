@@ -180,7 +180,7 @@ async def test_no_program_starts_before_its_sidecar_is_ready(
     control_plane: Any, start_agent: StartAgent, until: Until
 ) -> None:
     control_plane.says_ready = False
-    agent = start_agent("echo", "the program", before="supervisor._READY_SECONDS = 2.0")
+    agent = start_agent("echo", "the program", before="life._READY_SECONDS = 2.0")
     await agent.says("has not seen its Envoy take its configuration")
     assert "the program" not in agent.text.splitlines()
     control_plane.say_ready()
