@@ -20,6 +20,7 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.pipeline.in_force import InForce
 from tulle.resolve import index
+from tulle.resolve.mesh import Mesh
 from tulle.telemetry.figures.memory import Figures
 
 UNIX = 1_800_000_000.0
@@ -37,9 +38,9 @@ class AMesh:
 
     def __init__(self) -> None:
         proxies = {each.id: each for each in (proxy("web", 1), proxy("api", 1), proxy("db", 1))}
-        self._mesh, _ = index.apply(index.Mesh(), Snapshot(1, proxies))
+        self._mesh, _ = index.apply(Mesh(), Snapshot(1, proxies))
 
-    def mesh(self) -> index.Mesh:
+    def mesh(self) -> Mesh:
         return self._mesh
 
     async def in_force(self, refs: Collection[Ref] | None = None) -> Mapping[str, InForce]:

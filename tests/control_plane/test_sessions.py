@@ -25,7 +25,7 @@ from tulle.model.resources.service_entry import ServicePort as EntryPort
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Capture, Health, Protocol, Proxy, ServicePort, Workload
 from tulle.registry.registry import Registry
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.store.sqlite import open_store
 from tulle.xds import resources as xds
 from tulle.xds.resources import CDS, EDS, LDS, VHDS

@@ -10,7 +10,8 @@ from tulle.model.names import ServiceName
 from tulle.model.resources.resource import APIS, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 from tulle.sources.codec import read
 
 

@@ -28,8 +28,9 @@ from tulle.pipeline.hub import Hub
 from tulle.pipeline.picture import doors
 from tulle.resolve import backends, outbound
 from tulle.resolve.callers import caller_of
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
 from tulle.resolve.meanings import meant
+from tulle.resolve.mesh import Mesh
 from tulle.xds.requests import Request
 from tulle.xds.resources import VHDS, Resource
 

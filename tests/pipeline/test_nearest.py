@@ -7,7 +7,7 @@ import pytest
 from declared_mesh import instance, mesh
 from tulle.model.names import ServiceName
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.nearest import nearest
 from tulle.resolve.rules import scope
 

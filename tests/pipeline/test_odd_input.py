@@ -22,7 +22,7 @@ from tulle.resolve import rules
 from tulle.resolve.backends import basis
 from tulle.resolve.callers import caller_of
 from tulle.resolve.hosts import covers
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.outbound import route_config, virtual_host
 from tulle.xds.requests import Request

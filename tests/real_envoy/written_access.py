@@ -13,7 +13,8 @@ from tulle.ir.access import Access
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Protocol
 from tulle.resolve.access import authorization
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 
 
 def access(

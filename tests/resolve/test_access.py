@@ -15,7 +15,8 @@ from tulle.model.workload import Protocol, ServicePort
 from tulle.resolve.access import authorization
 from tulle.resolve.access.values import principals, service_accounts, trust_domains
 from tulle.resolve.inbound import inbound
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 
 REVIEWS = instance("reviews")
 

@@ -11,7 +11,8 @@ from declared_mesh import instance, mesh, resources
 from tulle.model.snapshot import Snapshot
 from tulle.resolve.analysis.analyse import analyse
 from tulle.resolve.analysis.findings import Finding, Level, line_of
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 
 REVIEWS = (instance("reviews"), instance("reviews", version="v2"), instance("ratings", "shop"))
 

@@ -17,7 +17,8 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture, Health, Proxy, ServicePort, Workload
 from tulle.resolve import backends, inbound, outbound
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 from tulle.translate.routes import mesh_hosts
 
 A = Workload("a1", ServiceName("default", "a"), "a", ports=(ServicePort(80, 8080, name="http"),), health=Health.HEALTHY)

@@ -17,8 +17,9 @@ from tulle.model.workload import Capture, Health, Proxy, ServicePort, Workload
 from tulle.resolve import backends, outbound
 from tulle.resolve.callers import Caller
 from tulle.resolve.inbound import inbound
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
 from tulle.resolve.meanings import meant
+from tulle.resolve.mesh import Mesh
 
 HTTP = {"number": 80, "name": "http", "protocol": "HTTP"}
 

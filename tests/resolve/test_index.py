@@ -9,7 +9,8 @@ from declared_mesh import resources
 from tulle.model.names import Destination, ServiceName
 from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
-from tulle.resolve.index import Instance, Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Instance, Mesh
 
 NAMES = [ServiceName("default", "a"), ServiceName("default", "b"), ServiceName("shop", "a")]
 

@@ -14,7 +14,8 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Protocol, Proxy
 from tulle.resolve.analysis.analyse import analyse
 from tulle.resolve.analysis.findings import Finding, Level
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 
 WEB, DB = instance("web"), instance("db", protocol=Protocol.TCP, port=5432)
 THERE = (WEB, DB, instance("api", "shop"))

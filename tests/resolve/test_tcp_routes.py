@@ -17,7 +17,8 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture, Health, Protocol, Proxy, ServicePort, Workload
 from tulle.resolve import outbound
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.tcp_routes import chain_of, tcp_route, tls_chains
 
 CALLER = Caller("shop", (("app", "cart"), ("version", "v2")))

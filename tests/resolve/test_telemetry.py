@@ -14,7 +14,8 @@ from tulle.model.resources.resource import SPECS, Ref, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
 from tulle.resolve.analysis.analyse import analyse
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.telemetry.metrics import NAMES
 from tulle.resolve.telemetry.sides import Sides, sides
 

@@ -11,7 +11,8 @@ from tulle.model.snapshot import Snapshot
 from tulle.resolve import backends
 from tulle.resolve.callers import caller_of
 from tulle.resolve.inbound import inbound
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 
 OWN = "spiffe://cluster.local/ns/default/sa/reviews"
 OLD = "spiffe://old.example/ns/default/sa/reviews"

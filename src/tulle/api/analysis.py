@@ -26,7 +26,7 @@ from tulle.model.snapshot import Snapshot
 from tulle.resolve import index
 from tulle.resolve.analysis.analyse import analyse
 from tulle.resolve.analysis.findings import SCHEMA_ERROR, SCHEMA_WARNING, Finding, Level
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.sources.at import At, Report
 from tulle.sources.codec import Checked
 from tulle.sources.problems import Severity

@@ -25,7 +25,7 @@ from tulle.api.doors import Force
 from tulle.api.queries import number
 from tulle.model.calls import MOST_A_SECOND, Wanted, WantedProblem, checked, is_notable
 from tulle.model.workload import Proxy
-from tulle.resolve import index
+from tulle.resolve.mesh import Mesh
 from tulle.telemetry.calls.kept import Calls, Kept
 from tulle.telemetry.calls.told import decoder
 
@@ -43,7 +43,7 @@ class _Tap(Struct, eq=False):
 
     name: str
     wanted: Wanted
-    about: Callable[[index.Mesh], set[str]]
+    about: Callable[[Mesh], set[str]]
     peer: str
     queue: asyncio.Queue[Kept]
     told: set[str]
@@ -180,12 +180,12 @@ def _hand(tap: _Tap, kept: Kept) -> None:
     tap.queue.put_nowait(kept)
 
 
-def _about(service: str, namespace: str, proxy: str) -> Callable[[index.Mesh], set[str]]:
+def _about(service: str, namespace: str, proxy: str) -> Callable[[Mesh], set[str]]:
     """Whose requests: of one proxy, of a service's (`name`, `namespace/name`), of a namespace's, or of all."""
     space, _, name = service.rpartition("/")
     space = space or namespace
 
-    def which(mesh: index.Mesh) -> set[str]:
+    def which(mesh: Mesh) -> set[str]:
         def fits(found: Proxy) -> bool:
             own = found.workloads[0].service
             return (

@@ -13,7 +13,7 @@ from tulle.model.resources.resource import Ref, Resource
 from tulle.pipeline.in_force import InForce
 from tulle.resolve.analysis.analyse import analyse
 from tulle.resolve.analysis.findings import Finding, line_of
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.sources.stored import Stored
 
 

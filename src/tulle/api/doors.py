@@ -29,7 +29,7 @@ from tulle.model import workload
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Ref
 from tulle.pipeline.in_force import InForce
-from tulle.resolve import index
+from tulle.resolve.mesh import Mesh as MeshValue
 from tulle.sources.stored import Declared
 from tulle.telemetry.calls.kept import Calls
 from tulle.telemetry.figures.memory import Figures
@@ -195,7 +195,7 @@ class Awaited(Protocol):
 class Force(Protocol):
     """Where declared resources are in force."""
 
-    def mesh(self) -> index.Mesh:
+    def mesh(self) -> MeshValue:
         """The mesh as it is now."""
 
     async def in_force(self, refs: Collection[Ref] | None = None) -> Mapping[str, InForce]:

@@ -16,10 +16,10 @@ from tulle.api.explained_shown import fixes_of, name_of, routes_of, share_of
 from tulle.api.explained_views import ExplainedView, RequestView
 from tulle.model.names import label_problem
 from tulle.model.workload import Proxy, Workload
-from tulle.resolve import index
 from tulle.resolve.access.doors import Unknown, service
 from tulle.resolve.explaining.asked import NoRequest, asked
 from tulle.resolve.explaining.explanation import Share, explain, outcome
+from tulle.resolve.mesh import Mesh as MeshValue
 
 _request = msgspec.json.Decoder(RequestView)
 
@@ -78,7 +78,7 @@ def _proxies(share: Share) -> list[str]:
     return sorted({proxy for door, _ in share.doors for proxy in door.proxies})
 
 
-def _caller(mesh: index.Mesh, text: str, namespace: str) -> tuple[Proxy, Workload]:
+def _caller(mesh: MeshValue, text: str, namespace: str) -> tuple[Proxy, Workload]:
     """Raises Unknown."""
     if (proxy := mesh.proxies.get(text)) is not None:
         return proxy, proxy.workloads[0]

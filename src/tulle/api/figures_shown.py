@@ -23,7 +23,7 @@ from tulle.api.figure_views import (
 )
 from tulle.ir.telemetry import Reporter
 from tulle.model.workload import Health
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.telemetry.figures.flow import UNKNOWN, End, Flow
 from tulle.telemetry.figures.golden_signals import Signals, counts
 from tulle.telemetry.figures.memory import COARSE, COARSE_SLOTS, FINE, FINE_SLOTS, Figures

@@ -12,7 +12,7 @@ from tulle.control_plane.mesh import DECLARED, LiveMesh
 from tulle.model.resources.resource import Ref
 from tulle.pipeline.in_force import InForce, count
 from tulle.pipeline.view import View
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.xds.resources import Key
 
 _AT_ONCE = 20  # views that are asked before others get their turn

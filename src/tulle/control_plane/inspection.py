@@ -23,7 +23,7 @@ from tulle.model.workload import Health, Proxy
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.view import View
 from tulle.resolve.access.mutual_tls import modes, port_modes
-from tulle.resolve.index import Instance, Service
+from tulle.resolve.mesh import Instance, Service
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource
 
 

@@ -16,8 +16,8 @@ from tulle.pipeline.demands import Demand
 from tulle.pipeline.eviction import Eviction
 from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.reaching import Reaching
-from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.outbound import route_config
 from tulle.resolve.services import is_known
 from tulle.translate import names, resources

@@ -7,7 +7,7 @@ from tulle.model.workload import Workload
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.reaching import Reaching
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.outbound import route_config, tcp_ports
 from tulle.translate import names
 from tulle.xds.resources import LDS

@@ -23,7 +23,7 @@ from tulle.pipeline.picture import Encoder
 from tulle.pipeline.taking import Taken
 from tulle.pipeline.turning import Turning, beaten, services_of, turned, with_turning
 from tulle.pipeline.view import View
-from tulle.resolve.index import Member, Mesh
+from tulle.resolve.mesh import Member, Mesh
 from tulle.resolve.services import is_lasting
 from tulle.xds.requests import Request
 from tulle.xds.subscription import SIDECAR

@@ -15,7 +15,7 @@ from tulle.model.workload import Capture, Workload
 from tulle.pipeline.demands import Demand
 from tulle.pipeline.picture import Encoder, needed
 from tulle.pipeline.reaching import Reaching
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.translate import names
 from tulle.xds.resources import Key
 

@@ -14,7 +14,7 @@ from tulle.model.workload import Proxy, Workload
 from tulle.resolve import backends, inbound, outbound
 from tulle.resolve.backends import Basis
 from tulle.resolve.callers import Caller, caller_of
-from tulle.resolve.index import Mesh, Service
+from tulle.resolve.mesh import Mesh, Service
 from tulle.resolve.outbound import Reached
 from tulle.translate import resources
 from tulle.xds.resources import LDS, RDS, Key, Resource

@@ -15,7 +15,7 @@ from tulle.pipeline.holdings import Holdings
 from tulle.pipeline.mistakes import Mistakes, told
 from tulle.pipeline.picture import Encoder, Reach, Unmade, reach, unmade
 from tulle.resolve.callers import caller_of
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.outbound import route_config
 from tulle.resolve.services import is_lasting
 from tulle.translate import names

@@ -12,7 +12,7 @@ from tulle.model.workload import Proxy
 from tulle.pipeline.mistakes import Mistakes
 from tulle.pipeline.needing import Needing
 from tulle.pipeline.picture import DOORS, Door, made_of, standing
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.xds.requests import Held
 from tulle.xds.resources import RDS, Key, Resource
 from tulle.xds.session import Session

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tulle.model.snapshot import Snapshot
 from tulle.pipeline.mistakes import Mistake, told
 from tulle.resolve import index
-from tulle.resolve.index import Changed, Mesh
+from tulle.resolve.mesh import Changed, Mesh
 
 # Of those that were kept out before: each costs a try with every snapshot.
 _MOST_TRIED_AGAIN = 10

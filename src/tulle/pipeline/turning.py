@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.model.names import ServiceName
-from tulle.resolve.index import Instance, Member, Mesh
+from tulle.resolve.mesh import Instance, Member, Mesh
 
 # A sidecar that acknowledges nothing holds no door open: what it then calls in plain text is refused.
 MOST_BEATS = 10

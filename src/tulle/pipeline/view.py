@@ -25,7 +25,7 @@ from tulle.pipeline.picture import Encoder
 from tulle.pipeline.reaching import Reaching
 from tulle.pipeline.standing import Standing
 from tulle.resolve.callers import caller_of
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.outbound import route_config
 from tulle.resolve.services import find
 from tulle.translate import names

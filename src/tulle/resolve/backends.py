@@ -26,8 +26,8 @@ from tulle.resolve.entries import (
     subject_alt_names,
     target,
 )
-from tulle.resolve.index import Instance, Member, Mesh, Service
 from tulle.resolve.localities import Placed, localities
+from tulle.resolve.mesh import Instance, Member, Mesh, Service
 from tulle.resolve.rules import Scope
 from tulle.resolve.services import Offer, offer
 

@@ -14,8 +14,8 @@ from tulle.model.resources.workload_entry import WorkloadEntry
 from tulle.model.snapshot import KnownPort
 from tulle.model.workload import Health, Protocol, Workload
 from tulle.model.workload import ServicePort as InstancePort
-from tulle.resolve.index import Instance, Mesh, Service
 from tulle.resolve.localities import Placed
+from tulle.resolve.mesh import Instance, Mesh, Service
 from tulle.resolve.workload_entries import all_completed
 
 _TCP = (Protocol.TCP, Protocol.TLS)

@@ -19,7 +19,7 @@ from tulle.resolve.callers import caller_of
 from tulle.resolve.connection_pools import connection_pool
 from tulle.resolve.detection import INBOUND, detection_time
 from tulle.resolve.entries import also_served
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.telemetry.sides import sides
 
 # Istio's DEFAULT is BASE today (ProxyPathNormalization).

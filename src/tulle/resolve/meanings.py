@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tulle.model.names import Destination, ServiceName, destination_of, is_host, split_authority
 from tulle.resolve.hosts import wildcards
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 # Of a sidecar's routes: with more declared hosts than these it asks for every name.
 MOST_HOSTS = 200

@@ -9,7 +9,7 @@ from tulle.model.resources.virtual_service import VirtualService
 from tulle.resolve import backends
 from tulle.resolve.callers import Caller
 from tulle.resolve.hosts import full
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.rules import Scope, exported
 from tulle.resolve.services import offer
 

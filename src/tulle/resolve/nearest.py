@@ -12,7 +12,7 @@ from string import ascii_lowercase, digits
 
 from tulle.model.names import ServiceName
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.rules import Scope
 from tulle.resolve.services import offer
 

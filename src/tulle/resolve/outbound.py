@@ -22,8 +22,8 @@ from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.detection import OUTBOUND, detection_time
 from tulle.resolve.http_routes import http_routes
 from tulle.resolve.inbound import paths
-from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import asked_addresses, asked_hosts, asked_namespaces
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.mesh_names import MeshNames
 from tulle.resolve.nearest import nearest
 from tulle.resolve.retries import retries

@@ -16,7 +16,7 @@ from tulle.model.workload import Protocol
 from tulle.resolve.callers import Caller
 from tulle.resolve.entries import known_ports
 from tulle.resolve.hosts import wildcards
-from tulle.resolve.index import Mesh, Service
+from tulle.resolve.mesh import Mesh, Service
 from tulle.resolve.rules import Scope, exported
 
 

@@ -16,7 +16,7 @@ from tulle.resolve.access.calls import Written
 from tulle.resolve.access.doors import Door, Unknown, doors, service
 from tulle.resolve.access.evaluation import Call, evaluate
 from tulle.resolve.access.words import rule_in_words
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 WEB = ServiceName("default", "web")
 PEERS = "PeerAuthentication all\nmtls: {{mode: {}}}"

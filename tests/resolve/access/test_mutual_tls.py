@@ -21,8 +21,8 @@ from tulle.resolve.access.mutual_tls import modes, port_modes
 from tulle.resolve.callers import Caller
 from tulle.resolve.declared import Declared, apply
 from tulle.resolve.inbound import inbound
-from tulle.resolve.index import Mesh
 from tulle.resolve.index import apply as applied
+from tulle.resolve.mesh import Mesh
 
 STRICT, PERMISSIVE, DISABLED = MutualTls.STRICT, MutualTls.PERMISSIVE, MutualTls.DISABLED
 WEB = Workload(

@@ -23,7 +23,8 @@ from tulle.model.names import Destination, service_of
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Protocol
 from tulle.resolve.access import authorization, authorizer
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 from tulle.translate import names
 
 HOST, DOWN = "authz.example", "down.example"

@@ -19,7 +19,8 @@ from issuing import Issuing, handmade
 from tulle.ir.tokens import Issuer
 from tulle.model.snapshot import Snapshot
 from tulle.resolve.access import tokens
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 from written_access import access
 
 ONE, TWO = Issuing("https://one.example"), Issuing("two@example", "2", "RS256")

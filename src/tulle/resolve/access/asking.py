@@ -11,7 +11,7 @@ from tulle.model.spiffe import TRUST_DOMAIN
 from tulle.resolve.access.calls import Connection, Written, call, of_bytes
 from tulle.resolve.access.doors import Door, Unknown, service
 from tulle.resolve.access.evaluation import Verdict, evaluate
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 NOBODY = "-"
 _SCHEME = "spiffe://"

@@ -9,7 +9,7 @@ from tulle.model.spiffe import TRUST_DOMAIN
 from tulle.model.workload import Protocol, ServicePort, Workload
 from tulle.resolve.access.conditions import Reader
 from tulle.resolve.access.selected import selected
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 
 def policies(mesh: Mesh, workload: Workload) -> tuple[Policy, ...]:

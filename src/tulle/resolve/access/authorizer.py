@@ -20,7 +20,7 @@ from tulle.model.workload import Protocol, Workload
 from tulle.resolve import backends
 from tulle.resolve.callers import Caller, caller_of
 from tulle.resolve.hosts import full
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 
 def authorizer(mesh: Mesh, workload: Workload, policies: Iterable[Policy]) -> Authorizer | None:

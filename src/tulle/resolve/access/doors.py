@@ -14,7 +14,7 @@ from tulle.ir.types import Inbound, InboundPort
 from tulle.model.names import DEFAULT_NAMESPACE, DEFAULT_PORT, ServiceName, is_label
 from tulle.resolve.access.mutual_tls import only_plain
 from tulle.resolve.inbound import inbound
-from tulle.resolve.index import Mesh, Service
+from tulle.resolve.mesh import Mesh, Service
 
 
 class Unknown(LookupError):

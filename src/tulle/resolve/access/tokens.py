@@ -13,7 +13,7 @@ from tulle.model.resources.request_authentication import JWTRule, RequestAuthent
 from tulle.model.resources.resource import Resource
 from tulle.model.workload import Workload
 from tulle.resolve.access.selected import selected
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 # Of OAuth 2.0 (RFC 6749, section 3.3) and Microsoft's tokens: Istio takes these as lists whatever a rule says.
 _SPACED = ("permission", "scope")

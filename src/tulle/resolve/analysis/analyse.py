@@ -20,7 +20,7 @@ from tulle.resolve.analysis.sidecars import of_sidecar
 from tulle.resolve.analysis.telemetries import of_telemetry
 from tulle.resolve.analysis.virtual_services import of_virtual_service
 from tulle.resolve.analysis.workload_entries import of_workload_entry, of_workload_group
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 _OF_KIND: Mapping[str, Callable[[Findings, Known], None]] = {
     "VirtualService": of_virtual_service,

@@ -23,7 +23,7 @@ from tulle.resolve.analysis.findings import (
 from tulle.resolve.analysis.known import Known
 from tulle.resolve.analysis.without_effect import check_without_effect
 from tulle.resolve.hosts import full
-from tulle.resolve.index import Service
+from tulle.resolve.mesh import Service
 
 
 def of_destination_rule(at: Findings, known: Known) -> None:

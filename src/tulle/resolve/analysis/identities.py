@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tulle.model.domain import MESH_DOMAIN
 from tulle.model.spiffe import WORKLOAD_PREFIX
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 _SCHEME = "spiffe://"
 

@@ -22,8 +22,8 @@ from tulle.resolve.callers import Caller
 from tulle.resolve.declared import Declared
 from tulle.resolve.entries import known_ports
 from tulle.resolve.hosts import full, wildcards
-from tulle.resolve.index import Mesh, Service
 from tulle.resolve.labels import Labelled
+from tulle.resolve.mesh import Mesh, Service
 from tulle.resolve.rules import MESH_GATEWAY, Scope
 from tulle.resolve.services import find, offer
 from tulle.resolve.workload_entries import completed, group_of

@@ -20,7 +20,7 @@ from tulle.model.resources.destination_rule import (
 )
 from tulle.model.workload import Protocol
 from tulle.resolve.analysis.findings import Findings
-from tulle.resolve.index import Service
+from tulle.resolve.mesh import Service
 
 _OWN_TLS = (TLSMode.DISABLE, TLSMode.SIMPLE, TLSMode.MUTUAL)
 _NOT_HTTP = (Protocol.TCP, Protocol.TLS)

@@ -24,8 +24,8 @@ from tulle.resolve.explaining.matching import Seen, lines, misses
 from tulle.resolve.explaining.reached import Reachable, reachable
 from tulle.resolve.explaining.rewriting import sent
 from tulle.resolve.inbound import paths
-from tulle.resolve.index import Mesh
 from tulle.resolve.meanings import meant
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.outbound import virtual_host
 
 

@@ -12,7 +12,7 @@ from tulle.model.workload import Health
 from tulle.resolve import backends
 from tulle.resolve.backends import Basis
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Instance, Mesh
+from tulle.resolve.mesh import Instance, Mesh
 
 _ILL = {
     Health.STARTING: "it is starting, and has not been healthy yet",

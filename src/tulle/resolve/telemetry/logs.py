@@ -19,7 +19,7 @@ from tulle.model.resources.telemetry_providers import (
     EnvoyOtelLogProvider,
 )
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.telemetry.providers import ENVOY, collector, provider
 
 _STDOUT = "/dev/stdout"

@@ -20,7 +20,7 @@ from tulle.model.workload import Protocol
 from tulle.resolve import backends
 from tulle.resolve.callers import Caller
 from tulle.resolve.hosts import full
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 
 ENVOY, PROMETHEUS, TULLE = "envoy", "prometheus", "tulle"
 _ALWAYS = (

@@ -10,7 +10,7 @@ from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.telemetry import WorkloadMode
 from tulle.model.workload import Workload
 from tulle.resolve.callers import caller_of
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.telemetry.applicable import applicable
 from tulle.resolve.telemetry.logs import logs
 from tulle.resolve.telemetry.metrics import metrics

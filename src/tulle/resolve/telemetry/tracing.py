@@ -16,7 +16,7 @@ from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.telemetry import CustomTag, Telemetry, WorkloadMode
 from tulle.model.resources.telemetry_providers import ProxyCustomTag
 from tulle.resolve.callers import Caller
-from tulle.resolve.index import Mesh
+from tulle.resolve.mesh import Mesh
 from tulle.resolve.telemetry.providers import TULLE, collector_of_spans, provider
 
 
