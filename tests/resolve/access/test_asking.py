@@ -12,9 +12,9 @@ from tulle.ir.access import Access, Action, Attribute, Condition, Policy, Rule, 
 from tulle.model.names import ServiceName
 from tulle.model.workload import Health, Proxy, ServicePort, Workload
 from tulle.resolve.access.asking import From, answer, caller
-from tulle.resolve.access.calls import Written
+from tulle.resolve.access.calls import Call, Written
 from tulle.resolve.access.doors import Door, Unknown, doors, service
-from tulle.resolve.access.evaluation import Call, evaluate
+from tulle.resolve.access.evaluation import evaluate
 from tulle.resolve.access.words import rule_in_words
 from tulle.resolve.mesh import Mesh
 

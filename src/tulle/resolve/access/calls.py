@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from tulle.ir.tokens import Issuer
 from tulle.ir.types import Paths
-from tulle.resolve.access.evaluation import Call
 from tulle.resolve.access.paths import normalised, without_query
 
 FORWARDED_FOR = "x-forwarded-for"
@@ -38,6 +37,26 @@ class Connection(Struct, frozen=True):
     source_ip: str = "127.0.0.1"
     destination_ip: str = "127.0.0.1"
     sni: str = ""
+
+
+class Call(Struct, frozen=True):
+    """What the serving sidecar sees of a call.
+
+    principal: the caller's SPIFFE id without `spiffe://`; "" without mutual TLS. path: normalised, without the query; "" where
+    nobody reads HTTP. headers: by name in lower case; the values of one that comes several times are joined with commas.
+    claims: those of a token that was found good; None without one.
+    """
+
+    principal: str = ""
+    source_ip: str = "127.0.0.1"
+    remote_ip: str = "127.0.0.1"
+    destination_ip: str = "127.0.0.1"
+    sni: str = ""
+    host: str = ""
+    method: str = ""
+    path: str = ""
+    headers: Mapping[str, str] = {}
+    claims: Mapping[str, Any] | None = None
 
 
 def call(connection: Connection, request: Written, form: Paths, issuers: Sequence[Issuer] = ()) -> Call | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import re2
 
 from tulle.ir.access import Access, Attribute, Condition, Test, Value
-
-if TYPE_CHECKING:
-    from tulle.resolve.access.evaluation import Call
+from tulle.resolve.access.calls import Call
 
 _ADDRESSES = {
     Attribute.SOURCE_IP: "source_ip",

@@ -6,33 +6,13 @@ and are told as such. Source: istio.io, Authorization Policy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from tulle.ir.access import Access, Action, Condition, Policy, Rule
+from tulle.resolve.access.calls import Call
 from tulle.resolve.access.comparing import fits, seen
-
-
-class Call(Struct, frozen=True):
-    """What the serving sidecar sees of a call.
-
-    principal: the caller's SPIFFE id without `spiffe://`; "" without mutual TLS. path: normalised, without the query; "" where
-    nobody reads HTTP. headers: by name in lower case; the values of one that comes several times are joined with commas.
-    claims: those of a token that was found good; None without one.
-    """
-
-    principal: str = ""
-    source_ip: str = "127.0.0.1"
-    remote_ip: str = "127.0.0.1"
-    destination_ip: str = "127.0.0.1"
-    sni: str = ""
-    host: str = ""
-    method: str = ""
-    path: str = ""
-    headers: Mapping[str, str] = {}
-    claims: Mapping[str, Any] | None = None
 
 
 class Comparison(Struct, frozen=True):
