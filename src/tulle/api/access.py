@@ -19,8 +19,9 @@ from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.decisions import Heard
 from tulle.api.doors import Force, Mesh
+from tulle.model.ip import is_address
 from tulle.model.names import DEFAULT_NAMESPACE, DEFAULT_PORT, ServiceName, label_problem
-from tulle.resolve.access.asking import Answer, From, answer, caller, is_address
+from tulle.resolve.access.asking import Answer, From, answer, caller
 from tulle.resolve.access.calls import Written
 from tulle.resolve.access.doors import Door, Unknown, doors, service
 from tulle.translate import names

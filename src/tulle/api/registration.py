@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from tulle.model.ip import is_loopback, port_of
 from tulle.model.labels import WORD, label_problems
 from tulle.model.workload import Proxy, Workload
 
@@ -41,7 +42,7 @@ def unreachable(proxy: Proxy, peer: str) -> str:
     """
     if not any(workload.ports for workload in proxy.workloads):
         return ""
-    if _is_loopback(proxy.address) and not _is_loopback(peer):
+    if is_loopback(proxy.address) and not is_loopback(peer):
         return f"address {proxy.address} is each machine's own: say where others reach this instance with --address IP"
     return ""
 
@@ -53,11 +54,4 @@ def _is_place(text: str) -> bool:
         host = ip_address(address[1:-1] if is_ipv6 else address)
     except ValueError:
         return False
-    return is_ipv6 == (host.version == 6) and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False  # that it is no address at all, the registry says
+    return is_ipv6 == (host.version == 6) and port_of(port) is not None

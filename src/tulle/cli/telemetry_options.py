@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tulle.model.addresses import LOOPBACK
+from tulle.model.ip import port_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,13 +57,14 @@ def agent_metrics(text: str) -> str:
         address = address[1:-1]
     elif ":" in address:
         raise ValueError(f"--metrics {text}: write an IPv6 address in brackets: [::1]:9464")
-    if not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535):
+    number = 0 if port == ANY_PORT else port_of(port)
+    if number is None:
         raise ValueError(f"--metrics {text}: write [ADDRESS:]PORT, with a port of 1 to 65535 or 0 for any, or {OFF}")
     try:
         host = ip_address(address)
     except ValueError:
         raise ValueError(f"--metrics {text}: {address!r} is no IP address") from None
-    return f"[{host}]:{int(port)}" if host.version == 6 else f"{host}:{int(port)}"
+    return f"[{host}]:{number}" if host.version == 6 else f"{host}:{number}"
 
 
 def scraped(text: str) -> str:

@@ -15,6 +15,7 @@ from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
 from tulle.config import DEFAULT_AGENT_PORT, MIN_CERT_TTL, OFF, JwtIssuer, LogFormat, Settings
 from tulle.model.addresses import LOOPBACK
+from tulle.model.ip import port_of
 from tulle.model.names import label_problem
 
 
@@ -232,19 +233,21 @@ def _address(text: str) -> tuple[str, int]:
         found = ip_address(host)
     except ValueError as error:
         raise click.BadParameter(f"{host!r} is no IP address of this machine") from error
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+    number = port_of(port)
+    if number is None:
         raise click.BadParameter(f"{port!r} is no port: use 1 to 65535")
     if found.is_multicast or "%" in host:
         raise click.BadParameter(f"{host} is no address that can be listened on")
-    return str(found), int(port)
+    return str(found), number
 
 
 def _web_port(text: str) -> int | Literal["off"]:
     if text == OFF:
         return OFF
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+    number = port_of(text)
+    if number is None:
         raise click.BadParameter(f"{text!r} is no port: use 1 to 65535, or off")
-    return int(text)
+    return number
 
 
 def _otlp(text: str) -> tuple[str, int]:

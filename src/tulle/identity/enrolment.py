@@ -9,7 +9,6 @@ come here. What is in Envoy's bootstrap is decided above.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 from msgspec import Struct
@@ -24,6 +23,7 @@ from tulle.identity.enrolled import Enrolled
 from tulle.identity.enrolled_records import EnrolledRecords, issued
 from tulle.identity.possession import NotProved, Proof, digest_of_key, proved_key
 from tulle.identity.revocations import IsRevoked, Revocations
+from tulle.model.ip import is_address
 from tulle.model.labels import label_problems
 from tulle.model.names import ServiceName, label_problem
 from tulle.model.peer import peer_of, written
@@ -209,8 +209,8 @@ def _check_names(request: EnrolRequest) -> None:
     ]
     if request.described:
         problems += label_problems(request.described.version, request.described.labels)
-    if request.control_plane and not _is_address(request.control_plane):
-        problems.append(f"{request.control_plane[:60]!r} is no IP address of a control plane")
+    if (at := request.control_plane) and (not is_address(at) or "%" in at):
+        problems.append(f"{at[:60]!r} is no IP address of a control plane")
     if any(problems):
         raise EnrolRefused("; ".join(filter(None, problems)))
 
@@ -252,11 +252,3 @@ def _check_renewal(request: EnrolRequest, record: Enrolled, prover: str) -> None
 
 def _first(request: EnrolRequest, grant: Grant) -> Enrolled:
     return Enrolled(request.proxy, request.namespace, request.service, request.service_account, grant.source)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return "%" not in text

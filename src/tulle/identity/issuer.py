@@ -13,7 +13,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -21,6 +20,8 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 import jwt
+
+from tulle.model.ip import is_loopback
 
 _MAX_SIZE = 256 * 1024
 _MOST_KEYS = 100
@@ -195,7 +196,4 @@ def _file(path: Path) -> bytes:
 
 
 def _is_own(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost" or is_loopback(host)

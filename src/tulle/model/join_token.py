@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from tulle.model.ip import port_of
+
 PREFIX = "tulle1."
 MAX_SIZE = 4096
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -86,16 +88,16 @@ def is_evidence(text: str) -> bool:
 
 def parsed_address(text: str) -> tuple[str, int] | None:
     """Host and port of `host:port` or `[IPv6]:port`; None if it is no such thing."""
-    host, colon, port = text.rpartition(":")
-    if not (colon and port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+    host, _, written = text.rpartition(":")
+    if (port := port_of(written)) is None:
         return None
     is_bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if is_bracketed else host
     try:
         version = ip_address(bare).version
     except ValueError:
-        return (host, int(port)) if _HOST.fullmatch(host) and not host.rpartition(".")[2].isdigit() else None
-    return (bare, int(port)) if is_bracketed == (version == 6) and "%" not in bare else None
+        return (host, port) if _HOST.fullmatch(host) and not host.rpartition(".")[2].isdigit() else None
+    return (bare, port) if is_bracketed == (version == 6) and "%" not in bare else None
 
 
 def written_address(host: str, port: int) -> str:

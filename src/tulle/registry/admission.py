@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
 
+from tulle.model.ip import is_loopback, port_of
 from tulle.model.names import label_problem
 from tulle.model.workload import Protocol, Proxy, ServicePort, Workload
 
@@ -48,7 +49,7 @@ def _workload_problems(workload: Workload) -> Iterator[str]:
 def _service_port_problems(port: ServicePort) -> Iterator[str]:
     yield from _port_problems("service port", port.number)
     yield from _port_problems(f"the target of service port {port.number}", port.target)
-    if not _is_loopback(port.address):
+    if not is_loopback(port.address):
         yield f"the program must listen on loopback for service port {port.number}, and {port.address!r} is not that"
     if port.name:
         yield from _label_problems(("port name", port.name))
@@ -85,16 +86,7 @@ def address_problems(text: str) -> Iterator[str]:
 
 def _is_source(text: str) -> bool:
     address, _, port = text.rpartition(":")
-    return (
-        _is_loopback(address) and "." in address and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
-    )
-
-
-def _is_loopback(text: str) -> bool:
-    try:
-        return ip_address(text).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(address) and "." in address and port_of(port) is not None
 
 
 def _port_problems(what: str, port: int) -> Iterator[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 
 from tulle.ir.types import Discovery, Endpoint
+from tulle.model.ip import is_address
 from tulle.model.names import Destination, service_of
 from tulle.model.protocols import select
 from tulle.model.resources.resource import Resource
@@ -165,10 +165,4 @@ def _locality(one: WorkloadEntry) -> str:
 
 
 def _is_name(address: str) -> bool:
-    if address.startswith("unix://"):
-        return False
-    try:
-        ip_address(address)
-    except ValueError:
-        return True
-    return False
+    return not address.startswith("unix://") and not is_address(address)

@@ -5,11 +5,11 @@ Files are read when the cluster is made; a missing one makes Envoy reject the cl
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.policies import OriginateTls
+from tulle.model.ip import is_address
 from tulle.translate.sources import SYSTEM_ROOTS, file_secret
 
 _CONTEXT = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
@@ -47,8 +47,6 @@ def _kind(name: str) -> str:
     """Under which of a certificate's names one is to be found."""
     if "://" in name:
         return "URI"
-    try:
-        ip_address(name)
-    except ValueError:
-        return "EMAIL" if "@" in name else "DNS"
-    return "IP_ADDRESS"
+    if is_address(name):
+        return "IP_ADDRESS"
+    return "EMAIL" if "@" in name else "DNS"

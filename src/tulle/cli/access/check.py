@@ -17,8 +17,8 @@ from tulle.cli.access.printing import judged, placed, policy_head, verdict_word
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.exits import FAILED, Mistakes
 from tulle.cli.printing import print_json, printable
+from tulle.model.ip import is_address, port_of
 from tulle.model.names import DEFAULT_NAMESPACE
-from tulle.resolve.access.asking import is_address
 
 _WITHIN = 10.0
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -136,11 +136,12 @@ def with_port(text: str, port: int | None) -> tuple[str, int | None]:
     name, colon, written = text.rpartition(":")
     if not colon:
         return text, port
-    if not (written.isascii() and written.isdigit() and 1 <= int(written[:6]) <= 65535):
+    number = port_of(written)
+    if number is None:
         raise Mistakes([f"{text!r}: ports go from 1 to 65535"])
-    if port is not None and port != int(written):
+    if port is not None and port != number:
         raise Mistakes([f"--port {port} contradicts {text}"])
-    return name, int(written)
+    return name, number
 
 
 def _method(text: str) -> str:

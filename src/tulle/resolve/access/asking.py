@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from msgspec import Struct
 
 from tulle.ir.types import MutualTls
+from tulle.model.ip import is_address
 from tulle.model.spiffe import TRUST_DOMAIN
 from tulle.resolve.access.calls import Connection, Written, call, of_bytes
 from tulle.resolve.access.doors import Door, Unknown, service
@@ -121,11 +120,3 @@ def _claims(door: Door, request: Written, notes: list[str]) -> tuple[dict[str, o
         )
     notes.append("the token's signature and times are taken for good")
     return dict(request.claims), ""
-
-
-def is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 
 import re2
 
 from tulle.model.durations import nanoseconds
+from tulle.model.ip import is_address
 from tulle.sources.at import At
 
 MESH_GATEWAY = "mesh"
@@ -44,15 +44,6 @@ _RE2.max_mem = 8 << 20
 
 def is_dns_label(text: str) -> bool:
     return len(text) <= _LONGEST_LABEL and _DNS_LABEL.fullmatch(text) is not None
-
-
-def is_address(text: str) -> bool:
-    """Whether it is one address of IPv4 or IPv6."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def is_subnet(text: str) -> bool:

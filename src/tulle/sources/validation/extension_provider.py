@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from tulle.model.ip import is_address
 from tulle.model.resources.mesh_config import (
     ExtAuthzGrpcProvider,
     ExtAuthzHttpProvider,
@@ -18,7 +19,7 @@ from tulle.model.resources.telemetry_providers import EnvoyOtelLogProvider, Open
 from tulle.sources.at import At
 from tulle.sources.validation import telemetry_providers
 from tulle.sources.validation.amounts import check_loose_time, check_one_of
-from tulle.sources.validation.basics import check_one_line, fqdn_problem, is_address
+from tulle.sources.validation.basics import check_one_line, fqdn_problem
 from tulle.sources.validation.names import namespaced_host_problem
 
 # Envoy: type.v3.StatusCode.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tulle.model.ip import is_address
 from tulle.model.resources.virtual_service import (
     L4MatchAttributes,
     TCPRoute,
@@ -16,7 +17,6 @@ from tulle.sources.validation.basics import (
     check_labels,
     check_port,
     check_subnet,
-    is_address,
     is_dns_label,
 )
 from tulle.sources.validation.virtual_hosts import covers, host_problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tulle.model.ip import is_address
 from tulle.model.resources.sidecar import (
     CaptureMode,
     IstioEgressListener,
@@ -12,7 +13,7 @@ from tulle.model.resources.sidecar import (
 )
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, sidecar_ingress
-from tulle.sources.validation.basics import check_fqdn, check_port, is_address, is_dns_label
+from tulle.sources.validation.basics import check_fqdn, check_port, is_dns_label
 from tulle.sources.validation.names import (
     check_namespaced_host,
     check_port_name,

@@ -5,10 +5,11 @@ Source: Istio, pkg/config/validation (ValidateSidecar, validateTLSOptions).
 
 from __future__ import annotations
 
+from tulle.model.ip import is_address
 from tulle.model.resources.sidecar import IstioIngressListener, ServerTLSMode, ServerTLSSettings, SidecarPort
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool
-from tulle.sources.validation.basics import check_port, is_address
+from tulle.sources.validation.basics import check_port
 from tulle.sources.validation.names import HTTP_PROTOCOLS, check_port_name, check_protocol, check_socket_path
 
 _OWN_ADDRESSES = ("", "127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104

@@ -5,11 +5,12 @@ Source: Istio, pkg/config/validation (validateTrafficPolicy, validatePortTraffic
 
 from __future__ import annotations
 
+from tulle.model.ip import is_address
 from tulle.model.resources.destination_rule import PortTrafficPolicy, RetryBudget, TrafficPolicy, TunnelSettings
 from tulle.sources.at import At
 from tulle.sources.validation import connection_pool, load_balancer, outlier_detection, tls
 from tulle.sources.validation.amounts import check_count, check_percent, check_time
-from tulle.sources.validation.basics import check_no_zone, check_port, fqdn_problem, is_address
+from tulle.sources.validation.basics import check_no_zone, check_port, fqdn_problem
 
 _MOST_PORTS = 4096
 

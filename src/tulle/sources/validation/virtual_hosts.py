@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 
+from tulle.model.ip import is_address
 from tulle.model.resources.virtual_service import VirtualService
 from tulle.sources.at import At
-from tulle.sources.validation.basics import is_address, wildcard_host_problem
+from tulle.sources.validation.basics import wildcard_host_problem
 from tulle.sources.validation.gateway_names import only_gateways
 
 # Istio makes such names itself, for TLS between its gateways (AUTO_PASSTHROUGH).

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from tulle.model.ip import is_address
 from tulle.model.resources.workload_entry import WorkloadEntry, WorkloadGroup
 from tulle.sources.at import At
 from tulle.sources.validation import readiness_probe
 from tulle.sources.validation.amounts import check_count, check_size
-from tulle.sources.validation.basics import check_labels, check_no_zone, check_port, fqdn_problem, is_address
+from tulle.sources.validation.basics import check_labels, check_no_zone, check_port, fqdn_problem
 from tulle.sources.validation.names import check_port_name, check_socket_path
 
 _MOST_PORTS, _MOST_LABELS = 128, 256
