@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from guides import BLOCK, Reader, typed
+from guides import Reader, followed
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "authorization.md").read_text()
 # What is another one in each mesh: ids of instances, the port that the program was given, and how often was tried, and when.
@@ -20,22 +20,12 @@ OWN = re.compile(
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    there = Reader(tmp_path)
-    try:
+    with Reader(tmp_path) as there:
         yield there
-    finally:
-        there.close()
 
 
 def test_the_guide_on_authorization_does_what_it_says(reader: Reader) -> None:
-    for block in BLOCK.finditer(GUIDE):
-        language, text = block.groups()
-        if language != "console":
-            before = GUIDE[: block.start()]
-            (reader.folder / re.findall(r"`(\w+\.(?:py|yaml))`", before)[-1]).write_text(text)
-            continue
-        for in_shell, line, output in typed(text):
-            follow(reader, in_shell, line, output)
+    followed(reader, GUIDE, follow)
     (orders,) = (one for one in reader.running if "orders.py" in one.name)
     assert "denied" in orders.output and "POST orders/list" in orders.output.replace("POST orders ", "POST orders")
 

@@ -16,13 +16,10 @@ PROGRAM = Path(__file__).with_name("clients.py")
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    running = Mesh(tmp_path_factory.mktemp("clients"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("clients")) as running:
         running.up()
         running.serve("service-b", "b1")
         yield running
-    finally:
-        running.close()
 
 
 def outcomes(mesh: Mesh, mode: str) -> dict[str, str]:

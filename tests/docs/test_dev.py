@@ -47,7 +47,6 @@ def test_the_examples_are_files_that_it_takes(tmp_path: Path) -> None:
 
 
 def test_the_guide_works_as_it_is_typed(tmp_path: Path) -> None:
-    mesh = Mesh(tmp_path)
     project = tmp_path / "project"
     b, a = blocks(GUIDE, "python")
     for name, text in (("b/b.py", b), ("a/a.py", a), ("tulle.yaml", blocks(GUIDE, "yaml")[0])):
@@ -57,9 +56,9 @@ def test_the_guide_works_as_it_is_typed(tmp_path: Path) -> None:
     for name, command in (("tulle", TULLE), ("python", [sys.executable])):
         (tmp_path / "bin" / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         (tmp_path / "bin" / name).chmod(0o755)
-    mesh.env["PATH"] = f"{tmp_path / 'bin'}:{mesh.env['PATH']}"
     check, watch = blocks(GUIDE, "")[0].splitlines()
-    try:
+    with Mesh(tmp_path) as mesh:
+        mesh.env["PATH"] = f"{tmp_path / 'bin'}:{mesh.env['PATH']}"
         checked = typed(mesh, project, check)
         assert checked.wait() == 0 and "service-b" in checked.output
         dev = typed(mesh, project, watch)
@@ -71,8 +70,6 @@ def test_the_guide_works_as_it_is_typed(tmp_path: Path) -> None:
         wait_for("the change is heard", lambda: "service-a.1 | good day from b\n" in dev.output)
         assert "Traceback" not in dev.output
         assert dev.stop() == 0
-    finally:
-        mesh.close()
 
 
 def typed(mesh: Mesh, folder: Path, line: str) -> Running:

@@ -200,8 +200,7 @@ def test_every_variable_is_told() -> None:
 
 
 def test_every_file_of_the_state_folder_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:
-    mesh = Mesh(tmp_path_factory.mktemp("s"))  # a short name, for the sockets in it
-    try:
+    with Mesh(tmp_path_factory.mktemp("s")) as mesh:  # a short name, for the sockets in it
         mesh.up()
         mesh.serve("service-b", "b1", options=("--workload-api",))
         proxy = mesh.proxies()[0]["id"]
@@ -209,8 +208,6 @@ def test_every_file_of_the_state_folder_is_told(tmp_path_factory: pytest.TempPat
         wait_for("it is noted", lambda: (mesh.data / "audit.log").exists())
         there = {str(path.relative_to(mesh.data)) for path in mesh.data.rglob("*") if not path.is_dir()}
         there = {re.sub(r"^ca/[0-9a-f]{32}\.pem$", "ca/ID.pem", path) for path in there}
-    finally:
-        mesh.close()
     told = {name for row in rows(page("state")) for name in codes(row[0])}
     assert told == {name.replace(proxy, "ID") for name in there if not name.rpartition("/")[2].startswith(".")}
 

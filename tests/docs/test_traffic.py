@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from guides import BLOCK, Reader, typed
+from guides import BLOCK, Reader, followed
 from running import TULLE, wait_for
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,22 +19,12 @@ COUNTED = re.compile(r"^ +(\d+) ", re.M)
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    there = Reader(tmp_path)
-    try:
+    with Reader(tmp_path) as there:
         yield there
-    finally:
-        there.close()
 
 
 def test_the_guide_on_traffic_does_what_it_says(reader: Reader) -> None:
-    for block in BLOCK.finditer(GUIDE):
-        language, text = block.groups()
-        if language != "console":
-            before = GUIDE[: block.start()]
-            (reader.folder / re.findall(r"`(\w+\.(?:py|yaml))`", before)[-1]).write_text(text)
-            continue
-        for in_shell, line, output in typed(text):
-            follow(reader, in_shell, line, output)
+    followed(reader, GUIDE, follow)
     assert any('"GET /copied HTTP/1.1" 200' in one.output for one in reader.running if one.name.endswith("v2"))
 
 

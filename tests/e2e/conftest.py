@@ -13,11 +13,8 @@ from running import Mesh
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[Mesh]:
-    running = Mesh(tmp_path)
-    try:
+    with Mesh(tmp_path) as running:
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(params=MODES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -30,6 +30,11 @@ def destination_rule(host: str, namespace: str = "", **spec: Any) -> Document:
     return document("DestinationRule", host, {"host": host, **spec}, namespace)
 
 
+def versions(host: str, *subsets: str) -> Document:
+    """A DestinationRule with a subset for each version."""
+    return destination_rule(host, subsets=[{"name": name, "labels": {"version": name}} for name in subsets])
+
+
 def mesh_config(**spec: Any) -> Document:
     return {"apiVersion": "mesh.istio.io/v1alpha1", "kind": "MeshConfig", "spec": spec}
 
@@ -45,12 +50,12 @@ def to(host: str, subset: str = "", weight: int | None = None, **more: Any) -> D
     return {"destination": destination, **({} if weight is None else {"weight": weight}), **more}
 
 
-def apply(mesh: Mesh, *documents: Document) -> Path:
+def apply(mesh: Mesh, *documents: Document, options: Sequence[str] = ()) -> Path:
     """The file in which they are."""
     file = mesh.folder / f"documents-{next(_NUMBERS)}.yaml"
     file.write_text("\n---\n".join(json.dumps(each) for each in documents))
-    done = mesh.tulle("apply", "-f", str(file))
-    assert done.returncode == 0, done.stderr
+    done = mesh.tulle("apply", "-f", str(file), *options)
+    assert done.returncode == 0, done.stdout + done.stderr
     return file
 
 

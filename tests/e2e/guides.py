@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from running import TULLE, Mesh, Running, wait_for
@@ -56,6 +56,18 @@ class Reader(Mesh):
         ready = "ready:" if line.startswith("tulle up") else "calls reach it now"
         wait_for(f"{line} is ready", lambda: ready in started.output or started.process.poll() is not None)
         assert ready in started.output, started.output
+
+
+def followed(reader: Reader, guide: str, follow: Callable[[Reader, bool, str, str], None]) -> None:
+    """Writes the guide's files, by the names that it gives them last, and has `follow` type each of its lines."""
+    for block in BLOCK.finditer(guide):
+        language, text = block.groups()
+        if language != "console":
+            before = guide[: block.start()]
+            (reader.folder / re.findall(r"`(\w+\.(?:py|yaml))`", before)[-1]).write_text(text)
+            continue
+        for line in typed(text):
+            follow(reader, *line)
 
 
 def typed(block: str) -> Iterator[tuple[bool, str, str]]:

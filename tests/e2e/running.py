@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed, Unreachable
@@ -85,6 +85,12 @@ class Mesh:
         self.running: list[Running] = []
         self.prefix: tuple[str, ...] = ()
         self._at_end: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     @contextmanager
     def behind(self, *prefix: str) -> Iterator[None]:

@@ -20,8 +20,7 @@ def records(running: Running, path: str) -> list[dict[str, Any]]:
 
 
 def test_calls_are_in_the_output_of_both_sides_as_declared(tmp_path: Path) -> None:
-    mesh = Mesh(tmp_path)
-    try:
+    with Mesh(tmp_path) as mesh:
         mesh.up()
         server = mesh.serve("service-b", options=("--port", "80"))
         caller = mesh.caller()
@@ -45,5 +44,3 @@ def test_calls_are_in_the_output_of_both_sides_as_declared(tmp_path: Path) -> No
         assert (sent["response_code"], failed["response_code"], sent["authority"]) == (200, 503, "service-b")
         assert sent["upstream_cluster"] == "outbound|80||service-b.default.svc.cluster.local"
         assert records(server, "/first") == []
-    finally:
-        mesh.close()

@@ -21,8 +21,7 @@ MODES = ("proxy", "seccomp")
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """`plain` has no rules, and `ruled` has."""
-    mesh = Mesh(tmp_path_factory.mktemp("bodies"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("bodies")) as mesh:
         mesh.up()
         for service in ("plain", "ruled"):
             (target,) = free_ports(1)
@@ -33,8 +32,6 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         apply(mesh, virtual_service("ruled", other, route))
         wait_for("both are healthy", lambda: mesh.healthy("plain") == mesh.healthy("ruled") == 1)
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module", params=MODES)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from declaring import document, versions
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import PROGRAMS, Mesh, wait_for
-from wires import apply, dialer, document, versions, wired
+from wires import apply, dialer, wired
 
 pytestmark = pytest.mark.soak
 

@@ -18,13 +18,10 @@ URL = "http://service-b/data"
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    running = Mesh(tmp_path_factory.mktemp("breaking"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("breaking")) as running:
         running.up()
         running.serve("service-b", "b1")
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,20 +13,15 @@ import pytest
 
 from running import Mesh, children
 from tulle.model.api_token import ApiToken, decode, encode
+from wires import free_ports
 
 LOOPBACK = ("127.", "::1")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
 def door(mesh: Mesh) -> int:
     """The port of a control plane's door for other machines."""
-    port = free_port()
+    (port,) = free_ports(1)
     mesh.up("--listen", f"127.0.0.1:{port}")
     return port
 
@@ -127,7 +122,7 @@ def test_nothing_listens_beyond_loopback(mesh: Mesh, mode: str) -> None:
 
 
 def test_what_is_told_to_listen_elsewhere_listens_there_and_nowhere_else(mesh: Mesh) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     mesh.up("--listen", f"127.0.0.2:{port}")  # a loopback too, so that the test opens nothing
     found = listening(mesh, "proxy")
     xds_port = mesh.json("status")["xds_port"]

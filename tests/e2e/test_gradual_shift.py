@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from declaring import apply, destination_rule, to, virtual_service
+from declaring import apply, to, versions, virtual_service
 from running import Caller, Mesh, Running, wait_for
 
 URL = "http://service-b/data"
@@ -26,14 +26,11 @@ def sick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory, sick: Path) -> Iterator[Mesh]:
-    running = Mesh(tmp_path_factory.mktemp("gradual"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("gradual")) as running:
         running.up()
         running.serve("service-b", "b1", options=("--version", "v1"))
         running.serve("service-b", "b2", options=("--version", "v2"), SICK_ALL=str(sick))
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +40,7 @@ def caller(mesh: Mesh) -> Caller:
 
 @pytest.fixture(autouse=True)
 def _all_to_the_old_one(mesh: Mesh, caller: Caller) -> None:
-    subsets = [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")]
-    apply(mesh, destination_rule("service-b", subsets=subsets))
+    apply(mesh, versions("service-b", "v1", "v2"))
     apply(mesh, virtual_service("service-b", {"route": [to("service-b", "v1", 100)]}))
     wait_for("the old one answers", lambda: caller.call(URL).json()["instance"] == "b1")
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from declaring import document
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import Mesh, wait_for
-from wires import MODES, apply, dialer, document, free_ports
+from wires import MODES, apply, dialer, free_ports
 
 _CLIENT = """
 import grpc
@@ -28,15 +29,12 @@ channel = grpc.insecure_channel('calls:9000')
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("grpc"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("grpc")) as mesh:
         mesh.up()
         (port,) = free_ports(1)
         mesh.run("calls", "grpc_calls.py", options=("--port", f"9000:{port}/grpc"), PORT=str(port))
         wait_for("the gRPC server is healthy", lambda: mesh.healthy("calls") == 1)
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module", params=MODES)

@@ -82,14 +82,12 @@ def test_an_instance_takes_calls_only_from_workloads_of_the_mesh(
 
 def test_a_certificate_of_another_mesh_proves_nothing(pair: tuple[Mesh, Path, Path, int], tmp_path: Path) -> None:
     _, _, _, port = pair
-    other = Mesh(tmp_path / "other")
-    other.folder.mkdir()
-    try:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with Mesh(folder) as other:
         other.up()
         foreign = other.data / "proxies" / other.caller().proxy
         assert ask_inbound(port, client_context(foreign, tmp_path, "identity")) == b""
-    finally:
-        other.close()
 
 
 def test_an_envoy_that_claims_another_node_id_gets_nothing_of_it(

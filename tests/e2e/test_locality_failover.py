@@ -26,11 +26,8 @@ class Places:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    mesh = Mesh(tmp_path_factory.mktemp("places"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("places")) as mesh:
         yield Places(mesh)
-    finally:
-        mesh.close()
 
 
 @pytest.fixture

@@ -17,12 +17,9 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("m"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("m")) as mesh:
         mesh.up("--log-format", "json")
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module")

@@ -35,13 +35,10 @@ def peers(mode: str, name: str = "default", namespace: str = "default", **more: 
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("m"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("m")) as mesh:
         mesh.up()
         mesh.serve("service-b", options=("--port", "80", "--inbound-port", str(INBOUND)))
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module")

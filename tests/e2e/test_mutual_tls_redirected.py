@@ -36,13 +36,10 @@ _HTTP = "GET / HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n"
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     skip_unless_possible("redirect")
-    mesh = Mesh(tmp_path_factory.mktemp("m"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("m")) as mesh:
         mesh.up()
         wired(mesh, "several", "several", "80=http", "90/http=http", "5432/tcp=echo", options=("--capture", "redirect"))
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module")

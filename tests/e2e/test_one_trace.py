@@ -24,8 +24,7 @@ CALLED_WITH = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "baggage": "ten
 @pytest.fixture(scope="module", params=["seccomp", "proxy"])
 def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     skip_unless_possible(request.param)
-    mesh = Mesh(tmp_path_factory.mktemp("trace"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("trace")) as mesh:
         mesh.up()
         options = ("--trace", "--capture", request.param)
         for framework, following in zip(CHAIN, (*CHAIN[1:], LAST), strict=True):
@@ -33,8 +32,6 @@ def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         mesh.run(LAST, "chain.py", "flask", options=options)
         wait_for("all are healthy", lambda: all(mesh.healthy(name) for name in (*CHAIN, LAST)))
         yield mesh
-    finally:
-        mesh.close()
 
 
 def test_each_service_is_called_in_the_trace_of_the_first_call(chain: Mesh) -> None:

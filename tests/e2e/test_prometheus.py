@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from declaring import document
 from modes import skip_unless_possible
 from prometheuses import Prometheus, prometheus
 from puppets import Puppet
 from running import Mesh, wait_for
 from tulle.agent.figures.labels import HTTP_LABELS, TCP_LABELS
 from tulle.cli.bundles import dashboards
-from wires import apply, dialer, document, free_ports
+from wires import apply, dialer, free_ports
 
 # No query is excused: what is a share or a percentile is empty while nothing happens, and here all happens that they ask for.
 # The workload in the middle: it is called by `front`, and calls `last`, by HTTP, gRPC and TCP.

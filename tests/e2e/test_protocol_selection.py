@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from declaring import document
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import Mesh
-from wires import apply, certificate, dialer, document, wired
+from wires import apply, certificate, dialer, wired
 
 SAID, NAMED, NUMBERED, ANY, TLS, HTTP = 7001, 7002, 3306, 9001, 9002, 9003
 HTTP_ALL_THE_SAME = 25
@@ -37,13 +38,10 @@ ABSENT = {
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("selection"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("selection")) as mesh:
         mesh.up()
         wired(mesh, "talk", "t1", *KINDS, pair=certificate(mesh.folder))
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module", params=("redirect", "seccomp", "netns"))

@@ -51,13 +51,10 @@ async def test_a_websocket_is_carried_both_ways(mesh: Mesh) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("shared"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("shared")) as mesh:
         mesh.up()
         mesh.serve("service-b", "b1")
         yield mesh
-    finally:
-        mesh.close()
 
 
 CLIENTS = {

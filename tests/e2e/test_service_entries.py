@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-import yaml
 
+from declaring import apply, document
 from modes import skip_unless_possible
 from puppets import puppet
 from running import Caller, Mesh, wait_for
@@ -44,18 +44,6 @@ def plain_server(says: str) -> Iterator[int]:
         server.server_close()
 
 
-def apply(mesh: Mesh, *documents: dict[str, object]) -> None:
-    path = mesh.folder / "documents.yaml"
-    path.write_text("---\n".join(yaml.safe_dump(document) for document in documents))
-    done = mesh.tulle("apply", "-f", str(path))
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def document(kind: str, name: str, spec: dict[str, object], **annotations: str) -> dict[str, object]:
-    metadata = {"name": name, **({"annotations": annotations} if annotations else {})}
-    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
 def entry(host: str, port: int = 80, **spec: object) -> dict[str, object]:
     ports = [{"number": port, "name": "http", "protocol": "HTTP"}]
     return document("ServiceEntry", host.strip("*."), {"hosts": [host], "ports": ports, **spec})
@@ -85,13 +73,9 @@ def test_a_process_that_no_agent_runs_is_called_by_a_mesh_name(mesh: Mesh) -> No
         assert says(caller, "http://legacy.default/") == "200 legacy legacy.default"
 
         template = {"labels": {"app": "legacy"}, "ports": {"http": other}}
-        apply(
-            mesh,
-            document("WorkloadGroup", "machines", {"template": template}),
-            document(
-                "WorkloadEntry", "two", {"address": "127.0.0.1"}, **{"istio.io/autoRegistrationGroup": "machines"}
-            ),
-        )
+        two = document("WorkloadEntry", "two", {"address": "127.0.0.1"})
+        two["metadata"]["annotations"] = {"istio.io/autoRegistrationGroup": "machines"}
+        apply(mesh, document("WorkloadGroup", "machines", {"template": template}), two)
         wait_for("the group's workload is called too", lambda: says(caller, "http://legacy/") == "200 group legacy")
 
 

@@ -18,13 +18,10 @@ Shown = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    running = Mesh(tmp_path_factory.mktemp("single"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("single")) as running:
         running.up()
         running.serve("service-b", "b1")
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from declaring import document
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import Mesh, wait_for
-from wires import MODES, apply, certificate, dialer, document, free_ports, wired
+from wires import MODES, apply, certificate, dialer, free_ports, wired
 
 GREET, ECHO, COUNT, TLS, HTTP, HTTP10 = 9001, 9002, 9003, 9004, 9005, 9006
 
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("sniffing"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("sniffing")) as mesh:
         mesh.up()
         kinds = ("9001=greet", "9002=echo", "9003=count", "9004=tls", "9005=http", "9006=http10")
         wired(mesh, "talk", "t1", *kinds, pair=certificate(mesh.folder))
@@ -25,8 +25,6 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         mesh.run("calls", "grpc_calls.py", options=("--port", f"9007:{port}"), PORT=str(port))
         wait_for("the gRPC server is healthy", lambda: mesh.healthy("calls") == 1)
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module", params=MODES)

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
+from declaring import document, versions
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import Mesh
-from wires import MODES, apply, dialer, document, versions, wired
+from wires import MODES, apply, dialer, wired
 
 ECHO, AUTO, GREET = 7001, 9001, 7002
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("tcp"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("tcp")) as mesh:
         mesh.up()
         kinds = ("7001/tcp=echo", "9001=echo", "7002/tcp=greet")
         for version in ("v1", "v2"):
@@ -27,8 +27,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         wired(mesh, "archive", "old", "7001/tcp=echo", "7003/tcp=echo")
         apply(mesh, versions("store", "v1", "v2"))
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module", params=MODES)

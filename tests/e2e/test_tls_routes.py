@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
+from declaring import document, versions
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import Mesh
-from wires import apply, certificate, dialer, document, versions, wired
+from wires import apply, certificate, dialer, wired
 
 TLS, AUTO, ECHO = 8443, 9443, 9001
 
 
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("tls"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("tls")) as mesh:
         mesh.up()
         pair = certificate(mesh.folder)
         for version in ("v1", "v2", "v3"):
@@ -34,8 +34,6 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         spec = {"hosts": ["vault", "*.vault.test", "only.test"], "tls": rules, "tcp": [rest]}
         apply(mesh, versions("vault", "v1", "v2", "v3"), document("VirtualService", "vault", spec))
         yield mesh
-    finally:
-        mesh.close()
 
 
 @pytest.fixture(scope="module", params=["redirect", "seccomp"])

@@ -69,11 +69,8 @@ class Town:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    mesh = Mesh(tmp_path_factory.mktemp("town"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("town")) as mesh:
         yield Town(mesh)
-    finally:
-        mesh.close()
 
 
 def security(kind: str, name: str, **spec: Any) -> dict[str, Any]:

@@ -14,13 +14,10 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    made = Mesh(tmp_path_factory.mktemp("traces"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("traces")) as made:
         made.up("--trace-sampling", "0")
         made.serve("service-b")
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

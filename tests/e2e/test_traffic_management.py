@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from declaring import answered_by, applied, apply, destination_rule, document, mesh_config, share, to, virtual_service
+from declaring import (
+    answered_by,
+    applied,
+    apply,
+    destination_rule,
+    document,
+    mesh_config,
+    share,
+    to,
+    versions,
+    virtual_service,
+)
 from running import Answer, Caller, Mesh, wait_for
+from wires import free_ports
 
 URL = "http://service-b/data"
-VERSIONS = destination_rule(
-    "service-b", subsets=[{"name": version, "labels": {"version": version}} for version in ("v1", "v2")]
-)
+VERSIONS = versions("service-b", "v1", "v2")
 V1, V2 = {"route": [to("service-b", "v1")]}, {"route": [to("service-b", "v2")]}
 
 
@@ -26,26 +35,16 @@ class Town:
         mesh.up()
         mesh.serve("service-b", "b1", options=("--version", "v1"))
         mesh.serve("service-b", "b2", options=("--version", "v2"))
-        target = free_port()
+        (target,) = free_ports(1)
         mesh.serve("service-c", "c1", options=("--port", f"80:{target}", "--port", f"8080:{target}"))
         self.caller = mesh.caller()
         self.guest = mesh.caller("service-g", ("--namespace", "shop", "--label", "tier=gold"))
 
 
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    mesh = Mesh(tmp_path_factory.mktemp("town"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("town")) as mesh:
         yield Town(mesh)
-    finally:
-        mesh.close()
 
 
 @pytest.fixture

@@ -13,21 +13,19 @@ from contextlib import suppress
 
 import pytest
 
+from declaring import document
 from modes import skip_unless_possible
 from puppets import Puppet
 from running import Mesh
 from test_service_entries import plain_server
-from wires import MODES, apply, certificate, dialer, document
+from wires import MODES, apply, certificate, dialer
 
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    made = Mesh(tmp_path_factory.mktemp("wildcards"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("wildcards")) as made:
         made.up()
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -25,15 +25,12 @@ DOMAIN = TrustDomain("cluster.local")
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mesh, Running, Path]]:
     """A mesh whose certificates live for 6 s, a workload in it, and where its socket is."""
-    mesh = Mesh(tmp_path_factory.mktemp("w"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("w")) as mesh:
         mesh.up("--cert-ttl", "6s")
         running = mesh.serve("service-b", options=("--workload-api",))
         wait_for("service-b to be healthy", lambda: mesh.healthy("service-b"))
         (socket,) = mesh.data.glob("proxies/*/workload.sock")
         yield mesh, running, socket
-    finally:
-        mesh.close()
 
 
 @pytest.fixture

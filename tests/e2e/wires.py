@@ -10,10 +10,8 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+import declaring
 from puppets import Puppet, puppet
 from running import Mesh, Running, wait_for
 
@@ -103,23 +101,9 @@ def dialer(mesh: Mesh, mode: str, service: str = "", *options: str) -> Puppet:
     return made
 
 
-def apply(mesh: Mesh, *documents: dict[str, Any]) -> None:
+def apply(mesh: Mesh, *documents: declaring.Document) -> None:
     """Documents in the mesh, in force on all sidecars that need them."""
-    file = mesh.folder / "documents.yaml"
-    file.write_text(yaml.safe_dump_all(documents))
-    done = mesh.tulle("apply", "-f", str(file), "--wait")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def document(kind: str, name: str, spec: dict[str, Any], namespace: str = "default") -> dict[str, Any]:
-    meta = {"name": name, "namespace": namespace}
-    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": meta, "spec": spec}
-
-
-def versions(host: str, *subsets: str) -> dict[str, Any]:
-    """A DestinationRule with a subset for each version."""
-    named = [{"name": subset, "labels": {"version": subset}} for subset in subsets]
-    return document("DestinationRule", host, {"host": host, "subsets": named})
+    declaring.apply(mesh, *documents, options=("--wait",))
 
 
 def certificate(folder: Path) -> str:

@@ -65,19 +65,15 @@ def picture(browser: Browser, folder: Path, name: str) -> None:
 
 def main(folder: Path, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as state:
-        mesh = Mesh(Path(state))
-        try:
-            shop = Shop(mesh, PARTS)
-            shop.open()
-            time.sleep(seconds)
-            with browsing(1440, 900) as browser:
-                browser.sign_in(shop.link())
-                for name in PICTURES:
-                    picture(browser, folder, name)
-                    print(folder / f"{name}.png")
-        finally:
-            mesh.close()
+    with tempfile.TemporaryDirectory() as state, Mesh(Path(state)) as mesh:
+        shop = Shop(mesh, PARTS)
+        shop.open()
+        time.sleep(seconds)
+        with browsing(1440, 900) as browser:
+            browser.sign_in(shop.link())
+            for name in PICTURES:
+                picture(browser, folder, name)
+                print(folder / f"{name}.png")
 
 
 if __name__ == "__main__":

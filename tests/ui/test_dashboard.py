@@ -45,13 +45,10 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    mesh = Mesh(tmp_path_factory.mktemp("shop"))
-    try:
+    with Mesh(tmp_path_factory.mktemp("shop")) as mesh:
         opened = Shop(mesh)
         opened.open()
         yield opened
-    finally:
-        mesh.close()
 
 
 def test_every_page_shows_the_mesh_without_an_error_in_both_themes_and_on_a_phone(shop: Shop) -> None:
