@@ -13,11 +13,11 @@ from tulle.telemetry.figures.sums import Sum
 _REFUSED = "403"
 
 
-def callers(figures: Figures, asked: Asked) -> CallersView:
+async def callers(figures: Figures, asked: Asked) -> CallersView:
     """asked.namespace, asked.service: of the called."""
     totals: defaultdict[tuple[str, str, int, str, str, str], Sum] = defaultdict(Sum)
     refused: defaultdict[tuple[str, str, int, str, str, str], float] = defaultdict(float)
-    for flow, total in figures.totals(asked.window, asked.at):
+    async for flow, total in figures.totals(asked.window, asked.at):
         if flow.reporter is Reporter.DESTINATION and is_wanted(flow.destination, asked):
             port = flow.port.rpartition(":")[2]  # after the host
             number = int(port) if port.isascii() and port.isdigit() else 0

@@ -1,5 +1,6 @@
 """What sidecars have counted: taken from their agents, and shown as rows, as a graph, over time, and live.
 
+One answer is made after the other, each in turns with all else: however many ask, the loop is never held for more than a piece.
 The live stream is one task for all who look: each graph that somebody wants is made once every two seconds, and encoded once.
 """
 
@@ -46,6 +47,7 @@ class FiguresApi:
         self._force = force
         self._clock = clock
         self._tidied = 0.0
+        self._one = asyncio.Lock()
         self._viewers: dict[asyncio.Queue[bytes], Query] = {}
         self._making: asyncio.Task[None] | None = None
 
@@ -69,10 +71,10 @@ class FiguresApi:
         proxy = self._force.mesh().proxies.get(name)
         if proxy is None:
             raise HTTPException(404, f"there is no proxy {name}")
-        self._figures.take(name, proxy.workloads[0], report)
+        await self._figures.take(name, proxy.workloads[0], report)
         if self._figures.clock() - self._tidied > _TIDY_EVERY:
             self._tidied = self._figures.clock()
-            self._figures.tidy()
+            await self._figures.tidy()
         return as_json({"again": self._figures.again})
 
     async def stats(self, request: Request) -> Response:
@@ -83,25 +85,29 @@ class FiguresApi:
         behind = self._figures.clock() - asked.at
         if kind == "proxy" and asked.window + behind > PROXY_SPAN + 1:
             raise HTTPException(400, f"figures of single proxies go back {PROXY_SPAN:.0f} s: ask for a shorter window")
-        return as_json(stats(self._figures, self._instances(), kind, asked))
+        async with self._one:
+            return as_json(await stats(self._figures, self._instances(), kind, asked))
 
     async def graph(self, request: Request) -> Response:
         focus = request.query_params.get("focus", "")
         hops = int(number(request, "hops", 1, 0, _MOST_HOPS))
-        return as_json(graph(self._figures, self._instances(), self._asked(request), focus, hops))
+        asked = self._asked(request)
+        async with self._one:
+            return as_json(await graph(self._figures, self._instances(), asked, focus, hops))
 
     async def callers(self, request: Request) -> Response:
-        return as_json(callers(self._figures, self._asked(request)))
+        asked = self._asked(request)
+        async with self._one:
+            return as_json(await callers(self._figures, asked))
 
     async def history(self, request: Request) -> Response:
         query = request.query_params
         asked = self._asked(request, _HISTORY)
         step = number(request, "step", _STEP if asked.window <= _HISTORY else 300.0, _STEP, SPAN)
         offset = self._clock() - self._figures.clock()
-        found = history(
-            self._figures, asked, step, query.get("workload", ""), query.get("from", ""), lambda at: at + offset
-        )
-        return as_json(found)
+        workload, caller = query.get("workload", ""), query.get("from", "")
+        async with self._one:
+            return as_json(await history(self._figures, asked, step, workload, caller, lambda at: at + offset))
 
     async def stream(self, request: Request) -> Response:
         if len(self._viewers) >= _MOST_VIEWERS:
@@ -117,7 +123,7 @@ class FiguresApi:
         queue: asyncio.Queue[bytes] = asyncio.Queue(1)
         self._viewers[queue] = query
         try:
-            yield self._event(query)
+            yield await self._event(query)
             if self._making is None or self._making.done():
                 self._making = asyncio.create_task(self._make(), name="live graphs")
             while True:
@@ -130,26 +136,29 @@ class FiguresApi:
             del self._viewers[queue]
 
     async def _make(self) -> None:
-        """As long as somebody looks."""
+        """As long as somebody looks. It rests for as long as it has worked, whatever is asked for."""
+        loop, took = asyncio.get_running_loop(), 0.0
         while self._viewers:
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(max(_EVERY, took))
+            began = loop.time()
             made: dict[Query, bytes] = {}
             for queue, query in list(self._viewers.items()):
                 if query not in made:
                     try:
-                        made[query] = self._event(query)
+                        made[query] = await self._event(query)
                     except Exception:  # the next one, and those of others, are to come all the same
                         _log.exception("a graph can't be made")
                         continue
-                    await asyncio.sleep(0)
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(made[query])
+            took = loop.time() - began
 
-    def _event(self, query: Query) -> bytes:
+    async def _event(self, query: Query) -> bytes:
         window, namespace, focus, hops = query
         asked = Asked(window, self._figures.clock(), self._clock(), namespace)
-        found = graph(self._figures, self._instances(), asked, focus, hops)
+        async with self._one:
+            found = await graph(self._figures, self._instances(), asked, focus, hops)
         return b"event: graph\ndata: " + msgspec.json.encode(found) + b"\n\n"
 
     def _instances(self) -> Instances:

@@ -1,4 +1,7 @@
-"""Figures as the API shows them: rows, a graph, a course over time. Each is made of sums over flows, and of who is alive."""
+"""Figures as the API shows them: rows, a graph, a course over time. Each is made of sums over flows, and of who is alive.
+
+Each is made in turns with what else runs on the event loop, as there may be thousands of flows.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
+from tulle.aio.in_turns import in_turns
 from tulle.api.figure_views import (
     EdgeView,
     GraphView,
@@ -25,9 +29,9 @@ from tulle.ir.telemetry import Reporter
 from tulle.model.workload import Health
 from tulle.resolve.mesh import Mesh
 from tulle.telemetry.figures.flow import UNKNOWN, End, Flow
-from tulle.telemetry.figures.golden_signals import Signals, counts
-from tulle.telemetry.figures.memory import COARSE, COARSE_SLOTS, FINE, FINE_SLOTS, Figures
-from tulle.telemetry.figures.sums import Sum
+from tulle.telemetry.figures.golden_signals import SHARES, Signals, counts
+from tulle.telemetry.figures.memory import AT_ONCE, COARSE, COARSE_SLOTS, FINE, FINE_SLOTS, Figures
+from tulle.telemetry.figures.sums import BUCKETS, REQUESTS, Sum
 
 Key = tuple[str, ...]
 
@@ -60,16 +64,16 @@ class Instances(Struct, frozen=True):
         return cls(found)
 
 
-def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> StatsView:
+async def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> StatsView:
     """kind: one of `service`, `workload`, `route`, `proxy`."""
     length = _length(figures, asked)
     groups: defaultdict[Key, Signals] = defaultdict(lambda: Signals(length))
     if kind == "proxy":
-        for proxy, flow, total in figures.totals_of_proxies(asked.window, asked.at):
+        async for proxy, flow, total in figures.totals_of_proxies(asked.window, asked.at):
             if flow.reporter is Reporter.DESTINATION and is_wanted(flow.destination, asked):
                 groups[flow.destination.namespace, flow.destination.name, proxy].add(flow, total)
     else:
-        for flow, total in figures.totals(asked.window, asked.at):
+        async for flow, total in figures.totals(asked.window, asked.at):
             if kind == "route":
                 # A route is its caller's: only that one's sidecar knows of it.
                 if flow.reporter is Reporter.SOURCE and is_wanted(flow.destination, asked):
@@ -82,7 +86,7 @@ def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> St
             namespace, _, service = name.partition("/")
             if is_wanted(End(namespace, service), asked):
                 groups[namespace, service]
-    rows = [_row(kind, key, found, instances) for key, found in groups.items()]
+    rows = [_row(kind, key, found, instances) async for key, found in in_turns(groups.items(), AT_ONCE)]
     rows.sort(key=lambda row: (-row.rate, row.namespace, row.name, row.workload, row.route, row.proxy))
     lost = figures.lost
     return StatsView(
@@ -129,7 +133,7 @@ def _row(kind: str, key: Key, found: Signals, instances: Instances) -> StatView:
     )
 
 
-def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "", hops: int = 1) -> GraphView:
+async def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "", hops: int = 1) -> GraphView:
     """asked.namespace: only its nodes, and those with which they have to do."""
     length = _length(figures, asked)
     edges: defaultdict[tuple[str, str], Signals] = defaultdict(lambda: Signals(length))
@@ -137,7 +141,7 @@ def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "",
     identities: defaultdict[tuple[str, str], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     inward: defaultdict[str, Signals] = defaultdict(lambda: Signals(length))
     versions: defaultdict[str, dict[str, Signals]] = defaultdict(dict)
-    for flow, total in figures.totals(asked.window, asked.at):
+    async for flow, total in figures.totals(asked.window, asked.at):
         if not counts(flow):
             continue
         pair = (flow.source.id, flow.destination.id)
@@ -153,12 +157,11 @@ def graph(figures: Figures, instances: Instances, asked: Asked, focus: str = "",
         namespace, _, service = name.partition("/")
         ends.setdefault(name, End(namespace, service))
     shown = _shown(ends, edges, asked.namespace, focus, hops)
-    nodes = [_node(ends[name], inward[name], versions[name], instances) for name in sorted(shown)]
-    drawn = [
-        _edge(pair, found, identities[pair])
-        for pair, found in sorted(edges.items())
-        if pair[0] in shown and pair[1] in shown
+    nodes = [
+        _node(ends[name], inward[name], versions[name], instances) async for name in in_turns(sorted(shown), AT_ONCE)
     ]
+    seen = sorted(pair for pair in edges if pair[0] in shown and pair[1] in shown)
+    drawn = [_edge(pair, edges[pair], identities[pair]) async for pair in in_turns(seen, AT_ONCE)]
     return GraphView(asked.window, asked.unix, nodes, drawn, len(ends) - len(nodes))
 
 
@@ -218,7 +221,7 @@ def _edge(pair: tuple[str, str], found: Signals, proved: tuple[set[str], set[str
     )
 
 
-def history(
+async def history(
     figures: Figures,
     asked: Asked,
     step: float,
@@ -234,23 +237,34 @@ def history(
     first = last - max(1, round(asked.window / slot)) + 1
     first = max(first, last - (FINE_SLOTS if fine else COARSE_SLOTS) + 1)
     first += (last - first + 1) % many
-    groups: defaultdict[int, Signals] = defaultdict(lambda: Signals(many * slot))
-    for flow, ring in figures.rings(fine=fine):
-        if not counts(flow) or not is_wanted(flow.destination, asked):
-            continue
-        if (workload and flow.destination.workload != workload) or (caller and flow.source.id != caller):
-            continue
-        for which, numbers in ring.each(first, last):
-            groups[(which - first) // many].add(flow, Sum(numbers))
+    count = last - first + 1
+    columns = {place: [0.0] * count for place in (REQUESTS, *BUCKETS)}
+    failed, told = {REQUESTS: [0.0] * count}, bytearray(count)
+
+    def wanted(flow: Flow) -> bool:
+        return (
+            counts(flow)
+            and is_wanted(flow.destination, asked)
+            and workload in ("", flow.destination.workload)
+            and caller in ("", flow.source.id)
+        )
+
+    async for flow, ring in figures.rings(wanted, fine=fine):
+        ring.add_to(columns, told, first)
+        if flow.is_error and not flow.is_tcp:
+            ring.add_to(failed, told, first)
+    length = many * slot
     points: list[PointView | None] = []
-    for number in range((last - first + 1) // many):
-        begin = (first + number * many) * slot
-        found = groups.get(number)
-        if found is None and not _told(figures, asked.service, begin, many * slot, fine=fine):
+    for place in range(0, count, many):
+        begin, part = (first + place) * slot, slice(place, place + many)
+        if any(told[part]) or _told(figures, asked.service, begin, length, fine=fine):
+            total = Sum()
+            for which, column in columns.items():
+                total.numbers[which] = sum(column[part])
+            points.append(_point(unix_of(begin), total, sum(failed[REQUESTS][part]), length))
+        else:
             points.append(None)
-            continue
-        points.append(_point(unix_of(begin), found or Signals(many * slot)))
-    return HistoryView(many * slot, unix_of(first * slot), points)
+    return HistoryView(length, unix_of(first * slot), points)
 
 
 def _told(figures: Figures, service: str, begin: float, length: float, *, fine: bool) -> bool:
@@ -262,10 +276,9 @@ def _told(figures: Figures, service: str, begin: float, length: float, *, fine: 
     return any(figures.is_present(service, slot) for slot in range(int(begin // FINE), int((begin + length) // FINE)))
 
 
-def _point(t: float, found: Signals) -> PointView:
-    p50, p95, p99 = found.percentiles()
-    errors = found.errors / found.requests * found.rate if found.requests else 0.0
-    return PointView(round(t, 3), round(found.rate, 3), round(errors, 3), _ms(p50), _ms(p95), _ms(p99))
+def _point(t: float, total: Sum, failed: float, length: float) -> PointView:
+    p50, p95, p99 = map(_ms, total.percentiles(SHARES))
+    return PointView(round(t, 3), round(total["requests"] / length, 3), round(failed / length, 3), p50, p95, p99)
 
 
 def _length(figures: Figures, asked: Asked) -> float:

@@ -23,7 +23,7 @@ LABELS = {
 }
 
 
-def test_the_servers_sidecar_tells_by_whom_and_at_which_port() -> None:
+async def test_the_servers_sidecar_tells_by_whom_and_at_which_port() -> None:
     now = 10_000.0
     figures = Figures(lambda: now)
     now += 20
@@ -34,12 +34,12 @@ def test_the_servers_sidecar_tells_by_whom_and_at_which_port() -> None:
         ({"reporter": "source", "destination_service_name": "db", "destination_service_namespace": "shop"}, 6),
     )
     series = [Series(LABELS | labels, requests=requests) for labels, requests in others]
-    figures.take("api-1", API, Report("b", 1, 2, series, Lost(0, 7)))
-    found = callers(figures, Asked(60.0, now, 1_000_000.0))
+    await figures.take("api-1", API, Report("b", 1, 2, series, Lost(0, 7)))
+    found = await callers(figures, Asked(60.0, now, 1_000_000.0))
     assert [(row.port, row.requests, row.refused) for row in found.rows] == [(80, 5, 2), (81, 1, 0)]
     first = found.rows[0]
     assert (first.namespace, first.name, first.caller, first.protocol) == ("shop", "api", "shop/web", "http")
     assert (first.principal, first.connections) == (LABELS["source_principal"], 0)
     assert (found.since, found.lost) == (1_000_000.0 - 20, 7)  # no figures before
     for asked in (Asked(60.0, now, 0.0, namespace="other"), Asked(60.0, now, 0.0, service="shop/web")):
-        assert callers(figures, asked).rows == []
+        assert (await callers(figures, asked)).rows == []

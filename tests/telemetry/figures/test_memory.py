@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
 
 import pytest
 
@@ -10,13 +12,25 @@ from tulle.ir.telemetry import Reporter
 from tulle.model.names import ServiceName
 from tulle.model.workload import Workload
 from tulle.telemetry.figures import memory
+from tulle.telemetry.figures.flow import Flow
 from tulle.telemetry.figures.golden_signals import counts, signals
 from tulle.telemetry.figures.memory import Figures
 from tulle.telemetry.figures.report import BOUNDS, Duration, Lost, Report, Series
+from tulle.telemetry.figures.sums import Sum
 
 WEB = Workload("web-1", ServiceName("shop", "web"), "web", "v1")
 API = Workload("api-1", ServiceName("shop", "api"), "api", "v2")
 ONE = tuple(float(place == 3) for place in range(len(BOUNDS) + 1))
+
+
+T = TypeVar("T")
+
+
+def all_of(found: AsyncIterator[T]) -> list[T]:
+    async def listed() -> list[T]:
+        return [one async for one in found]
+
+    return asyncio.run(listed())
 
 
 class Clock:
@@ -76,11 +90,20 @@ class Told:
         self.number += 1
         duration = Duration(20 * requests, tuple(requests * each for each in ONE))
         series = [Series(labels, requests=requests, duration=duration)]
-        self.figures.take(proxy, workload, Report(boot, number or self.number, seconds, series, Lost(1, 2)))
+        report = Report(boot, number or self.number, seconds, series, Lost(1, 2))
+        asyncio.run(self.figures.take(proxy, workload, report))
+
+    def totals(self, window: float = 60.0) -> list[tuple[Flow, Sum]]:
+        return all_of(self.figures.totals(window, self.clock()))
+
+    def totals_of_proxies(self) -> list[tuple[str, Flow, Sum]]:
+        return all_of(self.figures.totals_of_proxies(60, self.clock()))
+
+    def tidy(self) -> None:
+        asyncio.run(self.figures.tidy())
 
     def requests(self, window: float = 60.0) -> float:
-        found = self.figures.totals(window, self.clock())
-        return signals(window, [(flow, total) for flow, total in found if counts(flow)]).requests
+        return signals(window, [(flow, total) for flow, total in self.totals(window) if counts(flow)]).requests
 
 
 def test_a_call_between_two_sidecars_counts_once() -> None:
@@ -93,7 +116,7 @@ def test_a_call_between_two_sidecars_counts_once() -> None:
 def test_a_call_that_no_sidecar_took_counts_where_it_was_made() -> None:
     told = Told()
     told.source(3, principal="unknown", labels={"response_code": "503", "response_flags": "UH"})
-    [(flow, _)] = told.figures.totals(60, told.clock())
+    [(flow, _)] = told.totals()
     assert told.requests() == 3 and flow.is_error and flow.flags == "UH" and not flow.mtls
     assert (flow.source.id, flow.destination.id) == ("shop/web", "shop/api")
 
@@ -101,11 +124,11 @@ def test_a_call_that_no_sidecar_took_counts_where_it_was_made() -> None:
 def test_a_call_that_met_nobody_is_neither_secured_nor_plain() -> None:
     told = Told()
     told.source(3, principal="unknown", labels={"response_code": "503", "destination_workload": "unknown"})
-    assert signals(60, told.figures.totals(60, told.clock())).mtls is None
+    assert signals(60, told.totals()).mtls is None
     told.source(1, principal="unknown")
-    assert signals(60, told.figures.totals(60, told.clock())).mtls == 0
+    assert signals(60, told.totals()).mtls == 0
     told.destination(3)
-    assert signals(60, told.figures.totals(60, told.clock())).mtls == 0.75
+    assert signals(60, told.totals()).mtls == 0.75
 
 
 def test_nobody_tells_for_another() -> None:
@@ -116,12 +139,12 @@ def test_nobody_tells_for_another() -> None:
         "destination_principal": "spiffe://x/ns/a/sa/bank",
     }
     told.destination(1, labels=lie)
-    [(flow, _)] = told.figures.totals(60, told.clock())
+    [(flow, _)] = told.totals()
     assert flow.destination.id == "shop/api" and flow.destination.principal == API.identity
     told.source(
         1, labels={"source_workload": "bank", "source_canonical_service": "bank", "source_principal": "spiffe://x"}
     )
-    flows = [flow for flow, _ in told.figures.totals(60, told.clock()) if flow.reporter is Reporter.SOURCE]
+    flows = [flow for flow, _ in told.totals() if flow.reporter is Reporter.SOURCE]
     assert [flow.source.id for flow in flows] == ["shop/web"]
 
 
@@ -148,8 +171,8 @@ def test_a_day_later_it_is_gone() -> None:
     told.clock.now += 3600
     assert told.requests(60.0) == 0 and told.requests(7200.0) == 12
     told.clock.now += memory.SPAN
-    told.figures.tidy()
-    assert not list(told.figures.rings(fine=True)) and told.figures.reporting == 0
+    told.tidy()
+    assert not list(told.figures.flows) and told.figures.reporting == 0
 
 
 def test_of_too_many_flows_the_last_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +181,7 @@ def test_of_too_many_flows_the_last_are_told_together(monkeypatch: pytest.Monkey
     for number in range(100):
         told.destination(1, labels={"route": f"r{number}", "source_canonical_service": f"s{number % 50}"})
     assert told.requests() == 100
-    assert len(list(told.figures.rings(fine=True))) <= 11
+    assert len(list(told.figures.flows)) <= 11
     assert told.figures.lost["series"] > 80
 
 
@@ -170,13 +193,13 @@ def test_each_proxy_is_told_apart_whoever_called_until_there_are_too_many(monkey
     told.destination(1, labels={"response_code": "503"})
     before = told.figures.lost["series"]
     told.destination(1, labels={"response_code": "404"})
-    found = {flow.code: total["requests"] for _, flow, total in told.figures.totals_of_proxies(60, told.clock())}
+    found = {flow.code: total["requests"] for _, flow, total in told.totals_of_proxies()}
     assert found == {"200": 4, "503": 1} and told.requests() == 6
     assert told.figures.lost["series"] == before + 1
     told.clock.now += 300
-    told.figures.tidy()
+    told.tidy()
     told.destination(1, labels={"response_code": "404"})
-    assert [flow.code for _, flow, _ in told.figures.totals_of_proxies(60, told.clock())] == ["404"]
+    assert [flow.code for _, flow, _ in told.totals_of_proxies()] == ["404"]
 
 
 def test_one_service_that_tells_of_too_much_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +208,7 @@ def test_one_service_that_tells_of_too_much_leaves_room_for_the_others(monkeypat
     for number in range(100):
         told.destination(1, labels={"route": f"r{number}", "source_canonical_service": f"s{number % 50}"})
     told.source(1, principal="unknown", labels={"route": "mine"})
-    routes = {flow.route for flow, _ in told.figures.totals(60, told.clock())}
+    routes = {flow.route for flow, _ in told.totals()}
     assert "mine" in routes and "r99" not in routes
     assert told.requests() == 101
 
@@ -197,8 +220,8 @@ def test_labels_that_mean_nothing_are_counted_as_lost() -> None:
     assert told.requests() == 0 and told.figures.lost == {"series": 3, "requests": 2}
 
 
-def test_the_more_report_the_longer_each_waits() -> None:
+async def test_the_more_report_the_longer_each_waits() -> None:
     told = Told()
     for number in range(1000):
-        told.figures.take(f"web-{number}", WEB, Report("b", 1, 2.0))
+        await told.figures.take(f"web-{number}", WEB, Report("b", 1, 2.0))
     assert told.figures.again == 10.0 and told.figures.reporting == 1000

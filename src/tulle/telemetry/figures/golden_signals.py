@@ -9,6 +9,8 @@ from tulle.ir.telemetry import Reporter
 from tulle.telemetry.figures.flow import Flow
 from tulle.telemetry.figures.sums import Sum
 
+SHARES = (0.5, 0.95, 0.99)
+
 
 def counts(flow: Flow) -> bool:
     """Whether calls of this flow are counted by it. Those between two sidecars are counted by the server's alone."""
@@ -74,9 +76,9 @@ class Signals:
     def per_second(self, name: str) -> float:
         return self.sum[name] / self._window
 
-    def percentiles(self) -> tuple[float | None, float | None, float | None]:
+    def percentiles(self) -> list[float | None]:
         """p50, p95, p99 in milliseconds."""
-        return tuple(self.sum.percentile(share) for share in (0.5, 0.95, 0.99))  # type: ignore[return-value]
+        return self.sum.percentiles(SHARES)
 
 
 def signals(window: float, found: Iterable[tuple[Flow, Sum]]) -> Signals:

@@ -1,15 +1,18 @@
 """All that is kept of what sidecars have counted: by flow for a day, by instance for some minutes. Bounded, whatever is told.
 
-Time is a clock that only goes forward: a machine's clock that jumps moves no figure.
+Time is a clock that only goes forward: a machine's clock that jumps moves no figure. What goes through many flows does so in
+turns with all else that runs on the event loop, so that no question, however long the answer, keeps a heartbeat waiting.
+What is told meanwhile may be in the answer or not.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
+from tulle.aio.in_turns import in_turns
 from tulle.ir.telemetry import Reporter
 from tulle.model.peer import peer_of
 from tulle.model.workload import Workload
@@ -28,6 +31,8 @@ MOST_OF_PROXIES = 16_000
 _PROXY_SLOTS = 24
 PROXY_SPAN = FINE * _PROXY_SLOTS
 _MOST_PROXIES = 20_000
+AT_ONCE = 20  # flows, or as much work, between two turns of the event loop: some milliseconds
+_SLOTS_AT_ONCE = 20 * AT_ONCE
 _OTHER = "other"
 _ANYBODY = End("", UNKNOWN)
 # So that reports of all take no more of the control plane than this many a second.
@@ -65,8 +70,8 @@ class Figures:
         self.senseless = 0  # series that mean nothing
         self.not_by_proxy = 0  # series that were counted, but not for their proxy alone, as there were too many
 
-    def take(self, proxy: str, workload: Workload, report: Report) -> None:
-        """What a proxy's agent reports."""
+    async def take(self, proxy: str, workload: Workload, report: Report) -> None:
+        """What a proxy's agent reports. May be under way for several reports at once."""
         now = self.clock()
         boot, number, _ = self._told.pop(proxy, ("", 0, 0.0))
         is_new = boot != report.boot or report.number > number
@@ -84,7 +89,7 @@ class Figures:
         if not is_new:
             return
         own = peer_of(workload)
-        for series in report.series:
+        async for series in in_turns(report.series, max(1, _SLOTS_AT_ONCE // len(slots))):
             flow = flow_of(series.labels, own, workload.service.name, workload.identity)
             if flow is None:
                 self.senseless += 1
@@ -120,28 +125,33 @@ class Figures:
         now = self.clock()
         return sum(1 for _, _, at in self._told.values() if now - at < max(60.0, 3 * self.again))
 
-    def totals(self, window: float, at: float) -> Iterator[tuple[Flow, Sum]]:
+    async def totals(self, window: float, at: float) -> AsyncIterator[tuple[Flow, Sum]]:
         """Each flow that had anything in the `window` seconds before `at`, which is by the clock."""
         fine = window <= FINE * FINE_SLOTS and self.clock() - at + window <= FINE * FINE_SLOTS
         step = FINE if fine else COARSE
         first, last = int((at - window) // step) + 1, int(at // step)
-        for flow, kept in self._flows.items():
-            if kept.until < at - window:
-                continue
+        wanted = [(flow, kept) for flow, kept in self._flows.items() if kept.until >= at - window]
+        async for flow, kept in in_turns(wanted, AT_ONCE):
             total = (kept.fine if fine else kept.coarse).total(first, last)
             if not total.is_empty:
                 yield flow, total
 
-    def totals_of_proxies(self, window: float, at: float) -> Iterator[tuple[str, Flow, Sum]]:
+    async def totals_of_proxies(self, window: float, at: float) -> AsyncIterator[tuple[str, Flow, Sum]]:
         """What each proxy has served, whoever called; at most PROXY_SPAN seconds back."""
         first, last = int((at - window) // FINE) + 1, int(at // FINE)
-        for (proxy, flow), ring in self._of_proxies.items():
+        async for (proxy, flow), ring in in_turns(list(self._of_proxies.items()), AT_ONCE):
             total = ring.total(first, last)
             if not total.is_empty:
                 yield proxy, flow, total
 
-    def rings(self, *, fine: bool) -> Iterator[tuple[Flow, Ring]]:
-        for flow, kept in self._flows.items():
+    @property
+    def flows(self) -> Iterable[Flow]:
+        return self._flows.keys()
+
+    async def rings(self, wanted: Callable[[Flow], bool], *, fine: bool) -> AsyncIterator[tuple[Flow, Ring]]:
+        """Of the flows that are wanted."""
+        found = [(flow, kept) for flow, kept in self._flows.items() if wanted(flow)]
+        async for flow, kept in in_turns(found, AT_ONCE):
             yield flow, kept.fine if fine else kept.coarse
 
     def is_present(self, service: str, slot: int) -> bool:
@@ -149,26 +159,31 @@ class Figures:
         ring = self._present.get(service)
         return ring is not None and ring.has(slot, slot)
 
-    def tidy(self) -> None:
+    async def tidy(self) -> None:
         """Forgets what is older than a day, and who has gone."""
         now = self.clock()
-        for flow in [flow for flow, kept in self._flows.items() if now - kept.until > SPAN]:
-            del self._flows[flow]
-            self._of_services[flow.teller.id] -= 1
-        self._of_services = +self._of_services
         last = int(now // FINE)
         first = last - FINE_SLOTS + 1
-        for kept in self._flows.values():
+        async for flow, kept in in_turns(list(self._flows.items()), 5 * AT_ONCE):
+            if now - kept.until > SPAN:
+                self._forget(flow)
             kept.fine.forget(first)
             kept.coarse.forget(int(now // COARSE) - COARSE_SLOTS + 1)
         oldest = last - _PROXY_SLOTS + 1
-        for key in [key for key, ring in self._of_proxies.items() if not ring.has(oldest, last)]:
-            del self._of_proxies[key]
+        async for key, ring in in_turns(list(self._of_proxies.items()), 20 * AT_ONCE):
+            if not ring.has(oldest, last):
+                self._of_proxies.pop(key, None)
         for proxy in [proxy for proxy, (_, _, at) in self._told.items() if now - at > SPAN]:
             del self._told[proxy]
             self._lost.pop(proxy, None)
         for service in [name for name, ring in self._present.items() if not ring.has(first, last)]:
             del self._present[service]
+
+    def _forget(self, flow: Flow) -> None:
+        if self._flows.pop(flow, None) is not None:
+            self._of_services[flow.teller.id] -= 1
+            if not self._of_services[flow.teller.id]:
+                del self._of_services[flow.teller.id]
 
     def _kept(self, flow: Flow) -> _Kept:
         found = self._flows.get(flow)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from operator import add, itemgetter
 
 from tulle.telemetry.figures.sums import WIDTH, Sum
 
@@ -44,9 +45,29 @@ class Ring:
         found = Sum()
         rows = [row for _, row in self._held(first, last)]
         if rows:
+            whole = len(rows) == len(self._which)
             for place, column in self._columns.items():
-                found.numbers[place] = sum(map(column.__getitem__, rows))
+                found.numbers[place] = sum(column if whole else map(column.__getitem__, rows))
         return found
+
+    def add_to(self, columns: dict[int, list[float]], told: bytearray, first: int) -> None:
+        """To columns, by a number's place, with a number for each slot from `first` on. told: 1 for slots that had anything."""
+        held = self._held(first, first + len(told) - 1)
+        for slot, _ in held:
+            told[slot - first] = 1
+        if 4 * len(held) < len(told):
+            for place, into in columns.items():
+                if column := self._columns.get(place):
+                    for slot, row in held:
+                        into[slot - first] += column[row]
+            return
+        rows = [len(self._which)] * (len(told) + 1)  # one that holds 0; and two are picked at least
+        for slot, row in held:
+            rows[slot - first] = row
+        picked = itemgetter(*rows)
+        for place, into in columns.items():
+            if column := self._columns.get(place):
+                columns[place] = list(map(add, into, picked([*column, 0.0])))
 
     def each(self, first: int, last: int) -> Iterator[tuple[int, Sequence[float]]]:
         """Those that have anything, in the order of time."""
@@ -58,12 +79,14 @@ class Ring:
 
     def has(self, first: int, last: int) -> bool:
         """Whether any of these slots has anything."""
-        return any(True for _ in self._held(first, last))
+        return bool(self._held(first, last))
 
     def forget(self, before: int) -> None:
         """Gives memory back, where at least half of the rows are of slots before this one."""
+        if not self._which or min(self._which) >= before:
+            return
         old = sum(slot < before for slot in self._which)
-        if 2 * old < len(self._which) or not old:
+        if 2 * old < len(self._which):
             return
         kept = list(self.each(before, max(self._which)))
         self._empty()
@@ -87,9 +110,11 @@ class Ring:
                 column[row] = 0.0
         return row
 
-    def _held(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+    def _held(self, first: int, last: int) -> list[tuple[int, int]]:
         """Slots that have a row, with it, in the order of time."""
-        for slot in range(max(first, last - self._slots + 1, 0), last + 1):
-            row = self._rows[slot % self._slots]
-            if row != _NONE and self._which[row] == slot:
-                yield slot, row
+        first = max(first, last - self._slots + 1, 0)
+        which, rows, slots = self._which, self._rows, self._slots
+        if len(which) <= last - first:
+            return sorted([(slot, row) for row, slot in enumerate(which) if first <= slot <= last])
+        found = [(slot, rows[slot % slots]) for slot in range(first, last + 1)]
+        return [(slot, row) for slot, row in found if row != _NONE and which[row] == slot]

@@ -17,6 +17,8 @@ _SCALARS = (
 FIRST_BUCKET = len(_SCALARS)
 WIDTH = FIRST_BUCKET + len(BOUNDS) + 1
 _AT = {name: place for place, name in enumerate(_SCALARS)}
+REQUESTS = _AT["requests"]
+BUCKETS = range(FIRST_BUCKET, WIDTH)
 
 
 class Sum:
@@ -39,23 +41,30 @@ class Sum:
         return not any(self.numbers)
 
     def percentile(self, share: float) -> float | None:
-        """Milliseconds within which that share (0 to 1) of the requests was answered; None if there were none.
+        """As `percentiles`, one."""
+        return self.percentiles((share,))[0]
+
+    def percentiles(self, shares: Sequence[float]) -> list[float | None]:
+        """Milliseconds within which each share (0 to 1) of the requests was answered; None if there were none.
 
         Within a bucket requests are taken to be spread evenly, as Prometheus' `histogram_quantile` does; above the last
         bound it is that bound.
         """
-        sums = list(accumulate(self.numbers[FIRST_BUCKET:]))
+        buckets = self.numbers[FIRST_BUCKET:]
+        sums = list(accumulate(buckets))
         if not sums or sums[-1] <= 0:
-            return None
-        rank = share * sums[-1]
-        place = bisect_left(sums, rank)
-        while place < len(sums) - 1 and self.numbers[FIRST_BUCKET + place] == 0:
-            place += 1
-        if place >= len(BOUNDS):
-            return float(BOUNDS[-1])
-        below, before = (BOUNDS[place - 1], sums[place - 1]) if place else (0.0, 0.0)
-        inside = self.numbers[FIRST_BUCKET + place]
-        return below + (BOUNDS[place] - below) * (rank - before) / inside
+            return [None] * len(shares)
+        return [_within(buckets, sums, share * sums[-1]) for share in shares]
+
+
+def _within(buckets: Sequence[float], sums: Sequence[float], rank: float) -> float:
+    place = bisect_left(sums, rank)
+    while place < len(sums) - 1 and buckets[place] == 0:
+        place += 1
+    if place >= len(BOUNDS):
+        return float(BOUNDS[-1])
+    below, before = (BOUNDS[place - 1], sums[place - 1]) if place else (0.0, 0.0)
+    return below + (BOUNDS[place] - below) * (rank - before) / buckets[place]
 
 
 def numbers_of(series: Series) -> list[float]:
