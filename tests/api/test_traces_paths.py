@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import threading
 from typing import Any
 
+import pytest
+
+from tulle.api import spans
 from tulle.envoy_api.messages import message
 from tulle.telemetry.traces.otlp import REQUEST
 
@@ -24,9 +29,10 @@ def export() -> bytes:
     return bytes(message(REQUEST)(resource_spans=both).SerializeToString())
 
 
-async def sent(api: Any, path: str, body: bytes, kind: str = "application/x-protobuf") -> int:
+async def sent(api: Any, path: str, body: bytes, kind: str = "application/x-protobuf", encoding: str = "") -> int:
     head = f"POST {path} HTTP/1.1\r\nHost: tulle\r\nAuthorization: Bearer {'5e' * 32}\r\nConnection: close\r\n"
-    head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    head += f"Content-Encoding: {encoding}\r\n\r\n" if encoding else "\r\n"
     async with api.connection() as (reader, writer):
         writer.write(head.encode() + body)
         return int((await asyncio.wait_for(reader.read(), 10)).split()[1])
@@ -77,3 +83,27 @@ async def test_only_protobuf_is_taken_and_only_of_proxies_that_are_registered(ap
     assert await sent(api, "/v1/agents/web-3fa2c1/spans", export()) == 200
     assert await sent(api, "/v1/agents/nobody/spans", export()) == 503
     assert api.events == []
+
+
+async def test_what_is_packed_is_unpacked_beside_the_loop_and_no_bomb_is(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, threads = spans._unpacked, []
+
+    def watched(body: bytes) -> bytes:
+        threads.append(threading.current_thread())
+        return real(body)
+
+    monkeypatch.setattr(spans, "_unpacked", watched)
+    path, packed = "/v1/otlp/v1/traces", gzip.compress(export())
+    bomb = gzip.compress(bytes(spans.MOST_BODY + 1))
+    wrongs = ((bomb, 413), (packed[:-9], 413), (packed + packed, 400), (b"no gzip", 400))
+    assert len(bomb) < 10_000
+    assert await sent(api, path, packed, encoding="gzip") == 200
+    for wrong, status in wrongs:
+        assert await sent(api, path, wrong, encoding="gzip") == status
+    assert await sent(api, path, packed, encoding="br") == 415
+    assert len(threads) == 5 and threading.main_thread() not in threads
+    async with asyncio.timeout(10):
+        while not (await api.ask("GET", "/v1/traces"))[1]["traces"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
