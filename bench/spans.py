@@ -62,7 +62,7 @@ def _take(database: Database, exports: list[bytes]) -> tuple[float, float]:
             otlp.stamp(request, _SENDER)
             spans += otlp.spans_of(request)
         between = time.process_time()
-        database.write(spans, _START + first)
+        database.write({"service-b.default": spans}, _START + first)
         read += between - began
         written += time.process_time() - between
     database.close()

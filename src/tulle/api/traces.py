@@ -40,11 +40,18 @@ class TraceLine(Struct):
 
 
 class LostView(Struct):
-    """Spans that nobody will see, since the control plane's start: lost by itself, and by agents."""
+    """Spans that nobody will see, since the control plane's start: lost by itself, and by agents.
+
+    traces: that made room for others. largest, share: who has told most of what is kept, "" for who is no sidecar, and how
+    much of it, 0 to 1.
+    """
 
     here: int
     by_agents: int
     trouble: str = ""
+    traces: int = 0
+    largest: str = ""
+    share: float = 0.0
 
 
 class TracesView(Struct):
@@ -99,7 +106,10 @@ class TracesApi:
         )
         found = await asked_of(self._traces, lambda search: search.find(asked))
         counts = self._traces.counts()
-        lost = LostView(counts.lost, counts.lost_by_agents, counts.trouble)
+        largest, share = counts.largest
+        lost = LostView(
+            counts.lost, counts.lost_by_agents, counts.trouble, counts.crowded_out, largest, round(share, 3)
+        )
         return as_json(TracesView([_line(each) for each in found], lost))
 
     async def show(self, request: Request) -> Response:

@@ -18,6 +18,7 @@ from tulle.cli.printing import print_json, print_table, printable
 from tulle.cli.waterfall import duration, is_one_hop, rows
 
 _SHORT_ID = 12
+_CROWDED = 0.5
 _ONE_HOP = (
     "This trace is one call. If its program calls others to answer it, they are traces of their own: the program does not "
     "pass on the header traceparent. Start it with: tulle run --trace"
@@ -88,6 +89,10 @@ def _list(view: TracesView, output: str) -> None:
     if lost := view.lost.here + view.lost.by_agents:
         why = f": {view.lost.trouble}" if view.lost.trouble else ""
         click.echo(f"{lost} spans are lost since the control plane started{printable(why)}", err=True)
+    if view.lost.traces and view.lost.share > _CROWDED:
+        whose = view.lost.largest or "programs that are no sidecar's"
+        text = f"{view.lost.share:.0%} of what is kept was told by {whose}: of these traces the oldest go first"
+        click.echo(printable(text), err=True)
     return None
 
 

@@ -79,6 +79,11 @@ def read_telemetry(own: Own, figures: Figures, calls: Calls, traces: Traces, onw
         "tulle_span_exports_malformed", "Messages with spans that could not be read", lambda: traces.counts().malformed
     )
     own.counts("tulle_traces_deleted", "Traces that have made room for others", lambda: traces.counts().deleted)
+    own.reads(
+        "tulle_traces_largest_share",
+        "How much of the room for traces that is taken the one service has that takes most, 0 to 1",
+        lambda: traces.counts().largest[1],
+    )
     own.reads("tulle_spans_waiting_bytes", "Spans that are not written yet", lambda: traces.counts().waiting_bytes)
     own.counts("tulle_spans_forwarded", "Spans that another endpoint took", lambda: onward.sent if onward else 0)
     own.counts(

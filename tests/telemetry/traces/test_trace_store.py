@@ -34,7 +34,7 @@ def span(trace: str, id: str = OUT, parent: str = "", service: str = "web.defaul
 
 def written(path: Path, *spans: Span, most_bytes: int = 1 << 30) -> Search:
     database = Database(path / FILE, most_bytes)
-    database.write(spans, NOW)
+    database.write({"": spans}, NOW)
     database.close()
     return Search(path / FILE)
 
@@ -56,7 +56,7 @@ def export(trace: bytes, name: str = "GET outbound|80|v1|b.default.svc.cluster.l
 
 @asynccontextmanager
 async def kept(folder: Path, **settings: Any) -> AsyncIterator[Traces]:
-    traces = Traces(folder, lambda: NOW / 1e9, **settings)
+    traces = Traces(folder, **{"clock": lambda: NOW / 1e9, **settings})
     keeping = asyncio.create_task(traces.keep())
     yield traces
     keeping.cancel()
@@ -71,8 +71,8 @@ async def until(true: Callable[[], Any]) -> None:
 
 def test_spans_that_come_apart_are_one_trace_whose_root_is_the_one_without_parent(tmp_path: Path) -> None:
     database = Database(tmp_path / FILE)
-    database.write([span("a", INTO, OUT, "b.default", start=NOW + MS, error=True)], NOW)
-    database.write([span("a", name="GET b", end=NOW + 9 * MS)], NOW)
+    database.write({"": [span("a", INTO, OUT, "b.default", start=NOW + MS, error=True)]}, NOW)
+    database.write({"": [span("a", name="GET b", end=NOW + 9 * MS)]}, NOW)
     (found,) = Search(tmp_path / FILE).find(Asked(service="b.default"))
     assert (found.root, found.spans, found.errors, found.end - found.start) == (("web.default", "GET b"), 2, 1, 9 * MS)
     assert [each.id for each in Search(tmp_path / FILE).trace(found.id)] == [OUT, INTO]
@@ -118,7 +118,7 @@ def test_the_oldest_traces_make_room_and_failed_ones_last_longer(tmp_path: Path)
     database = Database(tmp_path / FILE, most_bytes=200_000)
     text = {"text": "x" * 1000}
     for number in range(1, 1001):
-        database.write([span(f"{number:x}", error=number == 1, attributes={**text})], NOW + number)
+        database.write({"": [span(f"{number:x}", error=number == 1, attributes={**text})]}, NOW + number)
     search = Search(tmp_path / FILE)
     traces, size = search.size()
     assert size <= 200_000
@@ -133,8 +133,8 @@ def test_the_oldest_traces_make_room_and_failed_ones_last_longer(tmp_path: Path)
 
 def test_what_is_older_than_a_day_goes(tmp_path: Path) -> None:
     database = Database(tmp_path / FILE)
-    database.write([span("1")], NOW)
-    database.write([span("2")], NOW + 25 * 3600 * 10**9)
+    database.write({"": [span("1")]}, NOW)
+    database.write({"": [span("2")]}, NOW + 25 * 3600 * 10**9)
     assert [found.id.lstrip("0") for found in Search(tmp_path / FILE).find(Asked())] == ["2"]
     database.close()
 
@@ -149,7 +149,7 @@ def test_what_was_written_is_there_after_a_kill(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from tulle.telemetry.traces.database import Database;"
         "from tulle.telemetry.traces.span import Span; d = Database(Path(sys.argv[1]));"
-        f"d.write([Span('1'.rjust(32, '0'), 's', '', 'a', '', 'n', 'client', {NOW}, {NOW}, False, {{}})], {NOW});"
+        f"d.write({{'': [Span('1'.rjust(32, '0'), 's', '', 'a', '', 'n', 'client', {NOW}, {NOW}, False, {{}})]}}, {NOW});"
         "print('written', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / FILE)], stdout=subprocess.PIPE)
@@ -213,13 +213,74 @@ async def test_what_is_no_export_is_counted_and_too_much_at_once_refused(
 def test_one_agent_that_sends_too_much_at_once_leaves_room_for_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "MOST_OF_ONE", 10)
+    monkeypatch.setattr(keeper, "MOST_WAITING", 30)
     traces = Traces(tmp_path)
     loud, quiet = Sender("loud-1", "loud.shop", "shop"), Sender("quiet-1", "quiet.shop", "shop")
-    traces.take(b"x" * 10, loud)
+    traces.take(b"x" * 15, loud)
     with pytest.raises(Full):
         traces.take(b"x", loud)
-    traces.take(b"x" * 10, quiet)
+    traces.take(b"x" * 7, Sender("loud-2", "loud.shop", "shop"))  # however many flood, something is left
+    traces.take(b"x" * 4, quiet)
+
+
+def test_who_tells_most_loses_his_oldest_and_nobody_else_any(tmp_path: Path) -> None:
+    database = Database(tmp_path / FILE, most_bytes=100_000)
+    text = {"text": "x" * 1000}
+    for number in range(20):
+        database.write({"quiet.shop": [span(f"a{number:x}", attributes={**text})]}, NOW + number)
+    for number in range(500):
+        loud = span(f"b{number:x}", error=True, attributes={**text})
+        database.write({"loud.shop": [loud]}, NOW + 1000 + number)
+    found = [one.id for one in Search(tmp_path / FILE).find(Asked(limit=1000))]
+    assert sum(id.lstrip("0")[0] == "a" for id in found) == 20 and len(found) < 100
+    assert database.crowded_out == database.deleted == 520 - len(found)
+    assert max(database.shares, key=database.shares.__getitem__) == "loud.shop" and len(database.shares) == 2
+    shares = database.shares
+    database.close()
+    database.write({}, NOW + 2000)
+    assert database.shares == shares
+    database.close()
+
+
+def test_who_adds_much_to_the_trace_of_another_pays_for_it_and_not_without_end(tmp_path: Path) -> None:
+    database = Database(tmp_path / FILE, most_bytes=400_000)
+    text = {"text": "x" * 1000}
+    database.write({"quiet.shop": [span("a")], "loud.shop": [span("a", INTO, attributes={**text})]}, NOW)
+    assert database.shares == {"loud.shop": 1.0}
+    for number in range(100):
+        database.write({"loud.shop": [span("a", f"{number:016x}", attributes={**text})]}, NOW)
+    assert Search(tmp_path / FILE).size()[1] <= 20_000 and database.lost > 70
+    database.close()
+
+
+async def test_a_clock_that_jumps_makes_no_trace_older_nor_eternal(tmp_path: Path) -> None:
+    unix, steady = [1.8e9], [0.0]
+    day = 24 * 3600.0
+
+    def pass_by(seconds: float) -> None:
+        unix[0] += seconds
+        steady[0] += seconds
+
+    async def told(traces: Traces, id: bytes) -> list[str]:
+        before = traces.counts().taken
+        traces.take(export(id * 16))
+        await until(lambda: traces.counts().taken > before)
+        return sorted(one.id[:2] for one in await traces.ask(lambda search: search.find(Asked())))
+
+    clocks = {"clock": lambda: unix[0], "steady": lambda: steady[0]}
+    async with kept(tmp_path, **clocks) as traces:
+        await told(traces, b"\1")
+        unix[0] += 30 * day
+        assert await told(traces, b"\2") == ["01", "02"]
+        unix[0] -= 60 * day
+        assert await told(traces, b"\3") == ["01", "02", "03"]
+        pass_by(day + 1)
+        assert await told(traces, b"\4") == ["04"]
+    unix[0] -= 10 * day  # while nothing runs
+    async with kept(tmp_path, **clocks) as traces:
+        assert await told(traces, b"\5") == ["04", "05"]
+        pass_by(day + 3700)
+        assert await told(traces, b"\6") == ["06"]
 
 
 async def test_an_error_that_nobody_thought_of_costs_spans_and_not_the_control_plane(

@@ -1,16 +1,17 @@
 """The file that traces are kept in: SQLite, bounded in bytes and age. One thread writes, others may read.
 
-A trace is a row that says what it is in few words, and the spans of each export that had some of it. What is deleted first is
-the oldest; traces with errors and slow ones last an hour longer. Nothing in here is precious: a file that is damaged is begun
-anew, and the last second may be lost with the machine's power.
+A trace is a row that says what it is in few words, and the spans of each export that had some of it. Room is shared by who
+tells: a trace counts for whoever has told most of it, and who has most room in all loses his oldest first, so that nobody pushes
+out what others tell. Traces with errors and slow ones last an hour longer. Nothing in here is precious: a file that is damaged,
+or of another version, is begun anew, and the last second may be lost with the machine's power.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,17 +22,22 @@ from tulle.telemetry.traces.span import Span, Summary, joined, summary
 MOST_BYTES = 200 * 1024 * 1024
 MOST_SECONDS = 24 * 3600.0
 MOST_SPANS_OF_ONE = 20_000
+_PART_OF_ONE = 20  # of all room, for one trace: a twentieth
 _PAGE = 4096
 SEPARATOR = "\x1f"  # of services
-_VERSION = 1
+_VERSION = 2
 _MOST_OPERATIONS = 5_000
 _LONGEST_ID = 128
 _LESS = 0.9  # when it is full, so much of it is kept
+_FAILED_LAST = 3600 * 10**9  # so much later than its last spans a rank may be: Summary.lasts
+_JUMP = 300 * 10**9
 
 _SCHEMA = """
 CREATE TABLE traces(id TEXT PRIMARY KEY, start INTEGER, finish INTEGER, spans INTEGER, errors INTEGER,
-  root_service TEXT, root_name TEXT, has_root INTEGER, services TEXT, bytes INTEGER, rank INTEGER) WITHOUT ROWID;
+  root_service TEXT, root_name TEXT, has_root INTEGER, services TEXT, bytes INTEGER, rank INTEGER,
+  teller TEXT, lead INTEGER) WITHOUT ROWID;
 CREATE INDEX by_rank ON traces(rank);
+CREATE INDEX by_teller ON traces(teller, rank);
 CREATE INDEX by_start ON traces(start);
 CREATE TABLE parts(trace TEXT, spans BLOB);
 CREATE INDEX parts_of ON parts(trace);
@@ -55,28 +61,49 @@ class Database:
         self._most = most_bytes
         self._seconds = most_seconds
         self._db: sqlite3.Connection | None = None
-        self._bytes = 0
+        self._bytes_of: Counter[str] = Counter()  # by who tells
         self.deleted = 0  # traces, for the want of room or for their age
+        self.crowded_out = 0  # of these, for the want of room
         self.lost = 0  # spans, of traces that have too many
 
-    def write(self, spans: Iterable[Span], now: int) -> None:
-        """Adds spans, and deletes what is too much. now: Unix time in nanoseconds."""
-        by_trace: dict[str, list[Span]] = defaultdict(list)
-        for span in spans:
-            by_trace[span.trace].append(span)
+    def write(self, told: Mapping[str, Iterable[Span]], now: int) -> None:
+        """Adds spans, by who tells, and deletes what is too much. now: Unix time in nanoseconds."""
         try:
-            db = self._opened()
+            db = self._opened(now)
             try:
-                self._put(db, by_trace, now)
+                self._put(db, told, now)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
                     raise
                 db.rollback()
+                self._count(db)
                 self._make_room(db, int(self._bytes / 2))
-                self._put(db, by_trace, now)
+                self._put(db, told, now)
         except BaseException:
             self.close()
             raise
+
+    def shift(self, nanoseconds: int, now: int) -> None:
+        """The clock has jumped by so much: nothing has grown older by that. now: what it is after that."""
+        try:
+            _shift(self._opened(now - nanoseconds), nanoseconds)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the room that is taken: 0 to 1, by who tells. May be asked for by any thread."""
+        taken = dict(self._bytes_of)
+        whole = sum(taken.values())
+        return {teller: size / whole for teller, size in taken.items() if size > 0} if whole > 0 else {}
+
+    @property
+    def _bytes(self) -> int:
+        return sum(self._bytes_of.values())
+
+    def _count(self, db: sqlite3.Connection) -> None:
+        self._bytes_of = Counter(dict(db.execute("SELECT teller, SUM(bytes) FROM traces GROUP BY teller")))
 
     def close(self) -> None:
         db, self._db = self._db, None
@@ -84,10 +111,14 @@ class Database:
             with suppress(sqlite3.Error):
                 db.close()
 
-    def _put(self, db: sqlite3.Connection, by_trace: dict[str, list[Span]], now: int) -> None:
+    def _put(self, db: sqlite3.Connection, told: Mapping[str, Iterable[Span]], now: int) -> None:
         with db:
-            for trace, spans in by_trace.items():
-                self._add(db, trace, spans, now)
+            for teller, spans in told.items():
+                by_trace: dict[str, list[Span]] = {}
+                for span in spans:
+                    by_trace.setdefault(span.trace, []).append(span)
+                for trace, some in by_trace.items():
+                    self._add(db, teller, trace, some, now)
             oldest = now - int(self._seconds * 1e9)
             self._delete(
                 db, [row[0] for row in db.execute("SELECT id FROM traces WHERE rank < ? LIMIT 1000", (oldest,))]
@@ -95,25 +126,27 @@ class Database:
         if self._bytes > self._most:
             self._make_room(db, int(self._most * _LESS))
 
-    def _add(self, db: sqlite3.Connection, trace: str, spans: list[Span], seen: int) -> None:
+    def _add(self, db: sqlite3.Connection, teller: str, trace: str, spans: list[Span], seen: int) -> None:
         more, before = summary(spans), _summary(db, trace)
-        if before and before.spans + more.spans > MOST_SPANS_OF_ONE:
-            self.lost += len(spans)
-            return
-        of = joined(before, more) if before else more
         encoded = _encoder.encode(spans)
-        self._bytes += len(encoded)
+        size, whose, lead = 0, teller, 0
+        if before:
+            row = db.execute("SELECT bytes, teller, lead FROM traces WHERE id = ?", (trace,)).fetchone()
+            size, whose, lead = row
+            if before.spans + more.spans > MOST_SPANS_OF_ONE or size + len(encoded) > self._most // _PART_OF_ONE:
+                self.lost += len(spans)
+                return
+        of = joined(before, more) if before else more
+        whole, (mainly, lead) = size + len(encoded), _mainly(whose, lead, teller, len(encoded))
+        self._bytes_of[whose] -= size
+        self._bytes_of[mainly] += whole
         db.execute("INSERT INTO parts VALUES(?, ?)", (trace, encoded))
         db.execute(
-            "INSERT INTO traces VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET start = excluded.start,"
-            " finish = excluded.finish, spans = excluded.spans, errors = excluded.errors,"
-            " root_service = excluded.root_service, root_name = excluded.root_name, has_root = excluded.has_root,"
-            " services = excluded.services, bytes = bytes + excluded.bytes, rank = excluded.rank",
+            "INSERT OR REPLACE INTO traces VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(trace, of.start, of.end, of.spans, of.errors, *of.root, of.has_root),
                 SEPARATOR.join(of.services),
-                len(encoded),
-                seen + of.lasts,
+                *(whole, seen + of.lasts, mainly, lead),
             ),
         )
         db.executemany(
@@ -129,11 +162,15 @@ class Database:
 
     def _make_room(self, db: sqlite3.Connection, bytes_left: int) -> None:
         while self._bytes > bytes_left:
+            ((teller, _),) = self._bytes_of.most_common(1)
             with db:
-                oldest = [row[0] for row in db.execute("SELECT id FROM traces ORDER BY rank LIMIT 20")]
+                by_age = "SELECT id FROM traces WHERE teller = ? ORDER BY rank LIMIT 20"
+                oldest = [row[0] for row in db.execute(by_age, (teller,))]
                 if not oldest:
-                    self._bytes = 0
+                    self._count(db)
+                    break
                 self._delete(db, oldest)
+                self.crowded_out += len(oldest)
                 db.execute(
                     "DELETE FROM operations WHERE seen < (SELECT seen FROM operations ORDER BY seen DESC LIMIT 1 OFFSET ?)",
                     (_MOST_OPERATIONS,),
@@ -141,13 +178,15 @@ class Database:
 
     def _delete(self, db: sqlite3.Connection, traces: Sequence[str]) -> None:
         for trace in traces:
-            (size,) = db.execute("SELECT bytes FROM traces WHERE id = ?", (trace,)).fetchone()
-            self._bytes -= size
+            size, teller = db.execute("SELECT bytes, teller FROM traces WHERE id = ?", (trace,)).fetchone()
+            self._bytes_of[teller] -= size
+            if self._bytes_of[teller] <= 0:
+                del self._bytes_of[teller]
             for statement in _DELETE:
                 db.execute(statement, (trace,))
         self.deleted += len(traces)
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self, now: int) -> sqlite3.Connection:
         if self._db is None:
             try:
                 self._db = self._open()
@@ -157,7 +196,11 @@ class Database:
                 for path in (self.path, *self._beside()):
                     path.unlink(missing_ok=True)
                 self._db = self._open()
-            (self._bytes,) = self._db.execute("SELECT COALESCE(SUM(bytes), 0) FROM traces").fetchone()
+            self._count(self._db)
+            (newest,) = self._db.execute("SELECT MAX(rank) FROM traces").fetchone()
+            ahead = (newest or 0) - _FAILED_LAST - now
+            if ahead > _JUMP:  # the clock was put back meanwhile
+                _shift(self._db, -ahead)
         return self._db
 
     def _beside(self) -> list[Path]:
@@ -171,7 +214,7 @@ class Database:
             db.execute("PRAGMA synchronous = OFF")
             db.execute(f"PRAGMA journal_size_limit = {self._most // 8}")
             # Indexes and what is free in pages come on top of what is counted.
-            db.execute(f"PRAGMA max_page_count = {max(64, 2 * self._most // _PAGE)}")
+            db.execute(f"PRAGMA max_page_count = {max(64, 5 * self._most // 2 // _PAGE)}")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):
                 raise sqlite3.DatabaseError("it was written by another version")
@@ -189,6 +232,24 @@ _DELETE = (
     "DELETE FROM served WHERE trace = ?",
     "DELETE FROM requests WHERE trace = ?",
 )
+
+
+def _mainly(teller: str, lead: int, other: str, size: int) -> tuple[str, int]:
+    """Who has told most of a trace, and his lead, after `other` has told so many bytes more. Exact where that is more than half.
+
+    Source: Boyer and Moore, "MJRTY: A Fast Majority Vote Algorithm".
+    """
+    if other == teller:
+        return teller, lead + size
+    return (teller, lead - size) if size <= lead else (other, size - lead)
+
+
+def _shift(db: sqlite3.Connection, nanoseconds: int) -> None:
+    with db:
+        db.execute("UPDATE traces SET rank = rank + ?", (nanoseconds,))
+        db.execute("UPDATE operations SET seen = seen + ?", (nanoseconds,))
+
+
 COLUMNS = "id, start, finish, spans, errors, root_service, root_name, has_root, services"
 
 

@@ -26,11 +26,11 @@ from tulle.telemetry.traces.span import Span
 
 FILE = "traces.db"
 MOST_WAITING = 16 * 1024 * 1024
-MOST_OF_ONE = 8 * 1024 * 1024  # of these, so that one who floods leaves room for the others
 _AT_ONCE = 1024 * 1024
 _AGAIN_SECONDS = 5.0
 _MOST_AGENTS = 10_000
 _FAREWELL_SECONDS = 3.0
+_JUMP = 300.0  # by so many seconds a clock is not merely corrected
 
 T = TypeVar("T")
 
@@ -53,9 +53,10 @@ class Onward(Protocol):
 
 
 class Counts(Struct, frozen=True):
-    """Spans since the start: taken, lost by us, and lost by agents, as they say. deleted: traces that made room for others.
+    """Spans since the start: taken, lost by us, and lost by agents, as they say.
 
-    trouble: why nothing can be written now, or "".
+    deleted: traces; crowded_out: those of them that made room for others. trouble: why nothing can be written now, or "".
+    largest: the service that has most of the room that is taken, "" for who is no sidecar, and how much of it, 0 to 1.
     """
 
     taken: int
@@ -64,11 +65,13 @@ class Counts(Struct, frozen=True):
     malformed: int
     waiting_bytes: int
     deleted: int
+    crowded_out: int
     trouble: str
+    largest: tuple[str, float]
 
 
 class Traces:
-    """clock: Unix time in seconds. onward: None if spans go nowhere else."""
+    """clock: Unix time in seconds. onward: None if spans go nowhere else. steady: seconds on a clock that only goes forward."""
 
     def __init__(
         self,
@@ -77,10 +80,12 @@ class Traces:
         onward: Onward | None = None,
         most_bytes: int = MOST_BYTES,
         most_seconds: float = MOST_SECONDS,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = Database(folder / FILE, most_bytes, most_seconds)
         self._search = Search(folder / FILE)
-        self._clock = clock
+        self._clock, self._steady = clock, steady
+        self._offset = clock() - steady()
         self._onward = onward
         self._exports: deque[tuple[bytes, Sender | None]] = deque()
         self._waiting = 0
@@ -95,9 +100,12 @@ class Traces:
         self._trouble = ""
 
     def take(self, export: bytes, sender: Sender | None = None) -> None:
-        """sender: who has proved to have sent it. Raises Full."""
+        """sender: who has proved to have sent it. Raises Full.
+
+        Nobody may have more waiting than is still free: one who floods leaves half of the room, two leave a third of it.
+        """
         whose = sender.proxy if sender else ""
-        if self._waiting + len(export) > MOST_WAITING or self._waiting_of[whose] + len(export) > MOST_OF_ONE:
+        if self._waiting_of[whose] + len(export) > MOST_WAITING - self._waiting:
             raise Full("too many spans come at once; try again in a few seconds")
         if export:
             self._waiting_of[whose] += len(export)
@@ -109,14 +117,16 @@ class Traces:
         """The proxy's agent has lost so many since its start."""
         before = self._lost_by.get(proxy, 0)
         self._lost_by_agents += spans - before if spans >= before else spans
+        self._lost_by.pop(proxy, None)
         if len(self._lost_by) >= _MOST_AGENTS:
-            self._lost_by.clear()
+            del self._lost_by[next(iter(self._lost_by))]
         self._lost_by[proxy] = spans
 
     def counts(self) -> Counts:
         return Counts(
             *(self._taken, self._lost + self._database.lost, self._lost_by_agents, self._malformed),
-            *(self._waiting, self._database.deleted, self._trouble),
+            *(self._waiting, self._database.deleted, self._database.crowded_out, self._trouble),
+            max(self._database.shares.items(), key=lambda one: one[1], default=("", 0.0)),
         )
 
     async def ask(self, question: Callable[[Search], T]) -> T:
@@ -165,20 +175,32 @@ class Traces:
 
     def _write(self, batch: list[tuple[bytes, Sender | None]]) -> None:
         """In the thread that writes."""
-        spans = [span for export, sender in batch for span in self._spans(export, sender)]
+        told: dict[str, list[Span]] = {}
+        for export, sender in batch:
+            told.setdefault(sender.service if sender else "", []).extend(self._spans(export, sender))
+        count = sum(map(len, told.values()))
         try:
-            self._database.write(spans, int(self._clock() * 1e9))
+            self._database.write(told, self._now())
         except Exception as error:  # mostly of SQLite or the disk; none may end the control plane
-            self._lost += len(spans)
+            self._lost += count
             text = f"{self._database.path}: {error}"
             if text != self._trouble:
                 _log.warning("traces can't be written, and spans are lost until they can: %s", text)
             self._trouble = text
         else:
-            self._taken += len(spans)
+            self._taken += count
             if self._trouble:
                 _log.info("traces are written again; %d spans were lost", self._lost)
             self._trouble = ""
+
+    def _now(self) -> int:
+        """Unix time in nanoseconds. What is kept does not age by a jump of the machine's clock."""
+        unix = self._clock()
+        jump = unix - self._steady() - self._offset
+        if abs(jump) > _JUMP:
+            self._database.shift(int(jump * 1e9), int(unix * 1e9))
+            self._offset += jump
+        return int(unix * 1e9)
 
     def _spans(self, export: bytes, sender: Sender | None) -> list[Span]:
         try:
