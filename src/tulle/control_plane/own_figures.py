@@ -70,6 +70,11 @@ def read_telemetry(own: Own, figures: Figures, calls: Calls, traces: Traces, onw
         "Kinds of calls that are counted with others, as there are too many",
         lambda: figures.merged,
     )
+    own.counts(
+        "tulle_figures_series_not_by_proxy",
+        "Kinds of calls that are not told apart for their sidecar, as there are too many",
+        lambda: figures.not_by_proxy,
+    )
     own.counts("tulle_figures_series_refused", "Kinds of calls that mean nothing", lambda: figures.senseless)
     own.counts("tulle_calls_lost", "Single requests that sidecars have not told of", lambda: calls.lost)
     own.counts("tulle_spans_taken", "Spans that were taken in", lambda: traces.counts().taken)

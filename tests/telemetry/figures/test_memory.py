@@ -202,6 +202,30 @@ def test_each_proxy_is_told_apart_whoever_called_until_there_are_too_many(monkey
     assert [flow.code for _, flow, _ in told.totals_of_proxies()] == ["404"]
 
 
+def test_whatever_is_told_there_are_not_more_flows_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_FLOWS", 8)
+    told = Told()
+    for number in range(100):
+        told.destination(1, labels={"request_protocol": f"p{number}", "response_code": f"{number}"})
+        told.source(1, principal="unknown", labels={"request_protocol": f"p{number}", "response_code": f"{number}"})
+    assert told.requests() == 200
+    assert len(list(told.figures.flows)) <= 8 + 2 + 4
+    assert {flow.protocol for flow in told.figures.flows} == {"unknown"}
+
+
+def test_one_proxy_that_tells_of_too_much_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_OF_A_PROXY", 8)
+    told = Told()
+    for number in range(100):
+        told.destination(1, labels={"route": f"r{number}"})
+    found = [(flow.route, total["requests"]) for _, flow, total in told.totals_of_proxies()]
+    assert len(found) == 9 and sum(requests for _, requests in found) == 100  # none is lost, most are not told apart
+    assert told.figures.not_by_proxy == 92
+    monkeypatch.setattr(memory, "MOST_OF_PROXIES", 20)
+    told.report("api-2", API, {"reporter": "destination", "response_code": "200"}, 5)
+    assert ("api-2", 5) in [(proxy, total["requests"]) for proxy, _, total in told.totals_of_proxies()]
+
+
 def test_one_service_that_tells_of_too_much_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MOST_OF_ONE", 8)
     told = Told()
@@ -211,6 +235,25 @@ def test_one_service_that_tells_of_too_much_leaves_room_for_the_others(monkeypat
     routes = {flow.route for flow, _ in told.totals()}
     assert "mine" in routes and "r99" not in routes
     assert told.requests() == 101
+
+
+def test_several_services_that_tell_of_too_much_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_FLOWS", 100)
+    monkeypatch.setattr(memory, "MOST_OF_ONE", 40)
+    told = Told()
+    for number in range(100):
+        for name in ("a", "b", "c"):
+            loud = Workload(f"{name}-1", ServiceName("shop", name), name, "v1")
+            labels = {
+                "reporter": "source",
+                "destination_service": f"{name}{number}.example.com",
+                "response_code": "200",
+            }
+            told.report(loud.id, loud, labels | {"destination_service_name": labels["destination_service"]}, 1)
+    for number in range(10):
+        told.destination(1, labels={"route": f"r{number}"})
+    assert {f"r{number}" for number in range(10)} <= {flow.route for flow, _ in told.totals()}
+    assert told.requests() == 310
 
 
 def test_labels_that_mean_nothing_are_counted_as_lost() -> None:

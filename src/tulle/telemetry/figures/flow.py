@@ -10,6 +10,7 @@ from tulle.ir.telemetry import Reporter
 from tulle.model.peer import Peer
 
 UNKNOWN = "unknown"
+_PROTOCOLS = ("http", "grpc", "tcp")
 _MUTUAL_TLS = "mutual_tls"
 _PASSTHROUGH, _BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
 OUTSIDE = "outside the mesh"
@@ -30,7 +31,10 @@ class End(Struct, frozen=True, order=True):
 
 
 class Flow(Struct, frozen=True, order=True):
-    """is_paired: whether the other side's sidecar counts these calls as well. code: of HTTP, grpc: of gRPC; "" for none."""
+    """protocol: `http`, `grpc`, `tcp` or `unknown`. code: of HTTP, grpc: of gRPC; "" for none.
+
+    is_paired: whether the other side's sidecar counts these calls as well.
+    """
 
     reporter: Reporter
     source: End
@@ -91,7 +95,7 @@ def flow_of(labels: Mapping[str, str], own: Peer, service: str, principal: str) 
         reporter,
         source,
         destination,
-        labels.get("request_protocol", UNKNOWN),
+        protocol if (protocol := labels.get("request_protocol", "")) in _PROTOCOLS else UNKNOWN,
         mtls,
         bool(other.principal) and bool(other.namespace),
         labels.get("response_code", ""),

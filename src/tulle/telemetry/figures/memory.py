@@ -28,6 +28,7 @@ MOST_FLOWS = 4000
 MOST_OF_ONE = 1000  # flows of one service, so that none takes the room of all
 # Of 1,000 proxies: how they answer, by code. Who called is not told apart there.
 MOST_OF_PROXIES = 16_000
+MOST_OF_A_PROXY = 200
 _PROXY_SLOTS = 24
 PROXY_SPAN = FINE * _PROXY_SLOTS
 _MOST_PROXIES = 20_000
@@ -63,12 +64,13 @@ class Figures:
         self._flows: OrderedDict[Flow, _Kept] = OrderedDict()
         self._of_services: Counter[str] = Counter()  # how many flows each has told
         self._of_proxies: dict[tuple[str, Flow], Ring] = {}
+        self._of_each: Counter[str] = Counter()  # how many of these each proxy has
         self._told: OrderedDict[str, tuple[str, int, float]] = OrderedDict()  # boot, number, and when
         self._present: dict[str, Ring] = {}  # by service: when any of its sidecars has told
         self._lost: dict[str, tuple[float, float]] = {}
         self.merged = 0  # series that were counted with others, as there were too many
         self.senseless = 0  # series that mean nothing
-        self.not_by_proxy = 0  # series that were counted, but not for their proxy alone, as there were too many
+        self.not_by_proxy = 0  # series that were not told apart for their proxy, as there were too many
 
     async def take(self, proxy: str, workload: Workload, report: Report) -> None:
         """What a proxy's agent reports. May be under way for several reports at once."""
@@ -172,7 +174,7 @@ class Figures:
         oldest = last - _PROXY_SLOTS + 1
         async for key, ring in in_turns(list(self._of_proxies.items()), 20 * AT_ONCE):
             if not ring.has(oldest, last):
-                self._of_proxies.pop(key, None)
+                self._forget_of_proxy(key)
         for proxy in [proxy for proxy, (_, _, at) in self._told.items() if now - at > SPAN]:
             del self._told[proxy]
             self._lost.pop(proxy, None)
@@ -185,12 +187,19 @@ class Figures:
             if not self._of_services[flow.teller.id]:
                 del self._of_services[flow.teller.id]
 
+    def _forget_of_proxy(self, key: tuple[str, Flow]) -> None:
+        if self._of_proxies.pop(key, None) is not None:
+            self._of_each[key[0]] -= 1
+            if not self._of_each[key[0]]:
+                del self._of_each[key[0]]
+
     def _kept(self, flow: Flow) -> _Kept:
         found = self._flows.get(flow)
         of_all, of_one = len(self._flows), self._of_services[flow.teller.id]
-        if found is None and (of_all >= MOST_FLOWS or of_one >= MOST_OF_ONE):
+        most = min(MOST_OF_ONE, max(0, MOST_FLOWS - of_all))  # no more than is left for the others
+        if found is None and (of_all >= MOST_FLOWS or of_one > most):
             self.merged += 1
-            is_much = of_all >= MOST_FLOWS + MOST_FLOWS // 4 or of_one >= MOST_OF_ONE + MOST_OF_ONE // 4
+            is_much = of_all >= MOST_FLOWS + MOST_FLOWS // 4 or of_one > most + most // 4
             flow = _other(flow) if is_much else _coarse(flow)
             found = self._flows.get(flow)
         if found is None:
@@ -199,14 +208,20 @@ class Figures:
         return found
 
     def _add_of_proxy(self, proxy: str, flow: Flow, slot: int, numbers: Sequence[float]) -> None:
-        """Where there is no room for one more, those that are told go on being right. Idle ones make room: `tidy`."""
-        key = (proxy, replace(flow, source=_ANYBODY, is_paired=False))
-        ring = self._of_proxies.get(key)
+        """One that tells of too much is told of by how it ended alone. Idle ones make room: `tidy`."""
+        flow = replace(flow, source=_ANYBODY, is_paired=False)
+        ring = self._of_proxies.get((proxy, flow))
         if ring is None:
-            if len(self._of_proxies) >= MOST_OF_PROXIES:
+            own, free = self._of_each[proxy], MOST_OF_PROXIES - len(self._of_proxies)
+            if own >= MOST_OF_A_PROXY or own > free:
                 self.not_by_proxy += 1
-                return
-            ring = self._of_proxies[key] = Ring(_PROXY_SLOTS)
+                flow = replace(_other(flow), destination=flow.destination)
+                ring = self._of_proxies.get((proxy, flow))
+            if ring is None:
+                if free <= 0:
+                    return
+                ring = self._of_proxies[proxy, flow] = Ring(_PROXY_SLOTS)
+                self._of_each[proxy] += 1
         ring.add(slot, numbers)
 
 
