@@ -7,7 +7,9 @@ more, they stop by themselves.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -34,12 +36,19 @@ _MOST_WAITING = 1000
 _MOST_TAPS = 10
 _MOST_LISTED = 500
 _QUIET = 15.0
+_ASKED_WITHIN = 2.0
+_ASKED_AT_ONCE = 50  # sidecars
+
+_log = logging.getLogger(__name__)
 
 Wish = Callable[[str, str, Any], Awaitable[bool]]
 
 
 class _Tap(Struct, eq=False):
-    """peer: of which the other side must be; "" for any. lost: what came too fast for its reader or its sidecars."""
+    """peer: of which the other side must be; "" for any. told: which sidecars were asked.
+
+    lost: what came too fast for its reader or its sidecars. taken: how much each has told since all were asked last.
+    """
 
     name: str
     wanted: Wanted
@@ -47,7 +56,13 @@ class _Tap(Struct, eq=False):
     peer: str
     queue: asyncio.Queue[Kept]
     told: set[str]
+    taken: Counter[str]
     lost: int = 0
+
+    @property
+    def most(self) -> int:
+        """Of one sidecar between two times of asking: twice what it was asked for, as it tells in heaps."""
+        return int(2 * self.wanted.most * _RENEW_EVERY)
 
 
 class CallsApi:
@@ -84,8 +99,9 @@ class CallsApi:
             kept = Kept(proxy, service, told)
             if not told.taps or is_notable(msgspec.to_builtins(told)):
                 self._calls.add(kept)
-            for tap in filter(None, map(self._taps.get, told.taps)):
-                _hand(tap, kept)
+            for tap in filter(None, map(self._taps.get, dict.fromkeys(told.taps))):
+                if proxy in tap.told:
+                    _hand(tap, kept)
         for tap in self._taps.values():
             if proxy in tap.told:
                 tap.lost += report.lost
@@ -131,7 +147,9 @@ class CallsApi:
         if wanted.side not in ("", "source", "destination"):
             raise HTTPException(400, "side must be source or destination")
         about = _about(query.get("service", ""), query.get("namespace", ""), query.get("proxy", ""))
-        tap = _Tap(secrets.token_hex(8), wanted, about, query.get("peer", ""), asyncio.Queue(_MOST_WAITING), set())
+        tap = _Tap(
+            secrets.token_hex(8), wanted, about, query.get("peer", ""), asyncio.Queue(_MOST_WAITING), set(), Counter()
+        )
         return StreamingResponse(self._lines(tap), media_type="application/x-ndjson")
 
     async def _lines(self, tap: _Tap) -> AsyncGenerator[bytes, None]:
@@ -154,25 +172,43 @@ class CallsApi:
         finally:
             renewing.cancel()
             del self._taps[tap.name]
-            for proxy in tap.told:
-                await self._tell(proxy)
+            await self._tell_all(tap.told)
 
     async def _renew(self, tap: _Tap) -> None:
+        """For ever, whatever goes wrong with one time of it."""
         while True:
-            now = tap.about(self._force.mesh())
-            gone, tap.told = tap.told - now, now
-            for proxy in now | gone:
-                await self._tell(proxy)
+            try:
+                now = tap.about(self._force.mesh())
+                gone, tap.told = tap.told - now, now
+                tap.taken.clear()
+                await self._tell_all(now | gone)
+            except Exception:
+                _log.exception("sidecars can't be asked for their requests; it is tried again")
             await asyncio.sleep(_RENEW_EVERY)
+
+    async def _tell_all(self, proxies: set[str]) -> None:
+        """One whose connection is stuck, or whose session just ends, keeps the others from nothing."""
+        each = sorted(proxies)
+        for first in range(0, len(each), _ASKED_AT_ONCE):
+            some = each[first : first + _ASKED_AT_ONCE]
+            found = await asyncio.gather(*map(self._tell, some), return_exceptions=True)
+            for proxy, error in zip(some, found, strict=True):
+                if isinstance(error, Exception):
+                    _log.debug("%s can't be asked for its requests: %r", proxy, error)
 
     async def _tell(self, proxy: str) -> None:
         """All that is wanted of one sidecar."""
         wishes = {tap.name: msgspec.to_builtins(tap.wanted) for tap in self._taps.values() if proxy in tap.told}
-        await self._wish(proxy, "tap", wishes)
+        async with asyncio.timeout(_ASKED_WITHIN):
+            await self._wish(proxy, "tap", wishes)
 
 
 def _hand(tap: _Tap, kept: Kept) -> None:
     if tap.peer and tap.peer not in (kept.told.peer_name(), kept.told.peer_name().rpartition("/")[2]):
+        return
+    tap.taken[kept.proxy] += 1
+    if tap.taken[kept.proxy] > tap.most:  # it leaves the room to others
+        tap.lost += 1
         return
     if tap.queue.full():
         tap.queue.get_nowait()
