@@ -152,6 +152,44 @@ async def test_services_are_shown_with_their_calls_and_without(door: Door) -> No
     assert (rows["db"]["requests"], rows["db"]["success"], rows["db"]["p50"]) == (0, None, None)
 
 
+UNMET = TO_API | {"destination_principal": "unknown", "request_protocol": "http", "response_code": "503"}
+
+
+@pytest.mark.parametrize("workload", ["unknown", "api-v1"])
+async def test_no_caller_talks_a_service_down_whose_own_sidecars_tell_of_calls(door: Door, workload: str) -> None:
+    door.now += 60
+    await door.calls(10)
+    await door.report("web-1", UNMET | {"response_flags": "UH", "destination_workload": workload}, requests=1000)
+    row = next(row for row in (await door.get("/v1/stats"))["rows"] if row["name"] == "api")
+    assert (row["requests"], row["success"], row["unreached"], row["flags"]) == (10, 1, 1000, {})
+    found = await door.get("/v1/graph")
+    node = next(node for node in found["nodes"] if node["id"] == "shop/api")
+    assert (node["success"], node["unreached"], node["rate"]) == (1, 1000, 0.167)
+    [edge] = found["edges"]  # by its caller's word, as it is its caller's
+    assert (edge["requests"], edge["success"]) == (1010, 0.009901)
+    for query in ("", "service=shop/api&"):
+        points = (await door.get(f"/v1/history?{query}window=10&step=5"))["points"]
+        assert (points[-1]["rate"], points[-1]["errors"]) == (2, 0)
+
+
+async def test_of_a_service_that_is_down_its_callers_tell(door: Door) -> None:
+    await door.calls(10)
+    door.now += 60
+    await door.report("web-1", UNMET | {"response_flags": "UH", "destination_workload": "unknown"}, requests=5)
+    row = next(row for row in (await door.get("/v1/stats?window=30"))["rows"] if row["name"] == "api")
+    assert (row["requests"], row["success"], row["unreached"], row["flags"]) == (5, 0, 0, {"UH": 5})
+    points = (await door.get("/v1/history?service=shop/api&window=65&step=5"))["points"]
+    assert [(point["rate"], point["errors"]) for point in points if point and point["rate"]] == [(2, 0), (1, 1)]
+
+
+async def test_calls_in_plain_text_that_both_sides_tell_of_count_once(door: Door) -> None:
+    plain = {"request_protocol": "http", "response_code": "200", "destination_principal": "unknown"}
+    await door.report("web-1", TO_API | plain | {"destination_workload": "api-v1"}, requests=7)
+    await door.report("api-1", {"reporter": "destination", **plain}, requests=7)
+    row = next(row for row in (await door.get("/v1/stats"))["rows"] if row["name"] == "api")
+    assert (row["requests"], row["success"], row["unreached"]) == (7, 1, 0)
+
+
 async def test_each_kind_of_row_names_what_it_is_about(door: Door) -> None:
     await door.calls()
     [workload] = (await door.get("/v1/stats?by=workload"))["rows"]

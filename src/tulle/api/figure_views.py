@@ -28,6 +28,7 @@ class StatView(Struct, frozen=True):
     """One service, workload, route or proxy. success, p50, p95, p99, mtls: null without requests.
 
     requests: in the window. codes: requests by HTTP code, or `grpc N`. flags: calls by Envoy's response flags.
+    unreached: calls that failed on the way, as callers' sidecars say, beside `requests`, where the called one's own tell of any.
     workload, route, proxy, caller, version: "" where it is none. version: the workload's. tcp: null without connections.
     instances: null where there are none to count.
     """
@@ -51,6 +52,7 @@ class StatView(Struct, frozen=True):
     proxy: str = ""
     caller: str = ""
     version: str = ""
+    unreached: int = 0
 
 
 class LostView(Struct, frozen=True):
@@ -89,6 +91,7 @@ class NodeView(Struct, frozen=True):
     success: float | None
     p95: float | None
     instances: InstancesView | None
+    unreached: int = 0
 
 
 _ENDS = {"source": "from", "destination": "to"}

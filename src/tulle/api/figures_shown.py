@@ -29,7 +29,7 @@ from tulle.ir.telemetry import Reporter
 from tulle.model.workload import Health
 from tulle.resolve.mesh import Mesh
 from tulle.telemetry.figures.flow import UNKNOWN, End, Flow
-from tulle.telemetry.figures.golden_signals import SHARES, Signals, counts
+from tulle.telemetry.figures.golden_signals import SHARES, Served, Signals, counts
 from tulle.telemetry.figures.memory import AT_ONCE, COARSE, COARSE_SLOTS, FINE, FINE_SLOTS, Figures
 from tulle.telemetry.figures.sums import BUCKETS, REQUESTS, Sum
 
@@ -67,7 +67,7 @@ class Instances(Struct, frozen=True):
 async def stats(figures: Figures, instances: Instances, kind: str, asked: Asked) -> StatsView:
     """kind: one of `service`, `workload`, `route`, `proxy`."""
     length = _length(figures, asked)
-    groups: defaultdict[Key, Signals] = defaultdict(lambda: Signals(length))
+    groups: defaultdict[Key, Served] = defaultdict(lambda: Served(length))
     if kind == "proxy":
         async for proxy, flow, total in figures.totals_of_proxies(asked.window, asked.at):
             if flow.reporter is Reporter.DESTINATION and is_wanted(flow.destination, asked):
@@ -107,8 +107,9 @@ def is_wanted(end: End, asked: Asked) -> bool:
     return (not asked.namespace or end.namespace == asked.namespace) and asked.service in ("", end.id)
 
 
-def _row(kind: str, key: Key, found: Signals, instances: Instances) -> StatView:
+def _row(kind: str, key: Key, served: Served, instances: Instances) -> StatView:
     namespace, name, *rest = key
+    found = served.signals
     p50, p95, p99 = found.percentiles()
     return StatView(
         kind=kind,
@@ -130,6 +131,7 @@ def _row(kind: str, key: Key, found: Signals, instances: Instances) -> StatView:
         proxy=rest[0] if kind == "proxy" else "",
         caller=rest[1] if kind == "route" else "",
         version=rest[1] if kind == "workload" else "",
+        unreached=served.unreached,
     )
 
 
@@ -139,15 +141,15 @@ async def graph(figures: Figures, instances: Instances, asked: Asked, focus: str
     edges: defaultdict[tuple[str, str], Signals] = defaultdict(lambda: Signals(length))
     ends: dict[str, End] = {}
     identities: defaultdict[tuple[str, str], tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    inward: defaultdict[str, Signals] = defaultdict(lambda: Signals(length))
-    versions: defaultdict[str, dict[str, Signals]] = defaultdict(dict)
+    inward: defaultdict[str, Served] = defaultdict(lambda: Served(length))
+    versions: defaultdict[str, dict[str, Served]] = defaultdict(dict)
     async for flow, total in figures.totals(asked.window, asked.at):
         if not counts(flow):
             continue
         pair = (flow.source.id, flow.destination.id)
         edges[pair].add(flow, total)
         inward[flow.destination.id].add(flow, total)
-        version = versions[flow.destination.id].setdefault(flow.destination.version, Signals(length))
+        version = versions[flow.destination.id].setdefault(flow.destination.version, Served(length))
         version.add(flow, total)
         for end, proved in zip((flow.source, flow.destination), identities[pair], strict=True):
             ends.setdefault(end.id, end)
@@ -180,11 +182,12 @@ def _shown(
     return set(ends)
 
 
-def _node(end: End, found: Signals, versions: Mapping[str, Signals], instances: Instances) -> NodeView:
+def _node(end: End, served: Served, versions: Mapping[str, Served], instances: Instances) -> NodeView:
+    found = served.signals
     kind = "service" if end.namespace else "unknown" if end.name == UNKNOWN else "external"
     named = [
-        VersionView(version, round(signals.rate, 3), _share(signals.success))
-        for version, signals in sorted(versions.items())
+        VersionView(version, round(one.signals.rate, 3), _share(one.signals.success))
+        for version, one in sorted(versions.items())
         if version
     ]
     return NodeView(
@@ -197,6 +200,7 @@ def _node(end: End, found: Signals, versions: Mapping[str, Signals], instances: 
         _share(found.success),
         _ms(found.sum.percentile(0.95)),
         instances.by_service.get(end.id),
+        served.unreached,
     )
 
 
@@ -240,6 +244,9 @@ async def history(
     count = last - first + 1
     columns = {place: [0.0] * count for place in (REQUESTS, *BUCKETS)}
     failed, told = {REQUESTS: [0.0] * count}, bytearray(count)
+    own: defaultdict[str, bytearray] = defaultdict(
+        lambda: bytearray(count)
+    )  # by service: when its sidecars told of calls
 
     def wanted(flow: Flow) -> bool:
         return (
@@ -249,10 +256,15 @@ async def history(
             and caller in ("", flow.source.id)
         )
 
-    async for flow, ring in figures.rings(wanted, fine=fine):
-        ring.add_to(columns, told, first)
-        if flow.is_error and not flow.is_tcp:
-            ring.add_to(failed, told, first)
+    # What callers alone tell of a service is shown where it tells of nothing itself: golden_signals.py.
+    for by in (Reporter.DESTINATION, Reporter.SOURCE):
+        async for flow, ring in figures.rings(lambda flow, by=by: flow.reporter is by and wanted(flow), fine=fine):  # type: ignore[misc]
+            if by is Reporter.DESTINATION:
+                ring.mark(own[flow.destination.id], first)
+            without = own.get(flow.destination.id) if by is Reporter.SOURCE else None
+            ring.add_to(columns, told, first, without)
+            if flow.is_error and not flow.is_tcp:
+                ring.add_to(failed, told, first, without)
     length = many * slot
     points: list[PointView | None] = []
     for place in range(0, count, many):

@@ -17,6 +17,9 @@ def table(found: StatsView, kind: str) -> list[str]:
     if has_tcp:
         headers += ["TCP", "SENT", "RECEIVED"]
     rows = [_row(row, kind, has_tcp=has_tcp) for row in found.rows]
+    if any(row.unreached for row in found.rows):
+        headers.append("UNREACHED")
+        rows = [[*cells, str(row.unreached or "-")] for cells, row in zip(rows, found.rows, strict=True)]
     return lines(headers, rows, headers.index(_SUCCESS), [success_colour(row.success) for row in found.rows])
 
 

@@ -58,16 +58,18 @@ class Verdict(Struct, frozen=True):
 def measured(rows: Iterable[StatView], version: str) -> tuple[Measured, Measured]:
     """Of a service's workloads: the new version, and all others, with the p95 of the busiest of them.
 
-    Failures that reached no instance count as the new version's, as that is what has changed.
+    Failures that reached no instance count as the new version's, as that is what has changed; those on the way to one, as its.
+    For that a caller's word is enough: to go back in vain does no harm.
     """
     new: list[Measured] = []
     old: list[Measured] = []
     for row in rows:
         errors = round(row.requests * (1 - row.success)) if row.success is not None else 0
+        errors, requests = errors + row.unreached, row.requests + row.unreached
         if row.version == version:
-            new.append(Measured(row.requests, errors, row.p95))
+            new.append(Measured(requests, errors, row.p95))
         elif row.workload:
-            old.append(Measured(row.requests, errors, row.p95))
+            old.append(Measured(requests, errors, row.p95))
         else:
             new.append(Measured(errors, errors))
     return _together(new), _together(old)

@@ -56,6 +56,11 @@ class Flow(Struct, frozen=True, order=True):
         )
 
     @property
+    def has_failed_on_the_way(self) -> bool:
+        """Of calls that the caller's sidecar alone tells of: others came in plain text, and the server's sidecar counts them."""
+        return not self.has_met or self.is_error or bool(self.flags)
+
+    @property
     def teller(self) -> End:
         """Whose sidecar counts these calls: that end is proved, whatever the other is said to be."""
         return self.source if self.reporter is Reporter.SOURCE else self.destination

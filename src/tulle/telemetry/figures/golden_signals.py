@@ -1,4 +1,9 @@
-"""Rate, success and latency of calls that were counted: sums over flows, and what is read off them."""
+"""Rate, success and latency of calls that were counted: sums over flows, and what is read off them.
+
+How a service answers is told by its own sidecars, as in Istio's dashboards (their "server" figures, reporter="destination"):
+what a caller's sidecar says of it decides nothing where these tell of any calls. Calls that failed on the way are counted beside,
+by their callers' word. Where a service's own sidecars tell of none, as it has none or is down, that word is all there is.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +84,34 @@ class Signals:
     def percentiles(self) -> list[float | None]:
         """p50, p95, p99 in milliseconds."""
         return self.sum.percentiles(SHARES)
+
+
+class Served:
+    """All calls to one service, workload..., over `window` seconds, by who tells of them."""
+
+    def __init__(self, window: float) -> None:
+        self._own, self._callers = Signals(window), Signals(window)
+        self._has_own = False
+        self._failed_on_the_way = 0.0
+
+    def add(self, flow: Flow, total: Sum) -> None:
+        """Of flows that count."""
+        if flow.reporter is Reporter.DESTINATION:
+            self._has_own = True
+            self._own.add(flow, total)
+            return
+        self._callers.add(flow, total)
+        if flow.has_failed_on_the_way:
+            self._failed_on_the_way += total["requests"] + total["opened"]
+
+    @property
+    def signals(self) -> Signals:
+        return self._own if self._has_own else self._callers
+
+    @property
+    def unreached(self) -> int:
+        """How many calls more there were, which failed on the way."""
+        return round(self._failed_on_the_way) if self._has_own else 0
 
 
 def signals(window: float, found: Iterable[tuple[Flow, Sum]]) -> Signals:

@@ -50,9 +50,21 @@ class Ring:
                 found.numbers[place] = sum(column if whole else map(column.__getitem__, rows))
         return found
 
-    def add_to(self, columns: dict[int, list[float]], told: bytearray, first: int) -> None:
-        """To columns, by a number's place, with a number for each slot from `first` on. told: 1 for slots that had anything."""
+    def mark(self, told: bytearray, first: int) -> None:
+        """With 1 each slot from `first` on that has anything."""
+        for slot, _ in self._held(first, first + len(told) - 1):
+            told[slot - first] = 1
+
+    def add_to(
+        self, columns: dict[int, list[float]], told: bytearray, first: int, without: bytearray | None = None
+    ) -> None:
+        """To columns, by a number's place, with a number for each slot from `first` on.
+
+        Slots that are marked in `without` are left out; the others are marked in `told`.
+        """
         held = self._held(first, first + len(told) - 1)
+        if without:
+            held = [(slot, row) for slot, row in held if not without[slot - first]]
         for slot, _ in held:
             told[slot - first] = 1
         if 4 * len(held) < len(told):
