@@ -51,11 +51,12 @@ class AMesh:
 
 
 class Door:
-    """now: of both clocks, seconds since the test's start."""
+    """now: of both clocks, seconds since the test's start. jump: by how much the machine's clock was set anew since then."""
 
     def __init__(self) -> None:
         self.now = 10_000.0
-        self.api = FiguresApi(Figures(lambda: self.now), AMesh(), lambda: UNIX + self.now)
+        self.jump = 0.0
+        self.api = FiguresApi(Figures(lambda: self.now), AMesh(), lambda: UNIX + self.now + self.jump)
         self.app = Starlette(routes=self.api.routes)
         self.number = 0
 
@@ -254,6 +255,40 @@ async def test_a_course_over_time_has_gaps_where_nothing_was_told(door: Door) ->
     assert found["from"] == UNIX + door.now - 15
     other = await door.get("/v1/history?service=shop/api&from=shop/db&window=20&step=5")
     assert [point and point["rate"] for point in other["points"]] == [None, 0.0, None, 0.0]
+
+
+@pytest.mark.parametrize("jump", [5 * 3600.0, -5 * 3600.0])
+async def test_a_clock_that_is_set_anew_moves_no_figure(door: Door, jump: float) -> None:
+    await door.calls(10)
+    door.now += 60
+    await door.calls(20)
+    asked = "/v1/history?service=shop/api&window=70&step=5"
+    before, stats = await door.get(asked), await door.get("/v1/stats?window=70")
+    door.jump = jump
+    after, later = await door.get(asked), await door.get("/v1/stats?window=70")
+    assert later["rows"] == stats["rows"] and later["at"] - stats["at"] == jump
+    assert after["from"] - before["from"] == jump
+
+    def without_time(points: list[Any]) -> list[Any]:
+        return [point and {**point, "t": 0} for point in points]
+
+    assert without_time(after["points"]) == without_time(before["points"])
+    assert [point["rate"] for point in after["points"] if point] == [2.0, 4.0]
+
+
+async def test_time_in_which_the_machine_slept_is_a_gap_and_no_time_without_calls(door: Door) -> None:
+    for _ in range(12):
+        door.now += 5
+        await door.calls(10)
+    door.now += 600
+    await door.calls(10)
+    found = await door.get("/v1/stats?window=660")
+    api = next(row for row in found["rows"] if row["name"] == "api")
+    [gap] = found["gaps"]
+    assert (api["requests"], gap[1] - gap[0]) == (130, pytest.approx(600, abs=10))
+    assert api["rate"] == pytest.approx(130 / 65, rel=0.1)
+    points = (await door.get("/v1/history?window=660&step=60"))["points"]
+    assert [point is None for point in points[2:-1]] == [True] * (len(points) - 3) and points[0] and points[-1]
 
 
 async def test_the_past_is_asked_for_by_unix_time(door: Door) -> None:

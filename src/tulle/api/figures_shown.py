@@ -269,7 +269,8 @@ async def history(
     points: list[PointView | None] = []
     for place in range(0, count, many):
         begin, part = (first + place) * slot, slice(place, place + many)
-        if any(told[part]) or _told(figures, asked.service, begin, length, fine=fine):
+        is_since = begin + length > figures.since
+        if any(told[part]) or (is_since and figures.is_present(asked.service, begin, begin + length)):
             total = Sum()
             for which, column in columns.items():
                 total.numbers[which] = sum(column[part])
@@ -279,15 +280,6 @@ async def history(
     return HistoryView(length, unix_of(first * slot), points)
 
 
-def _told(figures: Figures, service: str, begin: float, length: float, *, fine: bool) -> bool:
-    """Whether anything would have been told of that time, had there been calls."""
-    if begin + length <= figures.since:
-        return False
-    if not service or not fine:
-        return True
-    return any(figures.is_present(service, slot) for slot in range(int(begin // FINE), int((begin + length) // FINE)))
-
-
 def _point(t: float, total: Sum, failed: float, length: float) -> PointView:
     p50, p95, p99 = map(_ms, total.percentiles(SHARES))
     return PointView(round(t, 3), round(total["requests"] / length, 3), round(failed / length, 3), p50, p95, p99)
@@ -295,16 +287,14 @@ def _point(t: float, total: Sum, failed: float, length: float) -> PointView:
 
 def _length(figures: Figures, asked: Asked) -> float:
     """Seconds of the window in which anything could be told: rates are over these."""
-    return min(asked.window, max(FINE, asked.at - figures.since))
+    silent = sum(end - begin for begin, end in figures.silences(asked.at - asked.window, asked.at))
+    return max(FINE, asked.window - silent)
 
 
 def _gaps(figures: Figures, asked: Asked) -> list[tuple[float, float]]:
-    """Before the control plane's start nothing was told to it."""
-    begin = asked.at - asked.window
-    if begin >= figures.since:
-        return []
     offset = asked.unix - asked.at
-    return [(round(begin + offset, 3), round(min(figures.since, asked.at) + offset, 3))]
+    silences = figures.silences(asked.at - asked.window, asked.at)
+    return [(round(begin + offset, 3), round(end + offset, 3)) for begin, end in silences]
 
 
 def _tcp(found: Signals) -> TcpView | None:

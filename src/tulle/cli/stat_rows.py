@@ -30,9 +30,11 @@ def notes(found: StatsView) -> list[str]:
         said.append("no sidecar has reported yet; agents report every few seconds")
     elif not any(row.requests or row.tcp for row in found.rows):
         said.append(f"no calls in the last {found.window:g} s")
-    if found.gaps:
-        missing = sum(to - begin for begin, to in found.gaps)
-        said.append(f"these are of the last {max(0, found.window - missing):.0f} s, since the control plane began")
+    missing = sum(to - begin for begin, to in found.gaps)
+    if missing and found.reporting:
+        said.append(
+            f"these are of {max(0, found.window - missing):.0f} s: of the other {missing:.0f} s nobody has told"
+        )
     if found.lost.series or found.lost.requests:
         said.append(f"not told apart: {found.lost.series} series, {found.lost.requests} requests")
     return said

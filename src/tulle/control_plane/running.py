@@ -158,9 +158,9 @@ async def running(
         port.remember(remembered, xds_port)
 
         onward = Forwarding(Endpoint(settings.trace_forward)) if settings.trace_forward else None
-        traces = Traces(settings.data, clock, onward)
+        traces = Traces(settings.data, clock, onward, steady=_passed)
         tasks("keep traces", traces.keep())
-        figures, calls = Figures(steady), Calls()
+        figures, calls = Figures(_passed), Calls()
         own_figures.read_telemetry(own, figures, calls, traces, onward)
         if onward:
             tasks("forward traces", onward.send())
@@ -189,7 +189,7 @@ async def running(
             users=Users(store, clock),
             audit=audit,
             audit_log=settings.data / AUDIT_LOG,
-            browsers=Browsers(steady),
+            browsers=Browsers(_passed),
             web=web,
             own=own,
             figures=figures,
@@ -207,6 +207,11 @@ async def running(
             tasks("serve agents elsewhere", elsewhere.serve(app, remote.bound(*settings.listen), certificate))
         _say_ready(settings, mesh, xds_port, web)
         yield mesh
+
+
+def _passed() -> float:
+    """Seconds, on a clock that only goes forward, and also while the machine sleeps: what is kept for a time ages by it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from tulle.model.workload import Workload
 from tulle.telemetry.figures import memory
 from tulle.telemetry.figures.flow import Flow
 from tulle.telemetry.figures.golden_signals import counts, signals
-from tulle.telemetry.figures.memory import Figures
+from tulle.telemetry.figures.memory import ANYBODY, FINE, Figures
 from tulle.telemetry.figures.report import BOUNDS, Duration, Lost, Report, Series
 from tulle.telemetry.figures.sums import Sum
 
@@ -163,6 +163,38 @@ def test_what_comes_late_is_spread_over_its_time() -> None:
     told.destination(12, seconds=60)
     assert told.requests(60.0) == pytest.approx(12)
     assert told.requests(20.0) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("every", [2.0, 3.0, 7.0, 10.0, 11.5])
+def test_however_often_reports_come_no_time_is_left_out_between_them(every: float) -> None:
+    told = Told()
+    for _ in range(40):
+        told.clock.now += every
+        told.destination(1, seconds=every)
+    end = told.clock.now // FINE * FINE
+    for service in ("shop/api", ANYBODY):
+        assert all(told.figures.is_present(service, begin, begin + FINE) for begin in (end - 5, end - 25, end - 60))
+    assert told.figures.silences(told.figures.since, told.clock.now) == []
+    assert not told.figures.is_present("shop/web", end - 60, end)
+
+
+def test_where_nobody_tells_is_a_gap_for_as_long_as_figures_are_kept() -> None:
+    told = Told()
+    told.clock.now += 60
+    told.destination()
+    silent = told.clock.now
+    told.clock.now += 500  # the machine slept
+    told.destination()
+    now = told.clock.now
+    [(begin, end)] = told.figures.silences(silent - 30, now)
+    assert begin == pytest.approx(silent, abs=FINE) and end == pytest.approx(now, abs=FINE)
+    told.clock.now += memory.COARSE
+    told.destination()
+    told.clock.now += 3600
+    told.destination()
+    [(begin, end)] = told.figures.silences(now, told.clock.now)
+    assert end - begin == pytest.approx(3600, abs=2 * memory.COARSE)
+    assert told.figures.silences(0, 10) == [(0, 10)]  # before it began
 
 
 def test_a_day_later_it_is_gone() -> None:

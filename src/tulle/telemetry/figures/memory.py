@@ -1,6 +1,7 @@
 """All that is kept of what sidecars have counted: by flow for a day, by instance for some minutes. Bounded, whatever is told.
 
-Time is a clock that only goes forward: a machine's clock that jumps moves no figure. What goes through many flows does so in
+Time is a clock that only goes forward, also while the machine sleeps: a clock that is set anew moves no figure, and what nobody
+told of is a gap. What goes through many flows does so in
 turns with all else that runs on the event loop, so that no question, however long the answer, keeps a heartbeat waiting.
 What is told meanwhile may be in the answer or not.
 """
@@ -31,6 +32,8 @@ MOST_OF_PROXIES = 16_000
 MOST_OF_A_PROXY = 200
 _PROXY_SLOTS = 24
 PROXY_SPAN = FINE * _PROXY_SLOTS
+SILENCE = 120.0  # seconds in which no sidecar tells of anything: a gap, and no time without calls
+ANYBODY = ""
 _MOST_PROXIES = 20_000
 AT_ONCE = 20  # flows, or as much work, between two turns of the event loop: some milliseconds
 _SLOTS_AT_ONCE = 20 * AT_ONCE
@@ -66,7 +69,8 @@ class Figures:
         self._of_proxies: dict[tuple[str, Flow], Ring] = {}
         self._of_each: Counter[str] = Counter()  # how many of these each proxy has
         self._told: OrderedDict[str, tuple[str, int, float]] = OrderedDict()  # boot, number, and when
-        self._present: dict[str, Ring] = {}  # by service: when any of its sidecars has told
+        self._present: dict[str, Ring] = {}  # by service, and ANYBODY: when any of its sidecars has told
+        self._coarsely_present = Ring(COARSE_SLOTS, 1)  # the same of anybody, by slots of COARSE
         self._lost: dict[str, tuple[float, float]] = {}
         self.merged = 0  # series that were counted with others, as there were too many
         self.senseless = 0  # series that mean nothing
@@ -85,9 +89,9 @@ class Figures:
         service = f"{workload.service.namespace}/{workload.service.name}"
         seconds = min(max(report.seconds, 0.0), FINE * FINE_SLOTS)
         slots = _slots(now, seconds, FINE)
-        present = self._present.setdefault(service, Ring(FINE_SLOTS, 1))
-        for slot, _ in slots:
-            present.add(slot, [1.0])
+        for who in (service, ANYBODY):
+            _mark(self._present.setdefault(who, Ring(FINE_SLOTS, 1)), now, seconds, FINE)
+        _mark(self._coarsely_present, now, seconds, COARSE)
         if not is_new:
             return
         own = peer_of(workload)
@@ -156,10 +160,35 @@ class Figures:
         async for flow, kept in in_turns(found, AT_ONCE):
             yield flow, kept.fine if fine else kept.coarse
 
-    def is_present(self, service: str, slot: int) -> bool:
-        """Whether any sidecar of the service has told of a slot of FINE."""
+    def is_present(self, service: str, begin: float, end: float) -> bool:
+        """Whether any sidecar of the service (ANYBODY: of any) has told of that time, which begins and ends with slots.
+
+        What is longer ago than FINE_SLOTS is remembered of all together.
+        """
+        if self.clock() - begin > FINE * FINE_SLOTS:
+            return self._coarsely_present.has(int(begin // COARSE), _last(end, COARSE))
         ring = self._present.get(service)
-        return ring is not None and ring.has(slot, slot)
+        return ring is not None and ring.has(int(begin // FINE), _last(end, FINE))
+
+    def silences(self, begin: float, end: float) -> list[tuple[float, float]]:
+        """From when to when, by the clock, nobody told of anything, for SILENCE at least; before the start anyhow."""
+        fine = self.clock() - begin <= FINE * FINE_SLOTS
+        step = FINE if fine else COARSE
+        ring = self._present.get(ANYBODY) if fine else self._coarsely_present
+        found, quiet = [], min(begin, end)
+        for slot, _ in ring.each(int(begin // step), _last(end, step)) if ring else ():
+            if slot * step - quiet >= SILENCE:
+                found.append((quiet, slot * step))
+            quiet = max(quiet, (slot + 1) * step)
+        if end - quiet >= SILENCE:
+            found.append((quiet, end))
+        if begin < self.since:
+            later = [(max(one, self.since), other) for one, other in found if other > self.since]
+            until = min(self.since, end)
+            if later and later[0][0] <= until:
+                until = later.pop(0)[1]
+            return [(begin, until), *later]
+        return found
 
     async def tidy(self) -> None:
         """Forgets what is older than a day, and who has gone."""
@@ -230,6 +259,18 @@ def _slots(now: float, seconds: float, step: float) -> list[tuple[int, float]]:
     last = int(now // step)
     count = max(1, round(seconds / step))
     return [(last - back, 1 / count) for back in range(count)]
+
+
+def _mark(present: Ring, now: float, seconds: float, step: float) -> None:
+    """The slots of which a report tells. Where one ends the next begins: no slot is left out, however often they come."""
+    last = int(now // step)
+    for slot in range(min(last, round((now - seconds) / step)), last + 1):
+        present.add(slot, [1.0])
+
+
+def _last(end: float, step: float) -> int:
+    """The last slot that begins before that."""
+    return max(0, int(-(-end // step)) - 1)
 
 
 def _coarse(flow: Flow) -> Flow:
