@@ -61,13 +61,20 @@ async def test_lines_come_whole_however_the_body_is_framed(tmp_path: Path, answe
         b"",
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/1.1 2x0 OK\r\n\r\n",
+        b"HTTP/1.1 2\xb20 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfiv",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlonger\r\n0\r\n\r\n",
         b"x" * (2 << 20),
     ],
-    ids=["nothing", "ssh", "status", "short", "chunk", "huge-chunk", "cut-chunk", "endless-head"],
+    ids=[
+        *("nothing", "ssh", "status", "superscript", "length", "endless-length", "short"),
+        *("chunk", "huge-chunk", "cut-chunk", "long-chunk", "endless-head"),
+    ],
 )
 async def test_garbage_is_a_connection_error(tmp_path: Path, answer: bytes) -> None:
     async with answering(tmp_path, answer) as (path, _):
@@ -88,3 +95,18 @@ async def test_a_socket_deep_in_the_file_system_is_reached(tmp_path: Path) -> No
     ):
         await c.request("GET", "/", {})
         assert await c.response() == 204
+
+
+async def test_a_body_may_be_one_chunk_however_long_as_envoys_figures_are(tmp_path: Path) -> None:
+    text = b"envoy_istio_requests_total 1\n" * 150_000
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
+    for most in (len(text), len(text) - 1):
+        async with answering(tmp_path, answer) as (path, _), http1.over_unix(path) as connection:
+            await connection.request("GET", "/stats/prometheus", {})
+            assert await connection.response() == 200
+            if most == len(text):
+                assert await connection.body(most) == text
+            else:
+                with pytest.raises(ConnectionError):
+                    await connection.body(most)
+        (tmp_path / "s").unlink(missing_ok=True)

@@ -7,6 +7,7 @@ Whatever goes wrong is an OSError: callers have one thing to catch.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +20,11 @@ from tulle.aio.unix import short_path
 if TYPE_CHECKING:
     import ssl
 
-_LIMIT = 1 << 20  # bytes in a head, a line or a chunk
+_LIMIT = 1 << 20  # bytes in a head or a line
+_MOST_BODY = 128 << 20  # Envoy says all that it has counted in one chunk, however long that is
+_PART = 1 << 16
+_LONGEST_NUMBER = 18
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
 class BadResponse(ConnectionError):
@@ -121,18 +126,17 @@ class Connection:
         """Of the response, by its name in lower case; "" if it has none of that name."""
         return self._headers.get(name, "")
 
-    async def body(self, most: int | None = None) -> bytes:
+    async def body(self, most: int = _MOST_BODY) -> bytes:
         """The whole body of the response. Raises BadResponse if it has more than `most` bytes."""
-        length = self._headers.get("content-length", "")
-        parts, size = [], int(length) if length.isdigit() else 0
-        if most is None or size <= most:
+        parts, size = [], self._length or 0
+        if size <= most:
             size = 0
             async for part in self._parts():
                 parts.append(part)
                 size += len(part)
-                if most is not None and size > most:
+                if size > most:
                     break
-        if most is not None and size > most:
+        if size > most:
             raise BadResponse(f"the response has more than {most} bytes")
         return b"".join(parts)
 
@@ -154,16 +158,39 @@ class Connection:
         with suppress(OSError):
             await self._writer.wait_closed()
 
+    @property
+    def _length(self) -> int | None:
+        """Of the body, if the head says it and it is not to come in chunks."""
+        length = self._headers.get("content-length", "")
+        return _number(length) if length and not self._is_chunked else None
+
+    @property
+    def _is_chunked(self) -> bool:
+        return "chunked" in self._headers.get("transfer-encoding", "").lower()
+
     async def _parts(self) -> AsyncIterator[bytes]:
-        if "chunked" in self._headers.get("transfer-encoding", "").lower():
+        if self._is_chunked:
             while size := _chunk_size(await self._until(b"\r\n")):
-                yield (await self._exactly(size + 2))[:-2]
+                async for part in self._several(size):
+                    yield part
+                if await self._until(b"\r\n") != b"\r\n":
+                    raise BadResponse(f"a chunk is longer than {size} bytes")
             await self._until(b"\r\n")
-        elif (length := self._headers.get("content-length", "")).isdigit():
-            yield await self._exactly(int(length))
-        else:
-            while part := await self._reader.read(65536):
+        elif self._length is not None:
+            async for part in self._several(self._length):
                 yield part
+        else:
+            while part := await self._reader.read(_PART):
+                yield part
+
+    async def _several(self, size: int) -> AsyncIterator[bytes]:
+        """So many bytes, as they come."""
+        while size:
+            part = await self._reader.read(min(size, _PART))
+            if not part:
+                raise BadResponse("the connection was closed")
+            size -= len(part)
+            yield part
 
     async def _until(self, end: bytes) -> bytes:
         try:
@@ -172,12 +199,6 @@ class Connection:
             raise BadResponse("the connection was closed") from error
         except asyncio.LimitOverrunError as error:
             raise BadResponse("the response is too long") from error
-
-    async def _exactly(self, size: int) -> bytes:
-        try:
-            return await self._reader.readexactly(size)
-        except asyncio.IncompleteReadError as error:
-            raise BadResponse("the connection was closed") from error
 
 
 @asynccontextmanager
@@ -192,17 +213,20 @@ async def _closing(connection: Connection) -> AsyncIterator[Connection]:
 def _parsed(head: bytes) -> tuple[int, dict[str, str]]:
     first, *rest = head.decode("latin-1").split("\r\n")
     version, _, status = first.partition(" ")
-    if not version.startswith("HTTP/1.") or not status[:3].isdigit():
+    if not version.startswith("HTTP/1."):
         raise BadResponse(f"no HTTP response: {first[:80]!r}")
     fields = (line.partition(":") for line in rest if line)
-    return int(status[:3]), {name.strip().lower(): value.strip() for name, _, value in fields}
+    return _number(status[:3]), {name.strip().lower(): value.strip() for name, _, value in fields}
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):  # `²` is a digit as well
+        raise BadResponse(f"no number: {text[:20]!r}")
+    return int(text)
 
 
 def _chunk_size(line: bytes) -> int:
-    try:
-        size = int(line.split(b";")[0], 16)
-    except ValueError:
-        raise BadResponse(f"no chunk size: {line[:20]!r}") from None
-    if not 0 <= size <= _LIMIT:
-        raise BadResponse(f"a chunk of {size} bytes")
-    return size
+    digits = line.split(b";")[0].strip()
+    if not _CHUNK_SIZE.fullmatch(digits):
+        raise BadResponse(f"no chunk size: {line[:20]!r}")
+    return int(digits, 16)
