@@ -42,7 +42,7 @@ _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx
 _STOPPED = "listener_manager.listener_stopped"
 _CONNECTIONS = ("downstream_cx_active", "downstream_pre_cx_active")  # those still in listener filters are the latter
 _FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
-_CALLS = r"^(http\.(in|out)bound\.downstream_rq_(total|completed)|cluster\.outbound\|.*\.upstream_rq_total)$"
+_CALLS = r"^(http\.(in|out)bound\.downstream_rq_(total|completed|active)|cluster\.outbound\|.*\.upstream_rq_total)$"
 
 
 async def start(

@@ -21,16 +21,22 @@ from tulle.agent.reports import Reports
 
 
 class FakeEnvoy:
-    """At the seam where an Envoy is asked. count: of requests that it has answered."""
+    """At the seam where an Envoy is asked. count: of requests that it has answered. streams: of answers that have begun."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.streams = 0
         self.is_silent = False
         self.tells = True
         self.read_whole = 0
 
     async def calls(self) -> Mapping[str, int] | None:
-        return None if self.is_silent else {"http.outbound.downstream_rq_completed": self.count}
+        completed = self.count + self.streams
+        answered = {
+            "http.outbound.downstream_rq_completed": completed,
+            "http.outbound.downstream_rq_active": self.streams,
+        }
+        return None if self.is_silent else answered
 
     async def figures(self) -> bytes | None:
         self.read_whole += 1
@@ -110,6 +116,15 @@ async def test_what_envoy_answered_and_has_in_no_series_is_counted(agent: Agent)
     envoy.tells, envoy.count = False, 8
     await agent.look()
     assert agent.reading.uncounted == {"source": 3, "destination": 0}
+
+
+async def test_an_answer_that_has_not_ended_yet_is_not_missed(agent: Agent) -> None:
+    envoy = agent.envoys[0]
+    envoy.count, envoy.streams = 5, 2
+    await agent.look()
+    envoy.count, envoy.streams = 7, 0
+    await agent.look()
+    assert (agent.reading.uncounted["source"], agent.requests) == (0, 7)
 
 
 async def test_who_wants_to_know_now_gets_what_is_there_now(agent: Agent) -> None:

@@ -19,7 +19,9 @@ _SHARE = 20  # reading takes at most so much of the time: one part of it
 _SETTLED_SECONDS = 8.0  # Envoy may tell how long requests took a few seconds after it tells how many there were
 _WHOLE_SECONDS = 10.0  # and nothing of that is to be seen of what flows through TCP connections that are open
 _SOON_SECONDS = 0.5
-_COMPLETED = {"source": "http.outbound.downstream_rq_completed", "destination": "http.inbound.downstream_rq_completed"}
+_DOORS = {"source": "http.outbound", "destination": "http.inbound"}  # by the reporter; of Envoy's stats
+# Requests whose answers have begun, and those that have not ended; Envoy counts a request in series when it has ended.
+_COMPLETED, _ACTIVE = "downstream_rq_completed", "downstream_rq_active"
 
 
 class Process(Protocol):
@@ -40,6 +42,7 @@ class _Known:
         self.calls: Mapping[str, int] = {}
         self.moved = self.read = 0.0
         self.completed: dict[str, int] = {}
+        self.active: dict[str, int] = {}
 
 
 class Reading:
@@ -54,7 +57,7 @@ class Reading:
         self._looking: asyncio.Task[None] | None = None
         self._looked = -_WHOLE_SECONDS
         self._turn = asyncio.Lock()
-        self.uncounted = dict.fromkeys(_COMPLETED, 0)  # requests by reporter that were answered and are in no series
+        self.uncounted = dict.fromkeys(_DOORS, 0)  # requests by reporter that were answered and are in no series
         self.failed = 0
         self.done = 0
         self.came = asyncio.Event()  # something was read since somebody cleared it
@@ -116,9 +119,11 @@ class Reading:
         self.came.set()
 
     def _compare(self, known: _Known, calls: Mapping[str, int]) -> None:
-        for reporter, name in _COMPLETED.items():
-            now, before = calls.get(name, 0), known.completed.get(reporter, 0)
+        for reporter, door in _DOORS.items():
+            now, before = calls.get(f"{door}.{_COMPLETED}", 0), known.completed.get(reporter, 0)
             self._completed[reporter] = self._completed.get(reporter, 0) + max(0, now - before)
             known.completed[reporter] = max(now, before)
-            missing = self._completed[reporter] - int(self._totals.counted.get(reporter, 0))
+            known.active[reporter] = calls.get(f"{door}.{_ACTIVE}", 0)
+            active = sum(each.active.get(reporter, 0) for each in self._known.values())
+            missing = self._completed[reporter] - active - int(self._totals.counted.get(reporter, 0))
             self.uncounted[reporter] = max(self.uncounted[reporter], missing)
