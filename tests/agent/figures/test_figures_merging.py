@@ -99,11 +99,21 @@ def test_a_metric_that_is_described_twice_is_described_once() -> None:
         "# TYPE a strange",
         "{} 1",
         "a 1 # {} 1",
+        "a 1_000",
+        "a \u0661",
+        "a 1 1700000000.5",
+        'a{b="c",b="d"} 1',
+        'a{b="\0"} 1',
     ],
 )
 def test_anything_else_is_no_page_of_metrics(text: str) -> None:
     with pytest.raises(NoExposition):
         merged(text)
+
+
+@pytest.mark.parametrize("value", ["1", "-1.5", ".5", "5.", "+1e-9", "1E+3", "+Inf", "-inf", "NaN", "Infinity"])
+def test_all_numbers_of_go_are_values(value: str) -> None:
+    assert merged(f"a {value} -5").lines == [f"a {value} -5"]
 
 
 @given(st.text())

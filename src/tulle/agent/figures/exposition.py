@@ -145,7 +145,7 @@ def labels_in(text: str) -> dict[str, str] | None:
     at = 0
     while at < len(text):
         match = _LABEL.match(text, at)
-        if match is None:
+        if match is None or match[1] in found:
             return None
         found[match[1]] = unescaped(match[2])
         at = match.end()

@@ -127,7 +127,7 @@ class Figures:
             "tulle_agent_reports_failed_total": self._reporting.failed,
             "tulle_agent_reports_lost_total": self._reporting.lost,
             **({"tulle_agent_scrape_failures_total": scraping.failures} if scraping else {}),
-            **({"tulle_agent_scrape_left_out": len(scraping.left_out)} if scraping else {}),
+            **({"tulle_agent_scrape_left_out": scraping.left_out} if scraping else {}),
         }
 
     def _lost(self) -> dict[str, int]:

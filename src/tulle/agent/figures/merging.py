@@ -16,6 +16,9 @@ _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _SAMPLE = re.compile(
     rf'({_NAME})(?:\{{((?:[^"}}]|"(?:[^"\\]|\\.)*")*)\}})?[ \t]+(\S+)(?:[ \t]+(-?[0-9.eE+]+))?(?:[ \t]+(#.*))?'
 )
+# As Go reads them, which takes fewer than float() does; one that it does not take spoils the page.
+_VALUE = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_MILLISECONDS = re.compile(r"-?\d{1,18}", re.ASCII)
 _TOLD = re.compile(rf"#[ \t]+(HELP|TYPE|UNIT)[ \t]+({_NAME})(?:[ \t]+(.*))?")
 _KINDS = ("counter", "gauge", "histogram", "summary", "untyped")
 _OPEN_KINDS = {"info": "gauge", "stateset": "gauge", "gaugehistogram": "untyped", "unknown": "untyped"}
@@ -44,6 +47,8 @@ class Merged:
             stripped = line.strip(" \t\r")
             if not stripped:
                 continue
+            if "\0" in stripped:
+                raise NoExposition(f"no text: {stripped[:80]!r}")
             taken = self._comment(stripped) if stripped[0] == "#" else self._sample(stripped)
             if taken:
                 self.lines.append(taken)
@@ -73,10 +78,10 @@ class Merged:
         if found is None or (found[5] and not self._is_open):
             raise NoExposition(f"no sample: {line[:80]}")
         name, labels, value, time = found[1], found[2] or "", found[3], found[4]
-        try:
-            float(value)
-        except ValueError:
-            raise NoExposition(f"no value: {line[:80]}") from None
+        if not _VALUE.fullmatch(value):
+            raise NoExposition(f"no value: {line[:80]}")
+        if time and not self._is_open and not _MILLISECONDS.fullmatch(time):
+            raise NoExposition(f"no time: {line[:80]}")
         if labels_in(labels.strip(" ,").replace(", ", ",")) is None:
             raise NoExposition(f"no labels: {line[:80]}")
         if self._left_out(self._metric(name)) or (self._is_open and name.endswith("_created")):
