@@ -184,6 +184,8 @@ def test_threads_and_pools_do_all_that_they_did(shim: Shim) -> None:
         assert "run" not in vars(thread)
         with Executor(1) as executor:
             assert executor.submit(divmod, 7, 2).result() == (3, 1)
+            names = dict.fromkeys(("self", "served", "function", "args", "fn"), 1)
+            assert executor.submit(dict, **names).result() == names
             assert list(executor.map(abs, [-1, -2])) == [1, 2]
             with pytest.raises(ZeroDivisionError):
                 executor.submit(divmod, 1, 0).result()
@@ -194,6 +196,20 @@ def test_threads_and_pools_do_all_that_they_did(shim: Shim) -> None:
 def test_the_shim_is_written_for_any_interpreter_that_a_program_may_have() -> None:
     for file in (SHIM / "_tulle_shim").glob("*.py"):
         ast.parse(file.read_text(), feature_version=(3, 8))
+    first = (SHIM / "sitecustomize.py").read_text()
+    nodes = list(ast.walk(ast.parse(first, feature_version=(3, 4))))
+    assert not [n for n in nodes if isinstance(n, (ast.JoinedStr, ast.AnnAssign)) or getattr(n, "annotation", None)]
+    assert "->" not in first.replace("# type: () ->", "") and "__future__" not in first and first.isascii()
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.7"])
+def test_an_older_interpreter_starts_as_without_it(version: str, run: Run) -> None:
+    python = shutil.which(f"python{version}")
+    if not python or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"there is no Python {version}")
+    code = "import sys, threading; print('_tulle_shim' in sys.modules)"
+    done = run(code, python=python)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 @pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13", "3.14"])
@@ -223,3 +239,84 @@ async def test_a_framework_keeps_to_its_own_request_and_to_that_of_its_server(sh
     context.leave(token)
     assert [each and dict(each.trace)["traceparent"] for each in seen] == ["00-1-2-01", "00-1-2-01", "00-3-4-01", None]
     assert seen[1] is entered
+
+
+ODD_HANDLER = """
+import http.server, threading, urllib.request
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def __getattr__(self, name):  # it has all methods
+        if name == "_headers_buffer":
+            raise AttributeError(name)
+        return self.answer
+
+    def answer(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.command.encode())
+
+    def log_message(self, *arguments):
+        pass
+
+with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    for method in ("GET", "ODD"):
+        request = urllib.request.Request(url, headers={"traceparent": "00-1-2-01"}, method=method)
+        print(urllib.request.urlopen(request).read().decode())
+    server.shutdown()
+"""
+
+
+def test_a_handler_that_has_whatever_it_is_asked_for_serves_on(run: Run) -> None:
+    done = run(ODD_HANDLER)
+    assert (done.stdout.split(), done.stderr) == (["GET", "ODD"], "")
+
+
+PROCESSES = """
+import json, multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+import _tulle_shim.context as context
+
+def asked(*_):
+    served = context.to_pass_on()
+    return served and served.request_id
+
+context.enter(context.of_pairs([("x-request-id", "first")]))
+fork = multiprocessing.get_context("fork")
+with ProcessPoolExecutor(1, fork) as executor, fork.Pool(1) as pool:
+    print(executor.submit(asked).result(), pool.apply(asked))
+if not os.fork():
+    print(asked(), context._SERVED.get().life[0] > 0, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_processes_of_a_pool_belong_to_no_request_and_others_for_a_while(run: Run) -> None:
+    assert run(PROCESSES).stdout.split() == ["None", "None", "first", "True"]
+
+
+def test_headers_of_no_kind_that_servers_give_are_passed_over(shim: Shim) -> None:
+    context = shim("context")
+    assert context.of_environ({"HTTP_X_REQUEST_ID": 7, "HTTP_BAGGAGE": "a=1"}).baggage == "a=1"
+    assert context.of_pairs([("x-request-id", 7), ("baggage", None)]) is None
+
+
+def test_an_answer_that_is_a_file_comes_to_the_server_as_it_is(shim: Shim, tmp_path: Path) -> None:
+    hooks, servers = shim("hooks"), shim("servers")
+
+    class App:
+        def __init__(self, body: Any) -> None:
+            self.body = body
+
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            return self.body
+
+    hooks.replace(App, "__call__", servers._wsgi)
+    environ = {"HTTP_TRACEPARENT": "00-1-2-01", "wsgi.file_wrapper": lambda file, size: file}
+    with (tmp_path / "file").open("wb+") as file:
+        assert App(file)(environ, None) is file
+    pieces = App(iter([b"a", b"b"]))(environ, None)
+    assert list(pieces) == [b"a", b"b"]
+    pieces.close()

@@ -3,24 +3,24 @@
 `proxy`: aiohttp heeds the proxy variables. `trace`: a trace's context is passed on. `spans`: the program makes spans of
 its own, if it has what that takes. In the program's interpreter, whatever it is: Python 3.8 and later, standard library
 only, and whatever fails in here must not keep the program from starting (TULLE_DEBUG=1 shows it). A program pays for one
-more entry on sys.meta_path, and for what it imports.
+more entry on sys.meta_path, and for what it imports. An older Python, 2.7 too, has to be able to read this file: it would say
+at each start that it can't.
 
 Python runs one sitecustomize only, the first on sys.path: another one further on is run from here.
 """
 # ruff: noqa: PTH100, PTH120
 # Nothing is imported that the program might not need.
 
-from __future__ import annotations
-
 import os
 import sys
 
 
-def _install() -> None:
+def _install():
+    # type: () -> None
     for part in os.environ.get("TULLE_SHIM", "").split(","):
         if part in ("proxy", "trace", "spans"):
             try:
-                __import__(f"_tulle_shim.{part}", fromlist=["install"]).install()
+                __import__("_tulle_shim." + part, fromlist=["install"]).install()
             except Exception:
                 if os.environ.get("TULLE_DEBUG"):
                     import traceback
@@ -28,7 +28,8 @@ def _install() -> None:
                     traceback.print_exc()
 
 
-def _run_next() -> None:
+def _run_next():
+    # type: () -> None
     """Runs the sitecustomize that this one hides. What goes wrong in it is told by Python itself, as without us."""
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
@@ -41,5 +42,7 @@ def _run_next() -> None:
         spec.loader.exec_module(module)
 
 
-_install()
-_run_next()
+if sys.version_info >= (3, 8):  # noqa: UP036
+    _install()
+if sys.version_info >= (3, 4):  # noqa: UP036
+    _run_next()

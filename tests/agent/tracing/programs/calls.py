@@ -5,6 +5,7 @@ Nothing in here knows of traces. Usage: calls.py
 
 import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -28,12 +29,27 @@ def calls(channel, kind):
     return getattr(channel, kind)("/any.Service/" + kind)
 
 
+class Once:
+    """All that gRPC asks of answers: it never calls iter()."""
+
+    def __init__(self, answer):
+        self.answers = [answer]
+
+    def __next__(self):
+        if not self.answers:
+            raise StopIteration
+        return self.answers.pop()
+
+
 def last_server():
     def unary(request, rpc):
+        assert threading.current_thread().name.startswith("own")
         return told(rpc)
 
     def stream(request, rpc):
-        yield told(rpc)
+        return Once(told(rpc))
+
+    unary.experimental_thread_pool = ThreadPoolExecutor(1, "own")
 
     server = grpc.server(ThreadPoolExecutor(4))
     server.add_generic_rpc_handlers([service({kind: stream if kind.endswith("stream") else unary for kind in KINDS})])
@@ -94,13 +110,13 @@ async def relay_aio(behind):
 
     def unary(kind):
         async def serve(request, rpc):
-            return await called_aio(channel, kind, None)
+            return await called_aio(channel, kind, grpc.aio.Metadata(("mine", "x")))
 
         return serve
 
     def stream(kind):
         async def serve(request, rpc):
-            yield await called_aio(channel, kind, None)
+            yield await called_aio(channel, kind, grpc.aio.Metadata(("mine", "x")))
 
         return serve
 

@@ -31,7 +31,7 @@ NAMES = (*TRACE, BAGGAGE, REQUEST_ID)
 _KNOWN = frozenset(NAMES)
 _VARIABLES = tuple((name, "HTTP_" + name.upper().replace("-", "_")) for name in NAMES)
 _LONGEST = 8192  # W3C Baggage, section 3.3.2, asks for as much
-# A thread or task that a request has left behind is a part of it for so long; one that lives longer is a worker.
+# A thread, task or process that a request has left behind is a part of it for so long; one that lives longer is a worker.
 _GRACE_SECONDS = 60.0
 
 
@@ -81,13 +81,14 @@ def of_pairs(pairs: Iterable[tuple[Any, Any]]) -> Served | None:
         name = name.lower()
         if name in _KNOWN:
             value = value.decode("latin-1") if isinstance(value, bytes) else value
-            found[name] = f"{found[name]},{value}" if name in found else value
+            if isinstance(value, str):
+                found[name] = f"{found[name]},{value}" if name in found else value
     return _of(found) if found else None
 
 
 def of_environ(environ: Mapping[str, Any]) -> Served | None:
     """The same of a WSGI environment."""
-    found = {name: environ[variable] for name, variable in _VARIABLES if variable in environ}
+    found = {name: environ[variable] for name, variable in _VARIABLES if isinstance(environ.get(variable), str)}
     return _of(found) if found else None
 
 
@@ -133,6 +134,17 @@ def end(served: Served | None) -> None:
     """The request has been answered."""
     if served is not None:
         served.life[0] = monotonic()
+
+
+def _forked() -> None:
+    """In a process that a request has begun, which does not see the request's end."""
+    served = _SERVED.get()
+    if served is not None:
+        life = [served.life[0] or monotonic()]
+        _SERVED.set(Served(served.trace, served.baggage, served.request_id, served.grace, life))
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def to_pass_on() -> Served | None:

@@ -5,6 +5,8 @@ Channels with credentials are left alone, as calls by TLS are.
 
 from __future__ import annotations
 
+from functools import update_wrapper
+
 from . import context
 from .hooks import Hook, replace
 
@@ -87,9 +89,11 @@ class _Call:
         return args, kwargs
 
 
-def _more(metadata: Any, served: Served, host: str) -> tuple[tuple[str, Any], ...]:
+def _more(metadata: Any, served: Served, host: str) -> Any:
+    """A tuple; where the program has given grpc.aio.Metadata, which its own interceptors may add to, another one of these."""
     pairs = tuple((key, value) for key, value in metadata or ())
-    return (*pairs, *context.added(served, {key.lower() for key, _ in pairs}, host))
+    more = (*pairs, *context.added(served, {key.lower() for key, _ in pairs}, host))
+    return type(metadata)(*more) if hasattr(metadata, "add") and hasattr(metadata, "get_all") else more
 
 
 def _server(interceptor: Function) -> Function:
@@ -137,10 +141,13 @@ def _interceptor(module: Any) -> Function:
 def _within(module: Any, handler: Any, served: Served) -> Any:
     kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
     behavior = getattr(handler, kind)
+    if getattr(behavior, "experimental_non_blocking", False):  # it answers by a callback, from anywhere
+        return handler
     # A generator serves piece by piece, and in between its thread may do something else.
     serve = _in_pieces(behavior, served) if handler.response_streaming else _at_once(behavior, served)
+    # grpc looks at the behaviour's own attributes (`experimental_thread_pool`).
     return getattr(module, f"{kind}_rpc_method_handler")(
-        serve, handler.request_deserializer, handler.response_serializer
+        update_wrapper(serve, behavior), handler.request_deserializer, handler.response_serializer
     )
 
 
@@ -160,7 +167,7 @@ def _in_pieces(behavior: Function, served: Served) -> Function:
     def serve(request: Any, rpc: Any) -> Iterator[Any]:
         token = context.enter(served)
         try:
-            answers = iter(behavior(request, rpc))
+            answers = behavior(request, rpc)  # which need not be iterable, only an iterator
         finally:
             context.leave(token)
         try:
@@ -175,14 +182,13 @@ def _in_pieces(behavior: Function, served: Served) -> Function:
                 yield answer
         finally:
             context.end(served)
-            close = getattr(answers, "close", None)
-            if close is not None:
-                close()
 
     return serve
 
 
 def _interceptor_aio(module: Any) -> Function:
+    from asyncio import current_task  # grpc.aio has it loaded
+
     class Interceptor(module.ServerInterceptor):  # type: ignore[misc]
         """Each call has a task of its own, in which its interceptors run as well."""
 
@@ -192,7 +198,11 @@ def _interceptor_aio(module: Any) -> Function:
         async def intercept_service(self, continuation: Function, details: Any) -> Any:
             if self._hook.on:
                 try:
-                    context.enter(context.of_pairs(details.invocation_metadata or ()))
+                    served = context.of_pairs(details.invocation_metadata or ())
+                    context.enter(served)
+                    task = current_task()
+                    if served is not None and task is not None:
+                        task.add_done_callback(lambda _: context.end(served))
                 except Exception:
                     self._hook.off()
             return await continuation(details)

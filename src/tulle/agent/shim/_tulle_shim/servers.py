@@ -100,7 +100,7 @@ def _parsing(original: Function, hook: Hook) -> Function:
         parsed = original(self)
         if parsed:
             try:
-                self._tulle_served = served = context.of_pairs(self.headers.items())
+                vars(self)["_tulle_served"] = served = context.of_pairs(self.headers.items())
                 context.enter(served)
             except Exception:
                 hook.off()
@@ -118,7 +118,8 @@ def _finish(handler: Any) -> Function:
 
 
 def _end_of(handler: Any) -> None:
-    context.end(getattr(handler, "_tulle_served", None))
+    # A handler may have its own answer to any name that it is asked for.
+    context.end(vars(handler).get("_tulle_served"))
     context.enter(None)
 
 
@@ -178,9 +179,9 @@ def _wsgi(original: Function, hook: Hook) -> Function:
 
 
 def _is_file(body: Any, environ: Any) -> bool:
-    """Whether the server is to see it as it is (PEP 3333, `wsgi.file_wrapper`)."""
+    """Whether the server is to see it as it is (PEP 3333, `wsgi.file_wrapper`). uWSGI's wrapper gives the file itself back."""
     wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(wrapper, type) and isinstance(body, wrapper)
+    return (isinstance(wrapper, type) and isinstance(body, wrapper)) or hasattr(body, "read")
 
 
 class _Body:

@@ -1,8 +1,8 @@
 """Work that is handed to another thread goes on for the request that handed it over. asyncio's tasks do so by themselves.
 
 Only our own variable is carried: what else is in the program's context stays where it is. A thread may outlive its request and
-serve others: one that is a daemon is no part of the request after its end. Threads of pools belong to no request,
-only the work that they are given does.
+serve others: one that is a daemon is no part of the request after its end. Threads and processes of pools belong to no request,
+only the work that threads are given does.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ def executor(module: ModuleType) -> None:
     replace(module.ThreadPoolExecutor, "submit", _submitting)
 
 
+def executor_of_processes(module: ModuleType) -> None:
+    replace(module, "_process_worker", _working_for_all)
+
+
+def pool(module: ModuleType) -> None:
+    replace(module, "worker", _working_for_all)
+
+
 def _starting(original: Function, hook: Hook) -> Function:
     def start(self: Any) -> None:
         if hook.on:
@@ -49,8 +57,18 @@ def _run(thread: Any, served: Served, run: Function) -> None:
     run()
 
 
+def _working_for_all(original: Function, hook: Hook) -> Function:
+    """A process that is forked in a request has that request's context, as all that its memory has."""
+
+    def work(*args: Any, **kwargs: Any) -> Any:
+        context.enter(None)
+        return original(*args, **kwargs)
+
+    return work
+
+
 def _submitting(original: Function, hook: Hook) -> Function:
-    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         served = context.current()
         if served is None or not args:
             return original(self, *args, **kwargs)
@@ -63,7 +81,7 @@ def _submitting(original: Function, hook: Hook) -> Function:
     return submit
 
 
-def _work(served: Served, function: Function, *args: Any, **kwargs: Any) -> Any:
+def _work(served: Served, function: Function, /, *args: Any, **kwargs: Any) -> Any:
     job = served.job()
     token = context.enter(job)
     try:

@@ -34,6 +34,8 @@ _HOOKS = {
     "grpc.aio": "rpc.grpc_aio",
     "threading": "threads.thread",
     "concurrent.futures.thread": "threads.executor",
+    "concurrent.futures.process": "threads.executor_of_processes",
+    "multiprocessing.pool": "threads.pool",
 }
 
 
