@@ -6,12 +6,13 @@ import asyncio
 import gzip
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tulle.agent import http1
+from tulle.agent.spans import door as spans
 from tulle.agent.spans import requests
 from tulle.agent.spans.door import SOCKET, SpansDoor, spans_door
 from tulle.agent.spans.waiting import Waiting
@@ -143,3 +144,50 @@ async def test_no_request_at_all_ends_the_connection_and_nothing_else(tmp_path: 
             assert (await reader.read()).startswith(b"HTTP/1.1 4")
             writer.close()
         assert await sent(tmp_path, export("a"), PROTOBUF) == 200
+
+
+async def test_strangers_can_neither_keep_the_program_out_nor_envoy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "_MOST_CONNECTIONS", 4)
+    async with opened(tmp_path) as (door, waiting), AsyncExitStack() as stack:
+        address, _, path = (await door.for_program()).removeprefix("http://").partition("/")
+        place = address.split(":")[0], int(address.split(":")[1])
+
+        async def known() -> http1.Connection:
+            connection = await stack.enter_async_context(http1.over_tcp(*place))
+            await connection.request("POST", f"/{path}/v1/traces", PROTOBUF, export("a"), keep=True)
+            assert (await connection.response(), await connection.body()) == (200, b"")
+            return connection
+
+        first = await known()
+        strangers = [await asyncio.open_connection(*place) for _ in range(8)]
+        assert await sent(tmp_path, export("a"), PROTOBUF) == 200
+        await known()
+        await first.request("POST", f"/{path}/v1/traces", PROTOBUF, export("a"), keep=True)
+        assert await first.response() == 200
+        assert waiting.spans == 4
+        for reader, writer in strangers[:6]:
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+        for _ in range(2):
+            await known()
+        with pytest.raises(ConnectionError):  # all who are there have the word
+            await known()
+        assert await sent(tmp_path, export("a"), PROTOBUF) == 200
+
+
+async def test_who_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "_HEAD_SECONDS", 0.05)
+    async with opened(tmp_path):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET)
+        writer.write(b"POST /v1/")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        async with http1.over_unix(tmp_path / SOCKET) as connection:
+            await connection.request("POST", "/v1/traces", PROTOBUF, export("a"), keep=True)
+            assert await connection.response() == 200
+            await asyncio.sleep(0.15)
+            await connection.request("POST", "/v1/traces", PROTOBUF, export("a"), keep=True)
+            assert await connection.response() == 200

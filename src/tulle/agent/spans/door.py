@@ -2,6 +2,7 @@
 
 For Envoy it is a Unix socket in the proxy's folder. For the program it is a port on loopback, where every user of the machine
 could call; so the path begins with a word that only the program is told. Nothing but `POST /v1/traces` with protobuf is taken.
+Each of the two has room for so many connections. Where there is none, those have to go that have not yet asked for the path.
 Source: OpenTelemetry, "OTLP Specification", OTLP/HTTP.
 """
 
@@ -26,13 +27,14 @@ _PATH = "/v1/traces"
 _PROTOBUF = "application/x-protobuf"
 _MOST_HEAD = 16 * 1024
 _MOST_CONNECTIONS = 64
+_HEAD_SECONDS = 5.0  # for the first request; none is waited for longer before one has told the path
 _SILENCE_SECONDS = 300.0
 
 
 class SpansDoor:
     def __init__(self, waiting: Waiting) -> None:
         self._waiting = waiting
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()  # of all rooms
         self._stack = AsyncExitStack()
         self.endpoint = ""
 
@@ -50,17 +52,20 @@ class SpansDoor:
         return self.endpoint
 
     async def open(self, listening: socket.socket, path: str) -> None:
+        room = _Room()
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task
             self._connections.add(task)
             try:
-                if len(self._connections) <= _MOST_CONNECTIONS:
-                    await self._serve(path, reader, writer)
+                if room.enter(writer):
+                    await self._serve(path, room, reader, writer)
             except (OSError, asyncio.CancelledError):  # who hangs up, and our own end
                 pass
             finally:
                 self._connections.discard(task)
+                room.leave(writer)
                 writer.close()
 
         start = asyncio.start_unix_server if listening.family == socket.AF_UNIX else asyncio.start_server
@@ -72,17 +77,18 @@ class SpansDoor:
             task.cancel()
         await self._stack.aclose()
 
-    async def _serve(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        goes_on = True
+    async def _serve(self, path: str, room: _Room, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        goes_on, seconds = True, _HEAD_SECONDS
         while goes_on:
             try:
-                async with asyncio.timeout(_SILENCE_SECONDS):
+                async with asyncio.timeout(seconds):
                     head = await head_of(reader)
                 if head is None:
                     return
-                goes_on = head.keeps_alive
+                goes_on, seconds = head.keeps_alive, _SILENCE_SECONDS
                 if head.path != path:
                     raise Refusal("404 Not Found")
+                room.knows(writer)
                 if head.method != "POST":
                     raise Refusal("405 Method Not Allowed")
                 if head.headers.get("content-type", "").partition(";")[0].strip() != _PROTOBUF:
@@ -102,6 +108,33 @@ class SpansDoor:
         except ValueError as error:
             raise Refusal("400 Bad Request") from error
         self._waiting.add(export, spans)
+
+
+class _Room:
+    """For the connections of one door. Whoever has the right path stays; of the others the one that came first goes first."""
+
+    def __init__(self) -> None:
+        self._strangers: dict[asyncio.StreamWriter, None] = {}
+        self._known: set[asyncio.StreamWriter] = set()
+
+    def enter(self, writer: asyncio.StreamWriter) -> bool:
+        """Whether there is room, or there could be made some."""
+        if len(self._strangers) + len(self._known) >= _MOST_CONNECTIONS:
+            if not self._strangers:
+                return False
+            first = next(iter(self._strangers))
+            del self._strangers[first]
+            first.transport.abort()
+        self._strangers[writer] = None
+        return True
+
+    def knows(self, writer: asyncio.StreamWriter) -> None:
+        self._strangers.pop(writer, None)
+        self._known.add(writer)
+
+    def leave(self, writer: asyncio.StreamWriter) -> None:
+        self._strangers.pop(writer, None)
+        self._known.discard(writer)
 
 
 def _response(status: str, *, keep: bool) -> bytes:
