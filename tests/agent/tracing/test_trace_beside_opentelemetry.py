@@ -101,7 +101,7 @@ def test_one_that_configures_the_sdk_in_spite_of_the_packages_is_left_alone(
 ) -> None:
     endpoint, got = collector
     configured = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
-    configured += "own = TracerProvider()\ntrace.set_tracer_provider(own)\n"
+    configured += "own = TracerProvider()\ntrace.set_tracer_provider(tracer_provider=own)\n"
     done = run(
         configured + INSTRUMENTED + "print(told or 'nothing', trace.get_tracer_provider() is own)",
         python=python,
@@ -110,6 +110,44 @@ def test_one_that_configures_the_sdk_in_spite_of_the_packages_is_left_alone(
     assert done.stdout == "nothing True\n"
     assert "Overriding" not in done.stderr
     assert got == []
+
+
+CONFIGURED_LATE = """
+import os
+from opentelemetry import _logs, metrics, trace
+
+tracer, counter = trace.get_tracer("own"), metrics.get_meter("own").create_counter("own")
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+spans, provider, reader, logs = InMemorySpanExporter(), TracerProvider(), InMemoryMetricReader(), LoggerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(provider)
+metrics.set_meter_provider(MeterProvider([reader]))
+_logs.set_logger_provider(logs)
+with tracer.start_as_current_span("a"):
+    tracer.start_span("b").end()
+counter.add(1)
+print([span.name for span in spans.get_finished_spans()], reader.get_metrics_data() is not None)
+print(_logs.get_logger_provider() is logs, os.environ["OTEL_METRICS_EXPORTER"], os.environ.get("OTEL_LOGS_EXPORTER"))
+"""
+
+
+def test_tracers_and_meters_from_before_are_those_of_what_the_program_configures(
+    run: Run, python: str, collector: tuple[str, list[bytes]]
+) -> None:
+    endpoint, got = collector
+    # Somebody who wants metrics as well.
+    more = {**variables(endpoint), "OTEL_METRICS_EXPORTER": "otlp"}
+    del more["OTEL_LOGS_EXPORTER"]
+    done = run(CONFIGURED_LATE, python=python, **more)
+    assert done.stdout == "['b', 'a'] True\nTrue otlp None\n"
+    assert (done.stderr, got) == ("", [])
 
 
 DJANGO = """

@@ -1,9 +1,10 @@
 """Has the program make spans of its own, where OpenTelemetry's packages for that are in its environment.
 
 They are the program's, so nothing can clash: the distro, which exists to instrument programs from outside, the SDK, and
-the exporter for OTLP/HTTP. This is what `opentelemetry-instrument` does. A program that configures the SDK by itself is
-instrumented already: the moment it does so, all of this is taken back, and it is left alone. So is one with gevent or eventlet,
-which must come before everything else that is loaded.
+the exporter for OTLP/HTTP. This is what `opentelemetry-instrument` does, but for metrics and logs: these are the program's
+own matter. A program that configures the SDK by itself is instrumented already: the moment it does so, all of this is taken
+back, and it is left alone; the tracers that it has got before are its own provider's from then on. Left alone is also one with
+gevent or eventlet, which must come before everything else that is loaded.
 """
 # ruff: noqa: PTH113, PTH118
 # Nothing is imported that the program might not need.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 from . import context
 from .hooks import Hook, replace
@@ -29,6 +31,7 @@ _NEEDED = (
 )
 _TOO_EARLY_FOR = ("gevent", "eventlet")
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+_NOTHING_ELSE = {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
 _B3 = "opentelemetry.propagators.b3"
 
 
@@ -42,12 +45,35 @@ def install() -> None:
 
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
-    _have_it_taken_back(trace)
-    with _but_for_django():
-        auto_instrumentation.initialize()
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, trace.ProxyTracerProvider):
-        context.own_provider.append(provider)
+    given = _have_it_taken_back(trace)
+    try:
+        with _only_for_spans(), _but_for_django():
+            auto_instrumentation.initialize()
+    finally:
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, trace.ProxyTracerProvider):
+            context.own_provider.append(provider)
+            _remember_tracers(provider, given)
+
+
+@contextmanager
+def _only_for_spans() -> Iterator[None]:
+    """Providers of metrics and logs can be set once only, and that is for the program to do."""
+    from opentelemetry import _logs, metrics  # type: ignore[attr-defined,import-not-found,unused-ignore]
+
+    def nothing(*args: Any, **kwargs: Any) -> None:
+        pass
+
+    setters = [(metrics, "set_meter_provider"), (_logs, "set_logger_provider")]
+    originals = [(module, name, getattr(module, name)) for module, name in setters]
+    for module, name in setters:
+        setattr(module, name, nothing)
+    try:
+        with _environment(_NOTHING_ELSE):
+            yield
+    finally:
+        for module, name, original in originals:
+            setattr(module, name, original)
 
 
 @contextmanager
@@ -56,18 +82,25 @@ def _but_for_django() -> Iterator[None]:
 
     So it has its turn when Django itself has read them, right before they are put to use.
     """
-    disabled = os.environ.get(_DISABLED)
-    names = [name.strip() for name in (disabled or "").split(",")]
+    names = [name.strip() for name in os.environ.get(_DISABLED, "").split(",")]
     if "django" not in names and "*" not in names and _is_there("opentelemetry.instrumentation.django"):
         when_imported("django.core.handlers.base", _django)
-    os.environ[_DISABLED] = ",".join(filter(None, [*names, "django"]))
+    with _environment({_DISABLED: ",".join(filter(None, [*names, "django"]))}):
+        yield
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if disabled is None:
-            del os.environ[_DISABLED]
-        else:
-            os.environ[_DISABLED] = disabled
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _django(module: Any) -> None:
@@ -98,19 +131,54 @@ def _is_there(name: str) -> bool:
     return any(os.path.isfile(place + ".py") or os.path.isfile(os.path.join(place, "__init__.py")) for place in places)
 
 
-def _have_it_taken_back(trace: Any) -> None:
-    """Before the program's first provider of its own is set, as there can be one only."""
-    set_theirs = trace.set_tracer_provider
+def _have_it_taken_back(trace: Any) -> WeakKeyDictionary[Any, Any]:
+    """Before the program's first provider of its own is set, as there can be one only.
 
-    def set_tracer_provider(provider: Any) -> None:
-        if context.own_provider:
-            try:
-                _take_back(trace)
-            except Exception:
-                report()
-        set_theirs(provider)
+    Our own one's tracers are that one's from then on: they are to be put into what this returns, with that by which they were
+    asked for.
+    """
+    set_theirs = trace.set_tracer_provider
+    given: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def set_tracer_provider(*args: Any, **kwargs: Any) -> Any:
+        if not context.own_provider:
+            return set_theirs(*args, **kwargs)
+        try:
+            _take_back(trace)
+        except Exception:
+            report()
+        result = set_theirs(*args, **kwargs)
+        try:
+            _hand_over(trace.get_tracer_provider(), given)
+        except Exception:
+            report()
+        return result
 
     trace.set_tracer_provider = set_tracer_provider
+    return given
+
+
+def _remember_tracers(provider: Any, given: WeakKeyDictionary[Any, Any]) -> None:
+    get_theirs = provider.get_tracer
+
+    def get_tracer(*args: Any, **kwargs: Any) -> Any:
+        tracer = get_theirs(*args, **kwargs)
+        try:
+            given[tracer] = args, kwargs
+        except Exception:
+            report()
+        return tracer
+
+    provider.get_tracer = get_tracer
+
+
+def _hand_over(provider: Any, given: WeakKeyDictionary[Any, Any]) -> None:
+    """Modules ask for their tracer as they are imported, long before the program sets a provider."""
+    for tracer, (args, kwargs) in list(given.items()):
+        theirs = provider.get_tracer(*args, **kwargs)
+        for name in ("start_span", "start_as_current_span"):
+            setattr(tracer, name, getattr(theirs, name))
+    given.clear()
 
 
 def _take_back(trace: Any) -> None:
