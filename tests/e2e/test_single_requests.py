@@ -71,8 +71,3 @@ def test_a_request_that_failed_is_explained_by_its_id_and_so_is_the_next(mesh: M
         assert "the same request now:" in done.stdout
         assert "a fault answers 100 % of requests with 503" in done.stdout
         assert "VirtualService default/service-b spec.http[0]" in done.stdout
-
-
-def test_an_id_that_nobody_told_of_is_said_to_be_that(mesh: Mesh) -> None:
-    done = mesh.tulle("why", "nothing-of-the-kind")
-    assert done.returncode == 2 and "only those that failed or took a second are kept" in done.stderr

@@ -65,6 +65,27 @@ def test_a_call_whose_caller_wants_it_is_one_trace_with_a_span_of_each_sidecar(m
     assert shown.count("200") >= 2
 
 
+def test_a_request_that_went_well_is_told_step_by_step(mesh: Mesh, caller: Caller) -> None:
+    trace = "7" * 32
+    headers = {**traceparent(trace, "01"), "x-request-id": "went-well-1"}
+    assert caller.call("http://service-b/data/7?a=1", headers=headers).status == 200
+    wait_for("both sidecars have told", lambda: (one := mesh.json("why", "went-well")) and one["steps"][0]["instances"])
+    found = mesh.json("why", trace[:6])
+    (step,) = found["steps"]
+    assert (found["trace"], found["calls"], found["now"]["status"]) == (trace, [], 0)
+    assert (step["source"], step["destination"], step["result"]) == ("default/service-a", "default/service-b", "200")
+    assert (step["tries"], step["failed"], len(step["instances"])) == (1, False, 1)
+    said = mesh.tulle("why", "went-well-1").stdout
+    assert "service-a -> service-b  GET /data/7  200" in said
+    assert "the same request now:" in said
+
+
+def test_a_request_that_nobody_knows_of_is_not_there(mesh: Mesh) -> None:
+    done = mesh.tulle("why", "nothing-of-it")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "tulle tap" in done.stderr and "--trace-sampling" in done.stderr and "Usage" not in done.stderr
+
+
 def test_every_request_has_an_id_and_keeps_the_one_that_it_has(mesh: Mesh, caller: Caller) -> None:
     first = caller.call("http://service-b/echo").json()["headers"]
     second = caller.call("http://service-b/echo", headers={"x-request-id": "any text"}).json()["headers"]

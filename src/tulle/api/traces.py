@@ -119,7 +119,9 @@ class TracesApi:
         except Ambiguous as error:
             raise HTTPException(409, str(error)) from error
         if not spans:
-            raise HTTPException(404, f"there is no trace {text}, by its id, its first 8 digits, or a request's id")
+            raise HTTPException(
+                404, f"there is no trace {text}, by its id, a request's id, or the first 6 characters of one"
+            )
         return as_json(TraceView(spans[0].trace, [_view(span) for span in spans]))
 
 

@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """List traces, or show who called whom, and how long.
 
-    A trace is all that one call has brought about. `show` takes its id, the first eight digits of it or more, or the
-    x-request-id of a request in it. Which calls are recorded: see `tulle up --trace-sampling`; a call that comes with
+    A trace is all that one call has brought about. `show` takes its id, or the x-request-id of a request in it, or the
+    first characters of one (6 at least). Which calls are recorded: see `tulle up --trace-sampling`; a call that comes with
     the header traceparent is as its caller says.
 
     \b

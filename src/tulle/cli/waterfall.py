@@ -26,7 +26,7 @@ class Row(Struct, frozen=True):
 
 def rows(spans: Sequence[SpanView], width: int) -> list[Row]:
     """spans: of one trace, one at least. width: in characters, of the whole line."""
-    ordered = list(_in_order(spans))
+    ordered = list(in_order(spans))
     begin = min(span.start for span in spans)
     whole = max(span.start - begin + span.duration_ms / 1000 for span in spans)
     labels = [
@@ -74,7 +74,7 @@ def is_one_hop(spans: Sequence[SpanView]) -> bool:
     return len(spans) <= 2 and all(span.scope == "envoy" for span in spans)
 
 
-def _in_order(spans: Sequence[SpanView]) -> Iterator[tuple[int, SpanView]]:
+def in_order(spans: Sequence[SpanView]) -> Iterator[tuple[int, SpanView]]:
     """With its depth each span, and after it what it has brought about, the earlier first."""
     known = {span.id for span in spans}
     children: dict[str | None, list[SpanView]] = defaultdict(list)

@@ -85,7 +85,8 @@ def test_a_trace_is_found_by_the_beginning_of_its_id_and_by_the_id_of_a_request(
     search = written(tmp_path, span(one), span(other, attributes=attributes))
     assert search.trace("ABCDEF01")[0].trace == one
     assert search.trace("any 'text'")[0].trace == other
-    assert search.trace("abcdef0") == search.trace("abcdef03") == search.trace("%") == []
+    assert search.trace("any 't")[0].trace == other
+    assert search.trace("abcde") == search.trace("any '") == search.trace("abcdef03") == search.trace("%") == []
     written(tmp_path, span("abcdef01" + "1" * 24))
     with pytest.raises(Ambiguous, match=one):
         search.trace("abcdef01")

@@ -15,7 +15,7 @@ from tulle.telemetry.traces.span import Span, Summary
 MOST = 1_500  # traces in one answer, as Jaeger
 _LOOKED_AT = 5_000  # traces, for what no index tells
 _DEPENDENCIES_OF = 2_000
-SHORTEST_PREFIX = 8
+SHORTEST_PREFIX = 6
 
 
 class Asked(Struct, frozen=True):
@@ -65,7 +65,7 @@ class Search:
             return found
 
     def trace(self, text: str) -> list[Span]:
-        """By its id, the beginning of it, or the id of a request in it; none if there is no such trace. Raises Ambiguous."""
+        """By its id, or that of a request in it, or the beginning of one; none if there is no such trace. Raises Ambiguous."""
         with reading(self._path) as db:
             ids = _ids(db, text)
             if len(ids) > 1:
@@ -157,7 +157,14 @@ def _ids(db: sqlite3.Connection, text: str) -> list[str]:
         padded = lower.rjust(32, "0")  # Jaeger leaves the zeros out with which an id begins
         if found := [row[0] for row in db.execute("SELECT id FROM traces WHERE id = ?", (padded,))]:
             return found
-    return [row[0] for row in db.execute("SELECT DISTINCT trace FROM requests WHERE id = ? LIMIT 5", (text[:128],))]
+    text = text[:128]
+    whole = "SELECT DISTINCT trace FROM requests WHERE id = ? LIMIT 5"
+    if found := [row[0] for row in db.execute(whole, (text,))]:
+        return found
+    if len(text) < SHORTEST_PREFIX:
+        return []
+    beginning = "SELECT DISTINCT trace FROM requests WHERE id BETWEEN ? AND ? LIMIT 5"
+    return [row[0] for row in db.execute(beginning, (text, f"{text}\x7f"))]
 
 
 def _spans(db: sqlite3.Connection, trace: str) -> list[Span]:

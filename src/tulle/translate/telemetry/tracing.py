@@ -109,6 +109,7 @@ def _exporter(collector: Collector | None) -> dict[str, Any]:
 _ROUTE_TAGS = {
     Reporter.SOURCE: [
         {"tag": "route", "value": "%ROUTE_NAME%"},
+        {"tag": "attempts", "value": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"},
         {"tag": "peer.identity", "value": "%UPSTREAM_PEER_URI_SAN%"},
     ],
     Reporter.DESTINATION: [{"tag": "peer.identity", "value": "%DOWNSTREAM_PEER_URI_SAN%"}],
