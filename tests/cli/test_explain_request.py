@@ -88,6 +88,7 @@ async def test_it_says_whom_the_name_means_which_route_fits_and_who_serves(ruled
     assert "api-3 at 127.0.0.1:15003  out: its health check fails" in out
     assert "at most 10 requests at a time; beyond that 503 with the flag UO" in out
     assert "allowed at api-2" in out
+    assert "not told  whom its sidecar leaves out for errors: the agent of web-1 has no session" in out
 
 
 async def test_a_subset_without_a_healthy_instance_is_told_with_the_reason_for_each(ruled: Any) -> None:

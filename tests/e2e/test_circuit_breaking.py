@@ -95,6 +95,14 @@ def test_an_instance_that_errs_is_ejected_and_comes_back(mesh: Mesh, caller: Cal
 
         wait_for("the one that errs is ejected", ejected)
         assert errors["500"] >= 3
+
+        def said() -> str:
+            share(caller, url, 4)
+            out = mesh.tulle("explain", "request", caller.proxy, "GET", url).stdout
+            return out if "out: ejected by the caller's sidecar (3 5xx answers in a row); it is back" in out else ""
+
+        out = wait_for("it is said that it is ejected, why, and until when", said)
+        assert out.count("out: ejected") == out.count("serves\n") == 1 and " s at most" in out
         sick.unlink()
         wait_for("it is back", lambda: set(share(caller, url, 10)) == {"e1", "e2"})
 

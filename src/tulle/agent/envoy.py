@@ -6,7 +6,7 @@ There is always one current Envoy; one that it has taken over from may answer it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -14,6 +14,8 @@ from tulle.agent import epoch
 from tulle.agent.calls import Calls
 from tulle.agent.console import Console
 from tulle.agent.decisions import Decisions
+from tulle.agent.ejections import Ejections
+from tulle.agent.endpoints import Endpoints, LeftOut
 from tulle.agent.epoch import Epoch
 from tulle.agent.exits import AgentError
 from tulle.agent.folder import Folder
@@ -75,6 +77,8 @@ class Envoy:
         self.before_end: Callable[[Epoch], Awaitable[None]] | None = None
         self._output = Output(console.warning)
         self.logs = AgentLogs(console.ring, console.instance, self._set_level)
+        self.ejections = Ejections()
+        self.endpoints = Endpoints(self._left_out, self.ejections)
         self.live = asyncio.Event()
 
     async def keep_running(self, on_live: Callable[[bool], None], launch: Callable[[], None] | None = None) -> None:
@@ -130,6 +134,9 @@ class Envoy:
     async def secrets(self) -> Mapping[str, str] | None:
         """The version of each secret that the current one uses; None if it does not tell."""
         return await self._current.secrets() if self._current else None
+
+    async def _left_out(self, clusters: Sequence[str]) -> LeftOut | None:
+        return await self._current.left_out(clusters) if self._current else None
 
     async def _set_runtime(self, key: str, value: str) -> None:
         for each in self.running():

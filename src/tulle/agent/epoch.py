@@ -11,6 +11,7 @@ import asyncio
 import functools
 import json
 import os
+import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from urllib.parse import quote
 from tulle.agent import http1, idle
 from tulle.agent.calls import BEGINNING as CALL
 from tulle.agent.descendants import die_with_parent
+from tulle.agent.endpoints import LeftOut, left_out
 from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
 from tulle.agent.output import Lines
@@ -165,6 +167,12 @@ class Epoch:
             return {secret["name"]: secret.get("version_info", "") for secret in found}
         except (ValueError, KeyError, TypeError):
             return None
+
+    async def left_out(self, clusters: Sequence[str]) -> LeftOut | None:
+        """Which endpoints of these clusters it leaves out by itself; None if Envoy does not tell."""
+        which = f"^({'|'.join(map(re.escape, clusters))})$"
+        answer = await self._ask(f"/clusters?format=json&filter={quote(which)}")
+        return None if answer is None else left_out(answer)
 
     async def handed_over(self) -> bool | None:
         """Whether a successor has told it to take no new connections; None if Envoy does not tell."""

@@ -86,7 +86,6 @@ async def supervise(
         envoy_file, keys, enrolment = admission
         with agent_folder(Path(config.data), proxy) as folder:
             write_secrets(folder, keys, enrolment)
-            folder.replace(folder.bootstrap.name, json.dumps(enrolment.bootstrap))
             health, serving = Health(), Serving(config, ports, console)
             session = Session(config, proxy, ports, serving.offer, health, control_plane, console)
             sidecar = Sidecar(
@@ -107,8 +106,11 @@ async def supervise(
             session.decisions = sidecar.envoy.decisions.counts
             session.wishes["tap"] = sidecar.envoy.calls.wish
             session.wishes["log"] = sidecar.envoy.logs.wish
+            session.wishes["endpoints"] = sidecar.envoy.endpoints.wish
             observed = Observed(sidecar, serving, credentials, control_plane)
             async with AsyncExitStack() as stack:
+                more = stack.enter_context(sidecar.envoy.ejections.read(folder.path))
+                folder.replace(folder.bootstrap.name, json.dumps({**enrolment.bootstrap, **more}))
                 session.metrics = await stack.enter_async_context(observed.figures.door())
                 if config.workload_api:
                     await stack.enter_async_context(workload_api(folder, proxy, control_plane, console))
@@ -137,7 +139,8 @@ async def supervise(
                 )
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
                 logs = sidecar.envoy.logs.run(reports("logs"))
-                beside = {"certificates": renewal, "spans": spans, "calls": calls, "logs": logs}
+                endpoints = sidecar.envoy.endpoints.run(reports("endpoints"))
+                beside = {"certificates": renewal, "spans": spans, "calls": calls, "logs": logs, "endpoints": endpoints}
                 beside |= observed.figures.tasks()
                 return await Life(sidecar, serving, observed).run(ways, beside)
 

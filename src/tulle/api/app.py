@@ -52,6 +52,7 @@ from tulle.api.callers import Known, Proof
 from tulle.api.calls import CallsApi
 from tulle.api.changes import changes_of
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
+from tulle.api.endpoints import EndpointsApi
 from tulle.api.enrolment import Enrolling
 from tulle.api.explaining import Explaining
 from tulle.api.figures import FiguresApi
@@ -87,6 +88,7 @@ def build_app(doors: Doors) -> Starlette:
     def roots() -> tuple[str, ...]:
         return fingerprints(doors.enrolment.bundle_pem)
 
+    endpoints = EndpointsApi(api.sessions.wish)
     routes = [
         Route("/v1/agents/{proxy}", api.sessions, methods=["POST"]),
         Route("/v1/status", api.status),
@@ -103,7 +105,8 @@ def build_app(doors: Doors) -> Starlette:
         *Resources(doors.declared, doors.force, doors.keys, api.sessions.decisions).routes,
         *Analysis(doors.force).routes,
         *Access(doors.mesh, doors.force, api.sessions.decisions).routes,
-        *Explaining(doors.mesh, doors.force).routes,
+        *endpoints.routes,
+        *Explaining(doors.mesh, doors.force, endpoints.left_out).routes,
         *CallsApi(doors.force, api.sessions.wish, doors.calls).routes,
         *FiguresApi(doors.figures, doors.force).routes,
         *LogsApi(doors.force, api.sessions.wish).routes,

@@ -146,7 +146,11 @@ def _limits(policy: Policy) -> Iterator[str]:
         if most is not None:
             yield f"at most {most} {what}; beyond that 503 with the flag UO"
     out = policy.outliers
-    counts = ((out.consecutive_5xx, "5xx answers"), (out.consecutive_gateway, "gateway errors (502, 503, 504)"))
+    counts = (
+        (out.consecutive_5xx, "5xx answers"),
+        (out.consecutive_gateway, "gateway errors (502, 503, 504)"),
+        (out.consecutive_local if out.split_local else 0, "failures to reach it"),
+    )
     for number, what in counts:
         if number:
             yield f"an instance is left out for {_length(out.base_ejection)} after {number} {what} in a row"

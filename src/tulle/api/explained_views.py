@@ -71,7 +71,7 @@ class ShareView(Struct, frozen=True):
 class ExplainedView(Struct, frozen=True):
     """status: of the answer, 0 if the program decides it. routes: those that were tried, in order; the last fits, if `found`.
 
-    pending: the caller's proxy, if it does not hold all of this yet.
+    pending: the caller's proxy, if it does not hold all of this yet. unasked: why its sidecar did not say whom it leaves out.
     """
 
     outcome: str
@@ -87,3 +87,4 @@ class ExplainedView(Struct, frozen=True):
     shares: list[ShareView]
     fixes: list[str]
     pending: list[str]
+    unasked: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -10,23 +12,29 @@ from starlette.routing import Route
 
 from tulle.api.access_shown import Shown
 from tulle.api.answers import as_json
+from tulle.api.asking import NoAnswer
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.doors import Force, Mesh
+from tulle.api.endpoints import LeftOut
 from tulle.api.explained_shown import fixes_of, name_of, routes_of, share_of
 from tulle.api.explained_views import ExplainedView, RequestView
 from tulle.model.names import label_problem
 from tulle.model.workload import Proxy, Workload
 from tulle.resolve.access.doors import Unknown, service
 from tulle.resolve.explaining.asked import NoRequest, asked
-from tulle.resolve.explaining.explanation import Share, explain, outcome
+from tulle.resolve.explaining.explanation import Explained, Share, explain, outcome
+from tulle.resolve.explaining.left_out import asked_about, without
 from tulle.resolve.mesh import Mesh as MeshValue
+from tulle.translate import names
 
 _request = msgspec.json.Decoder(RequestView)
 
 
 class Explaining:
-    def __init__(self, mesh: Mesh, force: Force) -> None:
-        self._mesh, self._force = mesh, force
+    """left_out: asks a proxy's sidecar about clusters (EndpointsApi)."""
+
+    def __init__(self, mesh: Mesh, force: Force, left_out: Callable[[str, Sequence[str]], Awaitable[LeftOut]]) -> None:
+        self._mesh, self._force, self._left_out = mesh, force, left_out
 
     @property
     def routes(self) -> list[Route]:
@@ -47,7 +55,7 @@ class Explaining:
             proxy, workload = _caller(mesh, wanted.caller, wanted.namespace)
         except Unknown as error:
             raise HTTPException(404, str(error)) from error
-        found = explain(mesh, proxy, workload, made)
+        found, unasked = await self._as_seen(proxy, explain(mesh, proxy, workload, made))
         shown = Shown(mesh.declared.resources)
         text, status = outcome(found)
         return as_json(
@@ -65,8 +73,20 @@ class Explaining:
                 shares=[share_of(share, shown, self._pending(_proxies(share))) for share in found.shares],
                 fixes=list(dict.fromkeys(fixes_of(found, str(workload.service)))),
                 pending=self._pending([proxy.id]),
+                unasked=unasked,
             )
         )
+
+    async def _as_seen(self, proxy: Proxy, found: Explained) -> tuple[Explained, str]:
+        """Without those that the proxy's own sidecar leaves out; why that is not known, "" if it is."""
+        clusters = {ref: names.backend(ref) for ref in asked_about(found)}
+        if not clusters:
+            return found, ""
+        try:
+            out = await self._left_out(proxy.id, list(clusters.values()))
+        except NoAnswer as error:
+            return found, str(error)
+        return without(found, lambda ref: out.get(clusters.get(ref, ""), {})), ""
 
     def _pending(self, proxies: list[str]) -> list[str]:
         """Those that do not yet, or do no longer, hold what the answer is made of."""

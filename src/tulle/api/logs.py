@@ -5,9 +5,6 @@ An agent is asked over its session, `{"do": {"log": {...}}}`, and answers by a r
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.answers import as_json
+from tulle.api.asking import Answer, Asking, NoAnswer, TooMany, Wish
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
 from tulle.api.doors import Force
@@ -27,22 +25,18 @@ from tulle.api.queries import number
 from tulle.model.log_lines import LEVELS
 
 _ANSWER_SECONDS = 5.0
-_MOST_ASKED = 100
 _LONGEST_REPORT = 8 * 1024 * 1024
-
-Wish = Callable[[str, str, Any], Awaitable[bool]]
 
 
 class _Wanted(Struct):
     level: str
 
 
-class _Answer(Struct):
+class _Answer(Answer):
     """What an agent answers. problem: why its Envoy's level is not as it should be, if that is so."""
 
-    id: str
     level: str
-    lines: list[LogLineView] = []
+    lines: list[LogLineView] = msgspec.field(default_factory=list)
     problem: str = ""
 
 
@@ -54,8 +48,7 @@ class LogsApi:
 
     def __init__(self, force: Force, wish: Wish) -> None:
         self._force = force
-        self._wish = wish
-        self._asked: dict[str, tuple[str, asyncio.Future[_Answer]]] = {}
+        self._asking: Asking[_Answer] = Asking(wish, "log")
 
     @property
     def routes(self) -> list[Route]:
@@ -100,29 +93,19 @@ class LogsApi:
             answer = _answers.decode(await body_of(request, _LONGEST_REPORT))
         except MALFORMED as error:
             raise HTTPException(400, f"this is no answer about logs: {error}") from error
-        proxy, waiting = self._asked.get(answer.id, ("", None))
-        if waiting is not None and proxy == request.path_params["proxy"] and not waiting.done():
-            waiting.set_result(answer)
+        self._asking.answered(request.path_params["proxy"], answer)
         return as_json({})
 
     async def _ask(self, proxy: str, wanted: dict[str, Any]) -> _Answer:
         """Raises a refusal."""
         if proxy not in self._force.mesh().proxies:
             raise HTTPException(404, f"there is no proxy {proxy}")
-        if len(self._asked) >= _MOST_ASKED:
-            raise HTTPException(429, f"{_MOST_ASKED} agents are being asked already; try again")
-        id = secrets.token_hex(8)
-        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self._asked[id] = proxy, future
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                if not await self._wish(proxy, "log", {"id": id, **wanted}):
-                    raise HTTPException(502, f"the agent of {proxy} has no session; is it just starting, or ending?")
-                return await future
-        except TimeoutError as error:
-            raise HTTPException(502, f"the agent of {proxy} has not answered within {_ANSWER_SECONDS:g} s") from error
-        finally:
-            del self._asked[id]
+            return await self._asking.ask(proxy, wanted, _ANSWER_SECONDS)
+        except TooMany as error:
+            raise HTTPException(429, str(error)) from error
+        except NoAnswer as error:
+            raise HTTPException(502, str(error)) from error
 
 
 async def _level(request: Request) -> str:

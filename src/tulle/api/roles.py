@@ -45,6 +45,7 @@ ROLES: Mapping[str, Role | None] = {
     "GET /v1/authz/guards": Role.VIEWER,
     "POST /v1/explain/request": Role.VIEWER,
     "POST /v1/agents/{proxy}/calls": Role.AGENT,
+    "POST /v1/agents/{proxy}/endpoints": Role.AGENT,
     "POST /v1/agents/{proxy}/metrics": Role.AGENT,
     "GET /v1/stats": Role.VIEWER,
     "GET /v1/graph": Role.VIEWER,

@@ -40,8 +40,8 @@ def command(
 
     FROM is a service with an instance that runs, or the id of a proxy. The answer comes from what sidecars are configured by:
     whom the name means, which route fits and which document made it, where it leads, who serves there and why others do not, what
-    access policies say, and what to change. What only a sidecar knows (whom it has left out for errors, what is under way)
-    is not in it. The exit code is 0 if the request gets to a program or is answered as a route says, else 1.
+    access policies say, and what to change. Whom the caller's sidecar leaves out for errors it is asked itself; what is
+    under way is not in it. The exit code is 0 if the request gets to a program or is answered as a route says, else 1.
 
     \b
     Examples:
@@ -81,6 +81,8 @@ def lines(wanted: RequestView, found: ExplainedView) -> Iterator[str]:
     yield from _routes(found.routes, found=found.found)
     for share in found.shares:
         yield from _share(share)
+    if found.unasked:
+        yield printable(f"  not told  whom its sidecar leaves out for errors: {found.unasked}")
     for proxy in found.pending:
         yield click.style(f"  not in force yet on {printable(proxy)}", fg="yellow")
     for fix in found.fixes:

@@ -1,7 +1,7 @@
 """What would happen to a request, step by step: name, route, backend, instances, access.
 
 Read from the same picture that translation reads. What only a sidecar knows is not in it: which instances it has
-ejected, how many requests are under way.
+ejected (`left_out.py`), how many requests are under way.
 """
 
 from __future__ import annotations

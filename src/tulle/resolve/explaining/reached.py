@@ -18,7 +18,7 @@ _ILL = {
     Health.STARTING: "it is starting, and has not been healthy yet",
     Health.UNHEALTHY: "its health check fails",
 }
-_FIRST = "nearer ones come first (localities); it is used when too few of them are healthy"
+FARTHER = "nearer ones come first (localities); it is used when too few of them are healthy"
 
 
 class Candidate(Struct, frozen=True):
@@ -94,7 +94,7 @@ def _out(basis: Basis, instance: Instance) -> str:
 def _of_priority(endpoint: Endpoint, priority: int) -> str:
     if endpoint.draining:
         return "it is ending, and finishes what it has"
-    return _FIRST if priority else ""
+    return FARTHER if priority else ""
 
 
 def _written(address: str, port: int) -> str:
