@@ -134,7 +134,8 @@ class VirtualHost(Struct, frozen=True):
     domains: the authorities it serves, each with the port as it is written.
     problem: what the caller is told where there is no backend. tunnels: whether callers may ask for tunnels (CONNECT).
     routes: in their order, for ROUTE; a request that none of them fits gets 404. tcp: to where tunnels lead, unless they carry
-    HTTP for sure. grpc: whether its port says that programs speak HTTP/2 there, and so perhaps gRPC.
+    HTTP for sure. grpc: whether its port says that programs speak HTTP/2 there, and so perhaps gRPC. is_known: whether the
+    destination is a service, perhaps at another port, or a host that rules are for; else only a caller says that it is one.
     """
 
     route_config: str
@@ -146,6 +147,7 @@ class VirtualHost(Struct, frozen=True):
     routes: tuple[HttpRoute, ...] = ()
     tcp: tuple[Weighted, ...] = ()
     grpc: bool = False
+    is_known: bool = False
 
 
 class Outbound(Struct, frozen=True):

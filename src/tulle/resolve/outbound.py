@@ -111,6 +111,7 @@ def virtual_host(mesh: Mesh, workload: Workload, destination: Destination, captu
         _authorities(mesh, workload, destination, capture),
         Answer.ROUTE,
         tunnels=not capture.is_transparent,
+        is_known=offered is not None or _routes_http(rule),
     )
     protocol = offered.carries(destination.port) if offered else None
     passes = rules.passes_others(mesh.declared, seen)
@@ -196,7 +197,7 @@ def rejected(host: VirtualHost, why: str) -> VirtualHost:
     Shortened: Envoy takes no direct response of more than 4,096 bytes.
     """
     problem = f"this sidecar rejected the configuration of {host.destination}: {why.partition(chr(10))[0][:_MOST_TEXT]}"
-    return replace(host, answer=Answer.REJECTED, problem=problem, routes=(), tcp=())
+    return replace(host, answer=Answer.REJECTED, problem=problem, routes=(), tcp=(), is_known=True)
 
 
 def tcp_service(mesh: Mesh, proxy: Proxy, workload: Workload, destination: Destination) -> TcpService | None:

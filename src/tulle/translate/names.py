@@ -23,6 +23,8 @@ NOT_SERVED_HEADER = "x-tulle-not-served"
 # On a request: the caller wants to see who answered it. On the response then: the SPIFFE id that the serving sidecar proved.
 EXPLAIN_HEADER = "x-tulle-explain"
 PEER_HEADER = "x-tulle-peer"
+# In a virtual host's metadata: its host and port, for calls that come to no cluster: `service-b.default.svc.cluster.local:80`.
+TO = "to"
 # In a route's metadata: what to add to the sidecar's own answers.
 HINT = "hint"
 # What a calling sidecar offers as ALPN: this call comes from the mesh. It is matched, never negotiated.

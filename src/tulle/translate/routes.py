@@ -92,7 +92,16 @@ def virtual_host(host: VirtualHost) -> Any:
     else:
         parts = {"routes": _refusal(503, host.problem)}
     name = names.virtual_host(host.route_config, host.destination)
-    return message("envoy.config.route.v3.VirtualHost")(name=name, domains=host.domains, **parts)
+    return message("envoy.config.route.v3.VirtualHost")(name=name, domains=host.domains, **_counted_as(host), **parts)
+
+
+def _counted_as(host: VirtualHost) -> dict[str, Any]:
+    """Whom calls were to that come to no cluster, as they are answered here: for metrics. Never what only callers say."""
+    if not host.is_known or host.answer in (Answer.PASSTHROUGH, Answer.BLOCKED):
+        return {}
+    port = "" if host.answer is Answer.UNKNOWN else host.destination.port  # it has no such port
+    to = f"{host.destination.service.host}:{port}"
+    return {"metadata": {"filter_metadata": {names.METADATA: {"fields": {names.TO: {"string_value": to}}}}}}
 
 
 def mesh_hosts(

@@ -129,6 +129,12 @@ def test_a_declared_host_is_its_own_name() -> None:
     assert found["destination_service_namespace"] == "unknown"
 
 
+def test_what_the_sidecar_answers_itself_was_for_the_service_that_it_is_in_place_of() -> None:
+    for text, port in (("service-b.shop.svc.cluster.local:80", "80"), ("service-b.shop.svc.cluster.local:", None)):
+        found = labels(SOURCE, cluster=text, peer="", peer_id="")
+        assert (found["destination_service"], found.get("port")) == ("service-b.shop.svc.cluster.local", port)
+
+
 def test_what_goes_out_of_the_mesh_goes_to_the_passthrough_cluster() -> None:
     for cluster in ("passthrough", "way-out"):
         found = labels(SOURCE, cluster=cluster, peer="-", peer_id="-")

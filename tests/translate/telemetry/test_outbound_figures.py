@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from one_envoy import OneEnvoy, Server, at, locality, one_envoy
 from route_cases import forward, host, ref, route
+from tulle.ir.routes import Redirect
+from tulle.ir.types import Answer
 from tulle.translate import names
 
 _MESSAGE = b"\0\0\0\0\1x"
@@ -19,7 +21,13 @@ _ROUTE = route(forward("one"), name="canary")
 @pytest.fixture
 def envoy(tmp_path: Path) -> Iterator[OneEnvoy]:
     server = Server("one")
-    hosts = [host("web", _ROUTE), replace(host("rpc", replace(_ROUTE, name="", place="spec.http[0]")), grpc=True)]
+    hosts = [
+        host("web", _ROUTE),
+        replace(host("rpc", replace(_ROUTE, name="", place="spec.http[0]")), grpc=True),
+        replace(host("moved", route(Redirect("/there", code=302))), is_known=True),
+        replace(host("no-port"), answer=Answer.UNKNOWN, is_known=True),
+        replace(host("nobody"), answer=Answer.UNKNOWN),
+    ]
     try:
         with one_envoy(tmp_path, hosts, {names.backend(ref("one")): [locality(at(server.port))]}) as running:
             yield running
@@ -32,6 +40,20 @@ def test_figures_name_the_document_and_its_route(envoy: OneEnvoy) -> None:
     for name, called in {"web": "canary", "rpc": "spec.http[0]"}.items():
         assert envoy.call(name).status_code == 200
         assert _one(envoy, "requests_total", called) == 1
+
+
+def test_what_the_sidecar_answers_itself_is_counted_for_whom_it_was_meant_where_there_is_such_a_service(
+    envoy: OneEnvoy,
+) -> None:
+    for name, cluster in {
+        "web": names.backend(ref("one")),
+        "moved": "moved.default.svc.cluster.local:80",
+        "no-port": "no-port.default.svc.cluster.local:",
+        "nobody": "",  # which only its caller says
+    }.items():
+        envoy.call(name)
+        seen = [stat for stat in envoy.stats("istio.requests_total") if f"cluster.{cluster}." in stat]
+        assert len(seen) == 1, (name, envoy.stats("istio.requests_total"))
 
 
 def test_messages_are_counted_where_a_port_is_of_grpc(envoy: OneEnvoy) -> None:

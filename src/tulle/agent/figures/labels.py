@@ -124,13 +124,18 @@ def _known(text: str) -> str:
 
 
 def _of_cluster(tags: Mapping[str, str]) -> Service:
-    """`outbound|80|v1|service-b.default.svc.cluster.local`, as translate/names.py writes them, or one of a few others."""
+    """`outbound|80|v1|service-b.default.svc.cluster.local`, as translate/names.py writes them, or one of a few others.
+
+    Of calls that the sidecar answers itself, as `_of_port`; without the port if there is no such one.
+    """
     cluster = tags.get("cluster", "")
     if cluster in _PASSTHROUGH:
         return Service(name="PassthroughCluster")
     parts = cluster.split("|")
     if parts[0] == "outbound" and len(parts) in (4, 5):
         return _service(parts[3], parts[1])
+    if ":" in cluster:
+        return _of_port(cluster)
     # Nothing was chosen; a rule that answers so itself would have a name.
     if cluster in _NONE and tags.get("response_code") == _BLOCKED and tags.get("route", "") in _NONE:
         return Service(name="BlackHoleCluster")

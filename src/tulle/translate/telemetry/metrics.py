@@ -53,6 +53,11 @@ _NEVER_CONNECTED = "!has(upstream.local_address)"
 _MESSAGES = "envoy.filters.http.grpc_stats"
 _GRPC_STATS = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 
+# Of what the sidecar answers itself, as a redirect or as there is no such port, whom the virtual host is for.
+_CLUSTER_OF_HTTP = (
+    """%COALESCE({"operators": ["UPSTREAM_CLUSTER", {"command": "METADATA", "param": "VIRTUAL_HOST:tulle:to"}]})%"""
+)
+
 _SOURCE = {
     "reporter": "source",
     "cluster": "%UPSTREAM_CLUSTER%",
@@ -80,7 +85,7 @@ def http_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> li
     peers = _tags(reporter, port)
     tags = peers | _HTTP
     if reporter is Reporter.SOURCE:
-        tags |= {"route": "%METADATA(ROUTE:tulle:route)%"}
+        tags |= {"route": "%METADATA(ROUTE:tulle:route)%", "cluster": _CLUSTER_OF_HTTP}
     counters = _stats({"requests_total": _ONE}, tags, overrides)
     histograms = _stats(
         {
