@@ -11,6 +11,8 @@ from tulle.cli import figures, options
 from tulle.cli.client import ControlPlane
 from tulle.cli.printing import print_json
 from tulle.cli.signals import lines, milliseconds, rate, share, size, success_colour
+from tulle.cli.stat_rows import NAMELESS
+from tulle.telemetry.figures.flow import UNKNOWN
 
 _HEADERS = ["FROM", "TO", "PROTOCOL", "RPS", "SUCCESS", "P95", "SENT", "SECURED", "IDENTITY"]
 _SECURED = 0.9999
@@ -48,6 +50,8 @@ def command(service: str | None, window: float, namespace: str | None, output: s
         _HEADERS, map(_row, edges), _HEADERS.index("SUCCESS"), [success_colour(edge.success) for edge in edges]
     ):
         click.echo(line)
+    if any(edge.destination == UNKNOWN for edge in edges):
+        click.echo(NAMELESS, err=True)
     if not edges:
         click.echo(f"no calls in the last {found.window:g} s", err=True)
 

@@ -31,6 +31,7 @@ def command(
     Of services, workloads (a service's version), routes or proxies; all, or those of SERVICE (NAME or NAMESPACE/NAME). Success
     is what was
     answered without a failure of the server: no 5xx, no lost connection. A call between two sidecars counts once.
+    Latencies are estimates, read off a histogram's buckets (0.5, 1, 5, 10, 25, 50, 100, 250 ms and so on).
 
     \b
     Examples:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from tulle.api.figure_views import StatsView, StatView
 from tulle.cli.signals import lines, milliseconds, rate, share, size, success_colour
+from tulle.telemetry.figures.flow import UNKNOWN
 
 KINDS = {"services": "service", "workloads": "workload", "routes": "route", "proxies": "proxy"}
 _SUCCESS = "SUCCESS"
+_FEW = 100
+NAMELESS = "unknown: calls to what looks like a name of the mesh, and is none; `tulle tap` shows to which"
 
 
 def table(found: StatsView, kind: str) -> list[str]:
@@ -34,6 +37,12 @@ def notes(found: StatsView) -> list[str]:
     if missing and found.reporting:
         said.append(
             f"these are of {max(0, found.window - missing):.0f} s: of the other {missing:.0f} s nobody has told"
+        )
+    if any(not row.namespace and row.name == UNKNOWN for row in found.rows):
+        said.append(NAMELESS)
+    if any(0 < row.requests < _FEW for row in found.rows):
+        said.append(
+            f"P95 of fewer than 20 requests and P99 of fewer than {_FEW} say little more than how long the slowest took"
         )
     if found.lost.series or found.lost.requests:
         said.append(f"not told apart: {found.lost.series} series, {found.lost.requests} requests")
