@@ -35,15 +35,22 @@ class Reports:
         async with self._turn:
             try:
                 async with asyncio.timeout(_SECONDS):
-                    connection = self._connection or await self._connect()
-                    await connection.request("POST", self._path, self._headers | headers, body, keep=True)
-                    status = await connection.response()
-                    return answered(status, await connection.body())
+                    if self._connection:
+                        try:
+                            return await self._sent(self._connection, body, headers)
+                        except OSError:  # the control plane closes what was idle for 5 s
+                            await self._close()
+                    return await self._sent(await self._connect(), body, headers)
             except Refused:
                 raise
             except BaseException:
                 await self._close()
                 raise
+
+    async def _sent(self, connection: http1.Connection, body: bytes, headers: dict[str, str]) -> Any:
+        await connection.request("POST", self._path, self._headers | headers, body, keep=True)
+        status = await connection.response()
+        return answered(status, await connection.body())
 
     async def close(self) -> None:
         async with self._turn:
