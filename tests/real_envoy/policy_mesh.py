@@ -104,6 +104,7 @@ class Mesh:
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self.folder, self._stack = folder, stack
         self.ports: dict[str, int] = {}
+        self.settings: dict[str, Any] = {}  # of the bootstrap, beside what all have
 
     async def program(self, name: str, tls: ssl.SSLContext | None = None) -> Program:
         program = Program(name)
@@ -144,7 +145,7 @@ class Mesh:
         for sidecar in inbound:
             clusters += [cluster for port in sidecar.ports for cluster in program_clusters(sidecar.workload, port)]
         listeners = [door(backend) for backend in backends] + [listening(sidecar) for sidecar in inbound]
-        await self._stack.enter_async_context(envoy(self.folder, bootstrap(clusters, listeners)))
+        await self._stack.enter_async_context(envoy(self.folder, {**bootstrap(clusters, listeners), **self.settings}))
         self.ports = await self._found(len(listeners))
 
     def tell(self, backend: Backend, *localities: Locality) -> None:

@@ -44,6 +44,8 @@ _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx
 _STOPPED = "listener_manager.listener_stopped"
 _CONNECTIONS = ("downstream_cx_active", "downstream_pre_cx_active")  # those still in listener filters are the latter
 _FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
+# Without `usedonly`: what nobody has called since Envoy looked for series to drop would be missing, as if it were dropped.
+FIGURES = f"/stats/prometheus?filter={quote('^istio')}"
 _CALLS = r"^(http\.(in|out)bound\.downstream_rq_(total|completed|active)|cluster\.outbound\|.*\.upstream_rq_total)$"
 
 
@@ -157,7 +159,7 @@ class Epoch:
 
     async def figures(self) -> bytes | None:
         """What it counts of them, in Prometheus' format; None if Envoy does not tell."""
-        return await self._ask(f"/stats/prometheus?usedonly&filter={quote('^istio')}")
+        return await self._ask(FIGURES)
 
     async def secrets(self) -> Mapping[str, str] | None:
         """By name, the version of each secret that it uses; None if Envoy does not tell."""

@@ -14,6 +14,10 @@ import pytest
 from certificates import IDENTITY, write_identity
 from figures import counted, figures
 from policy_mesh import Mesh, Program, at, mesh, meshed, until
+from tulle.agent.epoch import FIGURES
+from tulle.agent.figures.exposition import Reader
+from tulle.agent.figures.labels import UNKNOWN
+from tulle.agent.figures.totals import Flow, Totals
 from tulle.ir.policies import Policy
 from tulle.model.workload import Protocol
 
@@ -59,6 +63,25 @@ async def test_both_sides_count_a_call_and_say_who_the_other_is(running: Mesh, t
         for name in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
             assert (await counted(running, f"{name}_count", **side.tags)).value == 1
         assert (await counted(running, "request_bytes_sum", **side.tags)).value > 20  # with headers
+
+
+async def test_a_call_is_added_up_once_however_often_envoy_looks_for_series_to_drop(running: Mesh) -> None:
+    running.settings = {"stats_flush_interval": "0.4s", "stats_eviction_interval": "0.4s"}
+    await running.behind_sidecars(_BACKEND, await running.program("one"))
+    totals = Totals(UNKNOWN)
+    reader: Reader[tuple[str, Flow]] = Reader(totals.meaning)
+    for calls in range(1, 13):
+        await running.call(_BACKEND)
+
+        async def added(calls: int = calls) -> bool:
+            reader.read((await running.admin(FIGURES)).splitlines())
+            totals.add(reader.finish())
+            return min(totals.counted.get(side, 0) for side in ("source", "destination")) >= calls
+
+        await until(added)
+        await asyncio.sleep(0.15)
+        await added()
+        assert totals.counted == {"source": calls, "destination": calls}
 
 
 async def test_what_failed_is_told_by_envoys_flags(running: Mesh) -> None:
