@@ -80,20 +80,20 @@ class Door:
         assert status == 200, found
         return found
 
-    async def report(self, who: str, labels: dict[str, str], **numbers: Any) -> Any:
+    async def report(self, who: str, labels: dict[str, str], seconds: float = 2, **numbers: Any) -> Any:
         self.number += 1
         series = [{"labels": labels, **numbers}]
-        body = json.dumps({"boot": "b", "number": self.number, "seconds": 2, "series": series}).encode()
+        body = json.dumps({"boot": "b", "number": self.number, "seconds": seconds, "series": series}).encode()
         status, found = await self.ask(f"/v1/agents/{who}/metrics", body, "POST")
         assert status == 200, found
         return found
 
-    async def calls(self, requests: int = 10, code: str = "200") -> None:
+    async def calls(self, requests: int = 10, code: str = "200", seconds: float = 2) -> None:
         """From web to api, told by both sides; and from web to outside."""
         many = {"requests": requests, "duration": {"sum": 20, "buckets": [requests * each for each in BUCKETS]}}
         http = {"request_protocol": "http", "response_code": code}
-        await self.report("web-1", http | TO_API, **many)
-        await self.report("api-1", http | FROM_WEB, **many)
+        await self.report("web-1", http | TO_API, seconds, **many)
+        await self.report("api-1", http | FROM_WEB, seconds, **many)
 
     async def streamed(self) -> AsyncGenerator[bytes, None]:
         answer = await self.api.stream(Request(_scope("GET", "/v1/stream", "")))
@@ -208,6 +208,15 @@ async def test_rates_are_over_the_time_in_which_anything_could_be_told(door: Doo
     found = await door.get("/v1/stats")
     api = next(row for row in found["rows"] if row["name"] == "api")
     assert (api["requests"], api["rate"], len(found["gaps"])) == (10, 1.0, 1)
+
+
+async def test_what_agents_counted_while_there_was_no_control_plane_is_of_that_time(door: Door) -> None:
+    door.now += 5
+    await door.calls(60, seconds=30)
+    found = await door.get("/v1/stats")
+    api = next(row for row in found["rows"] if row["name"] == "api")
+    [gap] = found["gaps"]
+    assert (api["requests"], api["rate"], gap[1] - gap[0]) == (60, 2.0, 30.0)
 
 
 async def test_single_proxies_are_not_told_of_for_longer_than_is_kept(door: Door) -> None:

@@ -56,7 +56,9 @@ class _Kept:
 
 
 class Figures:
-    """clock: in seconds, only goes forward. Of too many flows those that come last are one, without codes and routes.
+    """clock: in seconds, only goes forward. since: of no time before that is anything known, or will be.
+
+    Of too many flows those that come last are one, without codes and routes.
 
     That holds for all together, and for what the sidecars of one service tell.
     """
@@ -88,6 +90,7 @@ class Figures:
         self._lost[proxy] = (report.lost.series, report.lost.requests)
         service = f"{workload.service.namespace}/{workload.service.name}"
         seconds = min(max(report.seconds, 0.0), FINE * FINE_SLOTS)
+        self.since = min(self.since, now - seconds)  # agents tell what they counted while there was no control plane
         slots = _slots(now, seconds, FINE)
         for who in (service, ANYBODY):
             _mark(self._present.setdefault(who, Ring(FINE_SLOTS, 1)), now, seconds, FINE)
