@@ -6,7 +6,10 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from tulle.agent.calls import Calls
+from tulle.model.calls import Wanted, is_notable, is_wanted
 
 
 class Reports:
@@ -134,3 +137,9 @@ async def test_a_new_envoy_is_told_as_well() -> None:
     await bench.told()
     await bench.calls.renew()
     assert bench.runtime == [("tulle.tap", "100")] * 2
+
+
+@pytest.mark.parametrize(("grpc", "fails"), [("-", False), (0, False), (5, False), (8, False), (12, True), (14, True)])
+def test_what_fails_by_grpc_is_what_figures_take_for_a_failure(grpc: int | str, fails: bool) -> None:
+    call = {"status": 200, "grpc": grpc}
+    assert is_notable(call) is is_wanted(Wanted(status="error"), call) is fails

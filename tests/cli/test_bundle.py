@@ -13,9 +13,8 @@ import click
 import pytest
 import yaml
 
-from tulle.cli.bundles import dashboards, grafana, otel, prometheus, rules
+from tulle.cli.bundles import dashboards, grafana, otel, prometheus
 from tulle.cli.commands import tulle as every_command
-from tulle.telemetry.figures import flow
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of Debian's package prometheus")
@@ -147,7 +146,3 @@ def test_what_alerts_tell_to_do_are_commands_that_there_are() -> None:
         found = every_command.get_command(click.Context(every_command), name)
         assert found is not None, name
         assert not option or option.strip() in {word for each in found.params for word in each.opts}, (name, option)
-
-
-def test_what_fails_is_the_same_to_prometheus_as_to_tulle_stat() -> None:
-    assert f'grpc_response_status!~"{"|".join(flow.FAILED)}"' in rules.SUCCEEDED

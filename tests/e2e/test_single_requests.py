@@ -62,10 +62,19 @@ def test_what_is_no_filter_is_refused(mesh: Mesh) -> None:
 def test_a_request_that_failed_is_explained_by_its_id_and_so_is_the_next(mesh: Mesh, caller: Caller) -> None:
     fault = {"fault": {"abort": {"httpStatus": 503, "percentage": {"value": 100}}}}
     route = {"route": [{"destination": {"host": "service-b"}}], **fault}
-    with applied(mesh, virtual_service("service-b", route)):
-        wait_for(
-            "the fault is in force", lambda: caller.call(URL, headers={"x-request-id": "abc-123-def"}).status == 503
-        )
+    with (
+        applied(mesh, virtual_service("service-b", route)),
+        tapping(mesh, "service-b", "--status", "error", "--peer", "service-a") as shown,
+        tapping(mesh, "other/service-b", "--status", "error") as others,
+    ):
+
+        def seen() -> list[dict[str, Any]]:
+            caller.call(URL, headers={"x-request-id": "abc-123-def"})
+            return shown()
+
+        first = wait_for("who looks at the called service sees what did not get there", seen)[0]
+        assert (first["status"], first["side"], first["destination"]) == (503, "source", "default/service-b")
+        assert others() == []
         done = wait_for("it is told", lambda: (found := mesh.tulle("why", "abc-123")).returncode == 0 and found)
         assert "flag      FI: " in done.stdout
         assert "the same request now:" in done.stdout

@@ -25,7 +25,8 @@ from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.call_views import CallsView, shown
 from tulle.api.doors import Force
 from tulle.api.queries import number
-from tulle.model.calls import MOST_A_SECOND, Wanted, WantedProblem, checked, is_notable
+from tulle.ir.telemetry import Reporter
+from tulle.model.calls import MOST_A_SECOND, Wanted, WantedProblem, checked, is_notable, is_wanted
 from tulle.model.workload import Proxy
 from tulle.resolve.mesh import Mesh
 from tulle.telemetry.calls.kept import Calls, Kept
@@ -45,14 +46,16 @@ Wish = Callable[[str, str, Any], Awaitable[bool]]
 
 
 class _Tap(Struct, eq=False):
-    """peer: of which the other side must be; "" for any. told: which sidecars were asked.
+    """about: whose sidecars tell. is_called: whether it is of calls to that service, `namespace/name`.
 
+    peer: of which the other side must be; "" for any. told: which sidecars were asked.
     lost: what came too fast for its reader or its sidecars. taken: how much each has told since all were asked last.
     """
 
     name: str
     wanted: Wanted
     about: Callable[[Mesh], set[str]]
+    is_called: Callable[[str], bool]
     peer: str
     queue: asyncio.Queue[Kept]
     told: set[str]
@@ -97,11 +100,16 @@ class CallsApi:
         self._calls.lost += report.lost
         for told in report.calls:
             kept = Kept(proxy, service, told)
-            if not told.taps or is_notable(msgspec.to_builtins(told)):
+            fields = msgspec.to_builtins(told)
+            if not told.taps or is_notable(fields):
                 self._calls.add(kept)
             for tap in filter(None, map(self._taps.get, dict.fromkeys(told.taps))):
                 if proxy in tap.told:
                     _hand(tap, kept)
+            if told.side is Reporter.SOURCE and not told.peer_id:  # of the called service no sidecar has seen it
+                for tap in self._taps.values():
+                    if proxy not in tap.told and tap.is_called(told.peer_name()) and is_wanted(tap.wanted, fields):
+                        _hand(tap, kept)
         for tap in self._taps.values():
             if proxy in tap.told:
                 tap.lost += report.lost
@@ -146,10 +154,10 @@ class CallsApi:
             raise HTTPException(400, str(error)) from error
         if wanted.side not in ("", "source", "destination"):
             raise HTTPException(400, "side must be source or destination")
-        about = _about(query.get("service", ""), query.get("namespace", ""), query.get("proxy", ""))
-        tap = _Tap(
-            secrets.token_hex(8), wanted, about, query.get("peer", ""), asyncio.Queue(_MOST_WAITING), set(), Counter()
-        )
+        whose = query.get("service", ""), query.get("namespace", ""), query.get("proxy", "")
+        queue: asyncio.Queue[Kept] = asyncio.Queue(_MOST_WAITING)
+        about, is_called = _about(*whose), _called(*whose)
+        tap = _Tap(secrets.token_hex(8), wanted, about, is_called, query.get("peer", ""), queue, set(), Counter())
         return StreamingResponse(self._lines(tap), media_type="application/x-ndjson")
 
     async def _lines(self, tap: _Tap) -> AsyncGenerator[bytes, None]:
@@ -204,7 +212,8 @@ class CallsApi:
 
 
 def _hand(tap: _Tap, kept: Kept) -> None:
-    if tap.peer and tap.peer not in (kept.told.peer_name(), kept.told.peer_name().rpartition("/")[2]):
+    other = kept.told.peer_name() if kept.proxy in tap.told else kept.service
+    if tap.peer and tap.peer not in (other, other.rpartition("/")[2]):
         return
     tap.taken[kept.proxy] += 1
     if tap.taken[kept.proxy] > tap.most:  # it leaves the room to others
@@ -214,6 +223,18 @@ def _hand(tap: _Tap, kept: Kept) -> None:
         tap.queue.get_nowait()
         tap.lost += 1
     tap.queue.put_nowait(kept)
+
+
+def _called(service: str, namespace: str, proxy: str) -> Callable[[str], bool]:
+    """Whether a call to that one, `namespace/name`, is of the service or namespace that is looked at."""
+    space, _, name = service.rpartition("/")
+    space = space or namespace
+
+    def is_called(whom: str) -> bool:
+        of, _, called = whom.rpartition("/")
+        return not proxy and bool(name or space) and name in ("", called) and (of == space if space else bool(of))
+
+    return is_called
 
 
 def _about(service: str, namespace: str, proxy: str) -> Callable[[Mesh], set[str]]:

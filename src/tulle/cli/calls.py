@@ -21,7 +21,7 @@ def line(call: CalledView) -> str:
         printable(f"{call.method} {call.path}"),
         status,
         f"{call.duration_ms} ms",
-        "mTLS" if call.mtls else "plain",
+        "mTLS" if call.mtls else "plain" if call.upstream or call.side == "destination" else "not sent",
     ]
     if call.attempts > 1:
         words.append(f"attempts={call.attempts}")

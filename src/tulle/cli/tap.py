@@ -27,7 +27,10 @@ from tulle.model.calls import MOST_A_SECOND
 @click.option("--method", metavar="METHOD", default="", help="Only such, as GET.")
 @click.option("--path", metavar="PREFIX", default="", help="Only paths that begin so.")
 @click.option(
-    "--status", metavar="STATUS", default="", help="Only such: 503, 5xx, or error for 5xx and failures of gRPC."
+    "--status",
+    metavar="STATUS",
+    default="",
+    help="Only such: 503, 5xx, or error for 5xx, no answer and failures of gRPC.",
 )
 @click.option("--min", "slow", metavar="DURATION", help="Only those that took at least so long, as 200ms.")
 @click.option(
@@ -54,7 +57,7 @@ def command(
     """Watch requests as they end.
 
     Until Ctrl-C. Of all sidecars, or those of SERVICE (NAME or NAMESPACE/NAME): what they take in and what they send
-    out. Without a service
+    out, and calls to it that failed before they reached it. Without a service
     each request is shown as its server saw it, and as its caller did where it never got there. Sidecars tell of requests
     only while somebody looks; bodies, queries and headers are never told.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from tulle.model.grpc_statuses import FAILED
+
 ABOUT = "about"  # the first of the fields, as Envoy writes them in the order of their names
 SLOW_MS = 1000
 TAP_KEY = "tulle.tap"
@@ -18,7 +20,7 @@ _LONGEST = 100
 class Wanted(Struct, frozen=True, omit_defaults=True):
     """Which requests, until when, and how many a second of one sidecar. Empty fits all; several agree.
 
-    status: `503`, `5xx`, or `error` for 5xx and failures of gRPC. path: how it begins. side: of the sidecar that tells.
+    status: `503`, `5xx`, or `error` for 5xx, no answer and failures of gRPC. path: how it begins. side: of who tells.
     """
 
     seconds: float = 15.0
@@ -77,21 +79,8 @@ def _has_status(status: str, call: Mapping[str, Any]) -> bool:
 
 
 def _is_error(call: Mapping[str, Any]) -> bool:
-    return _number(call.get("status")) >= 500 or str(call.get("grpc", "-")) not in (
-        "-",
-        "",
-        "0",
-        "1",
-        "3",
-        "5",
-        "6",
-        "7",
-        "9",
-        "10",
-        "11",
-        "12",
-        "16",
-    )
+    """As figures have it (telemetry/figures/flow.py)."""
+    return _number(call.get("status")) >= 500 or call.get("status") == 0 or str(call.get("grpc", "-")) in FAILED
 
 
 def _number(value: object) -> float:

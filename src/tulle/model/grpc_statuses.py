@@ -19,3 +19,6 @@ GRPC_STATUSES = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
+
+# By their numbers: the server's failures, all else is an answer. Source: OpenTelemetry, "Semantic conventions for gRPC".
+FAILED = ("2", "4", "12", "13", "14", "15")

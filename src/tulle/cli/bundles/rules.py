@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tulle.model.grpc_statuses import FAILED
+
 _SERVICE = "destination_service_namespace, destination_service_name"
 _SERVED = 'reporter="destination"'
 # What `tulle stat` takes for success: an answer without 5xx, and with none of gRPC's that say that the server failed.
-SUCCEEDED = 'response_code!~"5..|0", grpc_response_status!~"2|4|12|13|14|15"'
+SUCCEEDED = f'response_code!~"5..|0", grpc_response_status!~"{"|".join(FAILED)}"'
 _NAMED = "{{ $labels.destination_service_name }}.{{ $labels.destination_service_namespace }}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tulle.ir.telemetry import Reporter
+from tulle.model.grpc_statuses import FAILED
 from tulle.model.peer import Peer
 
 UNKNOWN = "unknown"
@@ -73,10 +74,6 @@ class Flow(Struct, frozen=True, order=True):
     def is_error(self) -> bool:
         """5xx, no answer at all, and what counts as the server's failure in gRPC (OpenTelemetry, RPC spans, server)."""
         return self.code[:1] == "5" or self.code == "0" or self.grpc in FAILED
-
-
-# Of gRPC: unknown, deadline exceeded, unimplemented, internal, unavailable, data loss.
-FAILED = ("2", "4", "12", "13", "14", "15")
 
 
 def flow_of(labels: Mapping[str, str], own: Peer, service: str, principal: str) -> Flow | None:

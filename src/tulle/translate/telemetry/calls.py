@@ -12,9 +12,10 @@ from typing import Any
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.telemetry import Reporter
 from tulle.model.calls import ABOUT, SLOW_MS, TAP_KEY
+from tulle.model.grpc_statuses import FAILED, GRPC_STATUSES
 
 _STDERR = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog"
-_FAILED = ["UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"]
+_FAILED = [GRPC_STATUSES[int(number)] for number in FAILED]
 _GRPC = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 _FIELDS = {
     ABOUT: "call",
