@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from tulle.api import figures as figures_door
+from tulle.api.figure_views import InstancesView
 from tulle.api.figures import FiguresApi
+from tulle.api.figures_shown import Instances
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Ref
 from tulle.model.snapshot import Snapshot
@@ -27,17 +29,17 @@ UNIX = 1_800_000_000.0
 BUCKETS = [0, 0, 0, 1] + [0] * 16
 
 
-def proxy(service: str, number: int) -> Proxy:
-    ports = (ServicePort(80, 8080),)
-    workload = Workload(f"{service}-{number}", ServiceName("shop", service), service, "v1", (), ports, Health.HEALTHY)
+def proxy(service: str, number: int, *, serves: bool = True) -> Proxy:
+    ports, health = ((ServicePort(80, 8080),), Health.HEALTHY) if serves else ((), Health.STARTING)
+    workload = Workload(f"{service}-{number}", ServiceName("shop", service), service, "v1", (), ports, health)
     return Proxy(f"{service}-{number}", "127.0.0.1", 15001, 15002, (workload,))
 
 
 class AMesh:
-    """Of web, api and db."""
+    """Of web, api and db. serves: whether web does; else it calls alone."""
 
-    def __init__(self) -> None:
-        proxies = {each.id: each for each in (proxy("web", 1), proxy("api", 1), proxy("db", 1))}
+    def __init__(self, *, serves: bool = True) -> None:
+        proxies = {each.id: each for each in (proxy("web", 1, serves=serves), proxy("api", 1), proxy("db", 1))}
         self._mesh, _ = index.apply(Mesh(), Snapshot(1, proxies))
 
     def mesh(self) -> Mesh:
@@ -189,6 +191,11 @@ async def test_calls_in_plain_text_that_both_sides_tell_of_count_once(door: Door
     await door.report("api-1", {"reporter": "destination", **plain}, requests=7)
     row = next(row for row in (await door.get("/v1/stats"))["rows"] if row["name"] == "api")
     assert (row["requests"], row["success"], row["unreached"]) == (7, 1, 0)
+
+
+def test_what_only_calls_others_has_no_instances_that_could_take_calls() -> None:
+    api = InstancesView(1, 1)
+    assert Instances.of(AMesh(serves=False).mesh()).by_service == {"shop/web": None, "shop/api": api, "shop/db": api}
 
 
 async def test_each_kind_of_row_names_what_it_is_about(door: Door) -> None:

@@ -75,7 +75,8 @@ function ofCalls(graph: Graph | null): Trouble[] {
 
 function ofInstances(services: Service[]): Trouble[] {
   return services
-    .filter((service) => service.instances.some((one) => one.health === "unhealthy") || (service.instances.length > 0 && service.healthy === 0))
+    // A program that only calls others serves at no port.
+    .filter((service) => service.instances.some((one) => one.health === "unhealthy") || (service.ports.length > 0 && service.instances.length > 0 && service.healthy === 0))
     .map((service) => ({
       key: `instances ${service.namespace}/${service.name}`,
       level: service.healthy === 0 ? "bad" : "warn",

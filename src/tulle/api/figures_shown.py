@@ -50,17 +50,18 @@ class Asked(Struct, frozen=True):
 
 
 class Instances(Struct, frozen=True):
-    """Who is alive, by service (`namespace/name`)."""
+    """Who is alive, by service (`namespace/name`); None of programs that only call others, as they serve at no port."""
 
-    by_service: Mapping[str, InstancesView]
+    by_service: Mapping[str, InstancesView | None]
 
     @classmethod
     def of(cls, mesh: Mesh) -> Instances:
-        found = {}
+        found: dict[str, InstancesView | None] = {}
         for name, service in mesh.services.items():
             if name.namespace and (service.instances or service.ports):
                 healthy = sum(1 for one in service.instances if one.workload.health is Health.HEALTHY)
-                found[f"{name.namespace}/{name.name}"] = InstancesView(healthy, len(service.instances))
+                there = InstancesView(healthy, len(service.instances)) if service.ports else None
+                found[f"{name.namespace}/{name.name}"] = there
         return cls(found)
 
 

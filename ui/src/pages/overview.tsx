@@ -87,8 +87,9 @@ function Tiles({ stats, proxies, services, current }: { stats: Stats | null; pro
   const mtls = all ? edges.reduce((sum, edge) => sum + weight(edge) * edge.mtls!, 0) / all : null;
   const plain = edges.filter((edge) => edge.mtls! < 1).length;
   const synced = proxies?.filter((proxy) => proxy.in_sync && proxy.connected).length ?? 0;
-  const healthy = services?.reduce((sum, one) => sum + one.healthy, 0) ?? 0;
-  const instances = services?.reduce((sum, one) => sum + one.instances.length, 0) ?? 0;
+  const serving = services?.filter((one) => one.ports.length) ?? [];
+  const healthy = serving.reduce((sum, one) => sum + one.healthy, 0);
+  const instances = serving.reduce((sum, one) => sum + one.instances.length, 0);
   const tone: Tone = !proxies || synced === proxies.length ? "ok" : "bad";
   return (
     <div class="tiles" data-tiles>
