@@ -55,3 +55,20 @@ async def test_what_envoy_writes_is_handed_over_to_its_last_line(tmp_path: Path)
             await epoch.ended()
             await epoch.stop()
     assert b"".join(found) == b"one\ntwo\n"
+
+
+async def test_what_envoy_says_again_and_again_hides_nothing_that_it_says_once(tmp_path: Path) -> None:
+    found: list[bytes] = []
+    again = (
+        "DeltaAggregatedResources gRPC config stream to control-plane closed since 7s ago: 14, upstream connect error"
+    )
+    with agent_folder(tmp_path, "a-000001") as folder:
+        async with asyncio.TaskGroup() as group:
+            says = f"import sys; print('once', *[{again!r}] * 40, 'last', sep='\\n', file=sys.stderr); sys.exit(3)"
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", says, stdout=pipe, stderr=pipe)
+            epoch = Epoch(process, folder, group, {}, said=found.append)
+            ended = await epoch.ended()
+            await epoch.stop()
+    assert found == [b"once", b"last"]
+    assert ended == "ended with exit code 3 and said:\n  once\n  last"

@@ -38,7 +38,10 @@ _LOG_BYTES = 16384
 _LOG_LINES = 12
 _LONGEST_LINE = 512 * 1024  # more than one can have: 60 KiB of headers, each byte perhaps written as \u00ff
 _OPEN_PARTS = ("upstream", "dns", "conn_handler", "connection", "pool")
-_ALWAYS = "There is no configured limit to the number of allowed active downstream connections"  # at each start
+_NOISE = (
+    b"There is no configured limit to the number of allowed active downstream connections",  # at each start
+    b"gRPC config stream to control-plane closed since ",  # twice a second while there is none
+)
 # Requests by HTTP, and connections that carry TCP, each of which may be in the middle of something.
 _ACTIVE = ("http.inbound.downstream_rq_active", "cluster.inbound_tcp.upstream_cx_active")
 _STOPPED = "listener_manager.listener_stopped"
@@ -128,7 +131,7 @@ class Epoch:
         """Waits for its end; how that was."""
         code = await self._process.wait()
         await asyncio.wait([self._reading], timeout=_LOG_SECONDS)  # a child that it left may hold the stream open
-        lines = [line for line in self._log.decode(errors="replace").splitlines() if _ALWAYS not in line][-_LOG_LINES:]
+        lines = self._log.decode(errors="replace").splitlines()[-_LOG_LINES:]
         words = "\n".join(f"  {line}" for line in lines)
         return f"ended with exit code {of_return_code(code)}{f' and said:{chr(10)}{words}' if words else ''}"
 
@@ -271,7 +274,7 @@ class Epoch:
             for line in lines:
                 if reader := self._reader(line):
                     reader(line)
-                else:
+                elif not any(noise in line for noise in _NOISE):
                     self._said(line)
                     self._log = (self._log + line + b"\n")[-_LOG_BYTES:]
             rest = rest[:_LONGEST_LINE] if self._reader(rest) else rest[-_LOG_BYTES:]
