@@ -52,5 +52,6 @@ def test_what_failed_says_how() -> None:
 def test_one_call_as_two_sidecars_saw_it_is_one_hop() -> None:
     pair = [_span("a", None, 1.0, 1), _span("b", "a", 1.0, 1)]
     assert is_one_hop(pair)
+    assert not is_one_hop([_span("a", None, 1.0, 1, kind="client")])
     assert not is_one_hop([*pair, _span("c", "b", 1.0, 1)])
     assert not is_one_hop([pair[0], _span("b", "a", 1.0, 1, scope="program")])

@@ -120,7 +120,9 @@ class TracesApi:
             raise HTTPException(409, str(error)) from error
         if not spans:
             raise HTTPException(
-                404, f"there is no trace {text}, by its id, a request's id, or the first 6 characters of one"
+                404,
+                f"there is no trace {text}, by its id, a request's id, or the first 6 characters of one; of how many calls "
+                "there is one says: tulle up --trace-sampling",
             )
         return as_json(TraceView(spans[0].trace, [_view(span) for span in spans]))
 

@@ -86,6 +86,10 @@ def _list(view: TracesView, output: str) -> None:
     if output == "json":
         return print_json(view)
     print_table(["TRACE", "START", "DURATION", "SPANS", "ERRORS", "ROOT"], map(_line, view.traces))
+    if not view.traces:
+        click.echo(
+            "no trace that is kept fits; of how many calls there is one says: tulle up --trace-sampling", err=True
+        )
     if lost := view.lost.here + view.lost.by_agents:
         why = f": {view.lost.trouble}" if view.lost.trouble else ""
         click.echo(f"{lost} spans are lost since the control plane started{printable(why)}", err=True)
@@ -107,7 +111,9 @@ def _show(view: TraceView, output: str) -> None:
         return print_json(view)
     begin = min(span.start for span in view.spans)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(begin))
-    click.echo(f"trace {click.style(view.id, bold=True)}   {when}   {len(view.spans)} spans")
+    click.echo(
+        f"trace {click.style(view.id, bold=True)}   {when}   {len(view.spans)} span{'s' * (len(view.spans) != 1)}"
+    )
     for row in rows(view.spans, shutil.get_terminal_size((100, 24)).columns):
         line = f"{row.label} |{row.bar}| {row.duration}  {row.result}".rstrip()
         click.echo(click.style(line, fg="red") if row.error else line)

@@ -70,8 +70,15 @@ def result(span: SpanView) -> str:
 
 
 def is_one_hop(spans: Sequence[SpanView]) -> bool:
-    """Whether it is one call, as its caller's sidecar and the callee's have seen it, and nothing came of that."""
-    return len(spans) <= 2 and all(span.scope == "envoy" for span in spans)
+    """Whether it is one call, as its caller's sidecar and the callee's have seen it, and nothing came of that.
+
+    One that no callee has seen ends for another reason.
+    """
+    return (
+        len(spans) <= 2
+        and all(span.scope == "envoy" for span in spans)
+        and any(span.kind == "server" for span in spans)
+    )
 
 
 def in_order(spans: Sequence[SpanView]) -> Iterator[tuple[int, SpanView]]:

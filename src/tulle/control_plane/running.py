@@ -88,9 +88,14 @@ def main(settings: Settings) -> int:
         asyncio.run(_until_signalled(settings))
     except* _TROUBLE as errors:
         for error in _leaves(errors):
-            _log.error("tulle up: %s", error)
+            _log.error("tulle up: %s", _words(error))
         code = 1
     return code
+
+
+def _words(error: BaseException) -> str:
+    """Of an OSError that says in words of its own what it is about, without the number."""
+    return error.strerror if isinstance(error, OSError) and error.strerror and not error.filename else str(error)
 
 
 async def _until_signalled(settings: Settings) -> None:
