@@ -307,6 +307,11 @@ async def test_time_in_which_the_machine_slept_is_a_gap_and_no_time_without_call
     assert [point is None for point in points[2:-1]] == [True] * (len(points) - 3) and points[0] and points[-1]
 
 
+async def test_a_step_longer_than_the_window_has_no_points(door: Door) -> None:
+    await door.calls(10)
+    assert (await door.get("/v1/history?window=60&step=3600"))["points"] == []
+
+
 async def test_the_past_is_asked_for_by_unix_time(door: Door) -> None:
     await door.calls(10)
     door.now += 300

@@ -65,6 +65,8 @@ class Ring:
         held = self._held(first, first + len(told) - 1)
         if without:
             held = [(slot, row) for slot, row in held if not without[slot - first]]
+        if not held:
+            return
         for slot, _ in held:
             told[slot - first] = 1
         if 4 * len(held) < len(told):
