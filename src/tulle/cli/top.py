@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import termios
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 from tulle.cli import figures, options
 from tulle.cli.client import ControlPlane
+from tulle.cli.exits import Unreachable
+from tulle.cli.printing import printable
 from tulle.cli.stat_rows import KINDS, notes, table
 
 _EVERY = 1.0
+_LINES = 24  # of a terminal that does not say
 
 
 @click.command("top")
@@ -38,49 +42,57 @@ def command(what: str, name: str | None, window: float, namespace: str | None, d
       tulle top routes checkout --window 10s
     """
     control_plane = ControlPlane(data)
-    is_live = sys.stdin.isatty() and sys.stdout.isatty()
-    with _screen() if is_live else _nothing():
+
+    def lines() -> list[str]:
+        found = figures.asked(control_plane, KINDS[what], window, namespace, name)
+        return [*table(found, KINDS[what]), *notes(found)]
+
+    shown = lines()
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        for line in shown:
+            click.echo(line)
+        return
+    with suppress(KeyboardInterrupt), _screen():
         while True:
-            found = figures.asked(control_plane, KINDS[what], window, namespace, name)
-            lines = [*table(found, KINDS[what]), *notes(found)]
-            if not is_live:
-                for line in lines:
-                    click.echo(line)
-                return
-            _draw(f"tulle top {what}, the last {window:g} s   (q ends)", lines)
+            _draw(f"tulle top {what}, the last {window:g} s   (q ends)", shown)
             if _ended():
                 return
+            try:
+                shown = lines()
+            except Unreachable as error:  # it may only be restarted
+                shown = [click.style(printable(error.message), fg="red")]
 
 
 def _draw(head: str, lines: list[str]) -> None:
-    height = max(3, os.get_terminal_size().lines)
+    height = max(3, os.get_terminal_size().lines or _LINES)
     shown = [time.strftime("%H:%M:%S  ") + head, "", *lines][: height - 1]
     # Each line is cut by the terminal (no wrap), and what was there after it is cleared.
     click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J", nl=False)
 
 
 def _ended() -> bool:
-    """Waits; whether q was pressed meanwhile."""
+    """Waits; whether q was pressed meanwhile, or the terminal is gone."""
+    ready, _, _ = select.select([sys.stdin], [], [], _EVERY)
+    if not ready:
+        return False
     try:
-        ready, _, _ = select.select([sys.stdin], [], [], _EVERY)
-        return bool(ready) and sys.stdin.read(1) in ("q", "Q", "\x03", "")
-    except KeyboardInterrupt:
+        # Not by sys.stdin, which would keep what was typed at once.
+        keys = os.read(sys.stdin.fileno(), 1024)
+    except OSError:
         return True
+    return not keys or any(key in keys for key in b"qQ\x03")
 
 
 @contextmanager
 def _screen() -> Iterator[None]:
-    """The terminal's other screen, keys one by one; put back in any case."""
+    """The terminal's other screen, keys one by one; put back in any case, also when the process is told to end."""
     before = termios.tcgetattr(sys.stdin)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         tty.setcbreak(sys.stdin.fileno())
         click.echo("\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J", nl=False)
         yield
     finally:
-        click.echo("\x1b[?7h\x1b[?25h\x1b[?1049l", nl=False)
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+        with suppress(OSError, termios.error):  # the terminal may be gone
+            click.echo("\x1b[?7h\x1b[?25h\x1b[?1049l", nl=False)
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
