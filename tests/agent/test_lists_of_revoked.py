@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from one_envoy import _wait_for_port, at
+from one_envoy import at
+from started import started
 from tulle.agent.api import Enrolment
 from tulle.agent.credentials import write_pairs, write_trust
 from tulle.agent.folder import Folder, agent_folder
 from tulle.agent.trusts import Trust
-from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, to_dict
 from tulle.identity.authority import Authority, IssuedCertificate
 from tulle.identity.ca import key_pem
@@ -91,15 +89,8 @@ def caller(folder: Path, target: int) -> Iterator[int]:
     config.pop("dynamic_resources")
     config["admin"] = {"address": {"pipe": {"path": str(folder / "admin.sock"), "mode": 0o600}}}
     config["static_resources"] = {"clusters": [cluster], "listeners": [listener]}
-    (folder / "envoy.json").write_text(json.dumps(config))
-    with (folder / "envoy.log").open("wb") as log:
-        arguments = ["-c", "envoy.json", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warn"]
-        process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
-    try:
-        yield _wait_for_port(folder, process)
-    finally:
-        process.kill()
-        process.wait()
+    with started(folder, config) as ports:
+        yield ports["door"]
 
 
 def transport() -> dict[str, Any]:

@@ -9,7 +9,6 @@ import base64
 import json
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,6 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-import httpx
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,7 +23,7 @@ from certificates import Authority, write_identity_of
 from one_envoy import Server
 from policy_mesh import bootstrap
 from routes_by_file import MANAGER, listening, tell
-from tulle.envoy_api import binary
+from started import admin, started
 from tulle.envoy_api.messages import from_dict, message, pack, unpack
 from tulle.ir.access import Access
 from tulle.ir.authorizers import Authorizer
@@ -208,14 +206,8 @@ def guarded(
         tell(folder, inbound)
         made = _as_one(folder if live else None, inbound, given.values())
         config = bootstrap([*own, *clusters], [_for_tests(made)])
-        (folder / "bootstrap.json").write_text(json.dumps(config))
-        with (folder / "envoy.log").open("wb") as log:
-            arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-            arguments += ["--file-flush-interval-msec", "20"]
-            process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        yield Guarded(folder, authority, _port(folder, process), inbound, numbers)
+        (port,) = stack.enter_context(started(folder, config, "--file-flush-interval-msec", "20")).values()
+        yield Guarded(folder, authority, port, inbound, numbers)
 
 
 def _as_one(folder: Path | None, inbound: Inbound, ports: Iterable[Port]) -> Any:
@@ -264,21 +256,3 @@ def claims(**values: Any) -> dict[str, str]:
     value = from_dict("google.protobuf.Struct", values)
     text = message("google.protobuf.Value")(struct_value=value).SerializeToString()
     return {CLAIMS: base64.b64encode(text).decode()}
-
-
-def admin(folder: Path, path: str) -> httpx.Response:
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / "admin.sock")), timeout=5) as client:
-        return client.get(f"http://admin{path}")
-
-
-def _port(folder: Path, process: subprocess.Popen[bytes]) -> int:
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if admin(folder, "/ready").status_code == 200:
-                statuses = admin(folder, "/listeners?format=json").json()["listener_statuses"]
-                return int(statuses[0]["local_address"]["socket_address"]["port_value"])
-        except (httpx.TransportError, KeyError, IndexError):
-            pass
-        time.sleep(0.05)
-    raise AssertionError((folder / "envoy.log").read_text()[-3000:])

@@ -9,25 +9,21 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from msgspec import Struct
 
 from certificates import Authority, write_identity_of
-from guarded import admin
 from one_envoy import Server
 from policy_mesh import bootstrap
-from tulle.envoy_api import binary
+from started import started
 from tulle.envoy_api.messages import message, pack, unpack
 from tulle.ir.access import Access
 from tulle.ir.tokens import Issuer
@@ -138,16 +134,8 @@ def bench(folder: Path, judges: Sequence[Judge], trusted: Sequence[str] = (WORKL
         inbounds = [_inbound(number, judge, program.port, tuple(trusted)) for number, judge in enumerate(judges)]
         clusters = [cluster for one in inbounds for cluster in program_clusters(one.workload, one.ports[0])]
         config = bootstrap(clusters, [_listening(one) for one in inbounds])
-        (folder / "bootstrap.json").write_text(json.dumps(config))
-        with (folder / "envoy.log").open("wb") as log:
-            arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
-            process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
-        try:
-            ports = _ports(folder, process, len(judges))
+        with started(folder, config, level="error") as ports:
             yield Bench([ports[names.inbound_listener(one.workload)] for one in inbounds], authority)
-        finally:
-            process.kill()
-            process.wait()
     finally:
         program.shutdown()
         program.server_close()
@@ -196,16 +184,3 @@ def issuer() -> Issuer:
     """Of the tokens."""
     key = {**json.loads(ECAlgorithm.to_jwk(_KEY.public_key())), "kid": "tests", "alg": "ES256"}
     return Issuer(ISSUER, "RequestAuthentication default/tests", jwks=json.dumps({"keys": [key]}), spaced=SPACED)
-
-
-def _ports(folder: Path, process: subprocess.Popen[bytes], number: int) -> dict[str, int]:
-    """Of the listeners, by name."""
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with suppress(httpx.TransportError, KeyError):
-            if admin(folder, "/ready").status_code == 200:
-                found = admin(folder, "/listeners?format=json").json()["listener_statuses"]
-                if len(found) == number:
-                    return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in found}
-        time.sleep(0.05)
-    raise AssertionError((folder / "envoy.log").read_text()[-3000:])

@@ -7,11 +7,10 @@ what a sidecar gets. `Backends` are the servers: each answers with what it was a
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from tulle.envoy_api import binary
+from started import admin, started
 from tulle.envoy_api.messages import message, pack, to_dict, unpack
 from tulle.ir.types import Outbound, VirtualHost
 from tulle.model.workload import Capture
@@ -116,7 +115,7 @@ class OneEnvoy:
         return self._client.request(method, path, headers=headers, **settings)
 
     def stats(self, pattern: str) -> dict[str, int]:
-        text = _admin(self.folder, f"/stats?filter={pattern}").text
+        text = admin(self.folder, f"/stats?filter={pattern}").text
         pairs = [line.rpartition(": ") for line in text.splitlines()]
         return {name: int(value) for name, _, value in pairs if value.isdigit()}
 
@@ -135,20 +134,8 @@ def one_envoy(
     config["stats_config"] = {}
     config["admin"] = {"address": {"pipe": {"path": str(folder / "admin.sock"), "mode": 0o600}}}
     config["static_resources"] = {"clusters": made, "listeners": [to_dict(_listener(hosts))]}
-    path = folder / "envoy.json"
-    path.write_text(json.dumps(config))
-    with (folder / "envoy.log").open("wb") as log:
-        arguments = ["-c", str(path), "--use-dynamic-base-id", "--concurrency", str(concurrency), "-l", "warn"]
-        process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
-    envoy = None
-    try:
-        envoy = OneEnvoy(folder, _wait_for_port(folder, process))
+    with started(folder, config, concurrency=concurrency) as ports, closing(OneEnvoy(folder, *ports.values())) as envoy:
         yield envoy
-    finally:
-        if envoy is not None:
-            envoy.close()
-        process.kill()
-        process.wait()
 
 
 def at(port: int, address: str = "127.0.0.1") -> dict[str, Any]:
@@ -197,23 +184,3 @@ def _cluster(name: str, localities: list[dict[str, Any]]) -> dict[str, Any]:
         "circuit_breakers": {"thresholds": [unlimited]},
         "load_assignment": {"cluster_name": name, "endpoints": localities},
     }
-
-
-def _wait_for_port(folder: Path, process: subprocess.Popen[bytes]) -> int:
-    end = time.monotonic() + _DEADLINE
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        try:
-            if _admin(folder, "/ready").status_code == 200:
-                statuses = _admin(folder, "/listeners?format=json").json()["listener_statuses"]
-                return int(statuses[0]["local_address"]["socket_address"]["port_value"])
-        except (httpx.TransportError, KeyError, IndexError):
-            pass
-        time.sleep(0.05)
-    raise AssertionError((folder / "envoy.log").read_text()[-3000:])
-
-
-def _admin(folder: Path, path: str) -> httpx.Response:
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / "admin.sock")), timeout=5) as client:
-        return client.get(f"http://admin{path}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,8 +22,8 @@ from msgspec.structs import replace
 
 from certificates import IDENTITY, write_identity
 from routes_by_file import listening
+from started import launched
 from tulle.aio.unix import short_path
-from tulle.envoy_api import binary
 from tulle.envoy_api.messages import message, to_dict
 from tulle.ir.policies import ConnectionPool, Policy
 from tulle.ir.telemetry import Reporter, Telemetry
@@ -43,8 +42,6 @@ from tulle.translate.telemetry.metrics import message_counter
 from tulle.translate.telemetry.observed import http_observed, tcp_observed
 
 DESTINATION = Destination(ServiceName("default", "reviews"), 80)
-# The kernel ends it with the test.
-LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class Answer:
@@ -145,7 +142,7 @@ class Mesh:
         for sidecar in inbound:
             clusters += [cluster for port in sidecar.ports for cluster in program_clusters(sidecar.workload, port)]
         listeners = [door(backend) for backend in backends] + [listening(sidecar) for sidecar in inbound]
-        await self._stack.enter_async_context(envoy(self.folder, {**bootstrap(clusters, listeners), **self.settings}))
+        await self._stack.enter_async_context(launched(self.folder, {**bootstrap(clusters, listeners), **self.settings}))
         self.ports = await self._found(len(listeners))
 
     def tell(self, backend: Backend, *localities: Locality) -> None:
@@ -262,21 +259,6 @@ def bootstrap(clusters: Sequence[Any], listeners: Sequence[Any]) -> dict[str, An
             layered_runtime={"layers": [{"name": "static", "static_layer": RUNTIME}]},
         )
     )
-
-
-@asynccontextmanager
-async def envoy(folder: Path, settings: dict[str, Any]) -> AsyncIterator[None]:
-    (folder / "bootstrap.json").write_text(json.dumps(settings))
-    arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-    with (folder / "envoy.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", LAUNCH, binary.find().path, *arguments, cwd=folder, stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def call(port: int, path: str = "/", headers: Sequence[str] = ()) -> Answer:

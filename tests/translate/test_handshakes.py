@@ -5,10 +5,8 @@ The door and the caller have the TLS settings of every sidecar; nothing else is 
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certificates import write_identity_of
 from forging import Forger, Signed
-from guarded import admin
 from one_envoy import at
-from tulle.envoy_api import binary
+from started import started
 from tulle.envoy_api.messages import message, pack, to_dict
 from tulle.model.spiffe import CONTROL_PLANE_ID, WORKLOAD_PREFIX, proxy_id, workload_id
 from tulle.translate.bootstrap import bootstrap
@@ -122,16 +119,10 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ends]:
     config = bootstrap("test", "127.0.0.1", 1, CONTROL_PLANE_ID)
     config.pop("dynamic_resources")
     config["static_resources"] = {"clusters": [_cluster(server.port)], "listeners": [_door(), _caller()]}
-    (folder / "envoy.json").write_text(json.dumps(config))
-    with (folder / "envoy.log").open("wb") as log:
-        arguments = ["-c", "envoy.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-        process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
     try:
-        ports = _ports(folder, process)
-        yield Ends(folder, forger, server, ports["door"], ports["caller"])
+        with started(folder, config) as ports:
+            yield Ends(folder, forger, server, ports["door"], ports["caller"])
     finally:
-        process.kill()
-        process.wait()
         server.close()
 
 
@@ -172,17 +163,6 @@ def _cluster(port: int) -> dict[str, Any]:
         transport_socket=client_socket(IDENTITY, [API], ["http/1.1"]),
     )
     return to_dict(made)
-
-
-def _ports(folder: Path, process: subprocess.Popen[bytes]) -> dict[str, int]:
-    end = time.monotonic() + 20
-    while time.monotonic() < end and process.poll() is None:
-        with suppress(httpx.TransportError, KeyError):
-            if admin(folder, "/ready").status_code == 200:
-                found = admin(folder, "/listeners?format=json").json()["listener_statuses"]
-                return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in found}
-        time.sleep(0.05)
-    raise AssertionError((folder / "envoy.log").read_text()[-3000:])
 
 
 def of_a_leaf(forger: Forger, **settings: Any) -> Signed:

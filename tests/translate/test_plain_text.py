@@ -6,9 +6,7 @@ import json
 import socket
 import socketserver
 import ssl
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
@@ -17,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 
 from certificates import Authority, write_identity_of
-from guarded import admin
 from one_envoy import Server
 from policy_mesh import bootstrap
 from routes_by_file import listening, tell
-from tulle.envoy_api import binary
+from started import started
 from tulle.ir.types import Inbound, InboundPort, MutualTls
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
@@ -99,15 +95,8 @@ def _sidecars(folder: Path, workloads: dict[str, tuple[tuple[Protocol, MutualTls
             dashed = [name.replace("_", "-") for name in chain.filter_chain_match.server_names]
             chain.filter_chain_match.server_names[:] = dashed
     clusters = [cluster for one in made for port in one.ports for cluster in program_clusters(one.workload, port)]
-    (folder / "bootstrap.json").write_text(json.dumps(bootstrap(clusters, listeners)))
-    with (folder / "envoy.log").open("wb") as log:
-        arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-        process = subprocess.Popen([binary.find().path, *arguments], cwd=folder, stdout=log, stderr=log)
-    try:
-        yield Sidecars(folder, authority, _ports(folder, process, len(made)))
-    finally:
-        process.kill()
-        process.wait()
+    with started(folder, bootstrap(clusters, listeners)) as ports:
+        yield Sidecars(folder, authority, {name.partition(".")[2]: port for name, port in ports.items()})
 
 
 def _inbound(name: str, ports: tuple[tuple[Protocol, MutualTls, int], ...]) -> Inbound:
@@ -123,21 +112,6 @@ def _inbound(name: str, ports: tuple[tuple[Protocol, MutualTls, int], ...]) -> I
         (WORKLOAD_PREFIX,),
         detect=_DETECT,
     )
-
-
-def _ports(folder: Path, process: subprocess.Popen[bytes], number: int) -> dict[str, int]:
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if admin(folder, "/ready").status_code == 200:
-                statuses = admin(folder, "/listeners?format=json").json()["listener_statuses"]
-                found = {s["name"].partition(".")[2]: s["local_address"]["socket_address"] for s in statuses}
-                if len(found) == number:
-                    return {name: int(address["port_value"]) for name, address in found.items()}
-        except (httpx.TransportError, KeyError):
-            pass
-        time.sleep(0.05)
-    raise AssertionError((folder / "envoy.log").read_text()[-3000:])
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http.client import HTTPResponse
@@ -15,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from started import launched
 from tulle.aio.unix import short_path
-from tulle.envoy_api import binary
 from tulle.envoy_api.messages import from_dict, message, pack, to_dict
 from tulle.xds.requests import Asked, Held, Request
 from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Key, Resource, resource
@@ -200,25 +199,6 @@ def bootstrap(port: int) -> dict[str, Any]:
     }
 
 
-# Envoy dies with the test process, however that ends.
-LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
-
-
-@asynccontextmanager
-async def envoy(folder: Path, settings: dict[str, Any]) -> AsyncIterator[asyncio.subprocess.Process]:
-    (folder / "bootstrap.json").write_text(json.dumps(settings))
-    arguments = ["-c", "bootstrap.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-    with (folder / "envoy.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", LAUNCH, binary.find().path, *arguments, cwd=folder, stdout=log, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
-
-
 async def admin(folder: Path, path: str) -> str:
     with short_path(folder / "admin.sock") as socket:
         reader, writer = await asyncio.open_unix_connection(socket)
@@ -282,7 +262,7 @@ class Lab:
     async def run(self) -> AsyncIterator[None]:
         await self.start()
         try:
-            async with envoy(self._folder, bootstrap(self._xds)):
+            async with launched(self._folder, bootstrap(self._xds)):
                 await until(self._ready)
                 listeners = json.loads(await self.admin("/listeners?format=json"))
                 self._door = listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]

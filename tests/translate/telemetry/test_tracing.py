@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from policy_mesh import Mesh, Program, bootstrap, call, envoy, until
+from policy_mesh import Mesh, Program, bootstrap, call, until
+from started import launched
 from tulle.envoy_api.messages import message
 from tulle.ir.telemetry import Reporter, SpanTag, TagKind, Telemetry, Tracing
 from tulle.translate import names
@@ -56,7 +57,7 @@ async def _traced(folder: Path, of: Tracing) -> AsyncIterator[Traced]:
             filter_chains=[{"filters": [manager]}],
         )
         clusters = [_cluster(name, port) for name, port in ports.items()]
-        await stack.enter_async_context(envoy(folder, bootstrap(clusters, [door])))
+        await stack.enter_async_context(launched(folder, bootstrap(clusters, [door])))
 
         async def port() -> int | None:
             try:
