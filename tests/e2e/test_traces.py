@@ -86,6 +86,19 @@ def test_a_request_that_nobody_knows_of_is_not_there(mesh: Mesh) -> None:
     assert "tulle tap" in done.stderr and "--trace-sampling" in done.stderr and "Usage" not in done.stderr
 
 
+def test_what_a_sidecar_knows_of_its_last_call_is_told_before_it_ends(mesh: Mesh, caller: Caller) -> None:
+    trace = "c" * 32
+    last = mesh.serve("service-d")
+    answer = caller.call("http://service-d/data?code=500", headers=traceparent(trace, "01"))
+    assert answer.status == 500
+    last.stop()
+    requests = {one["name"]: one["requests"] for one in mesh._ask("stats")["rows"]}
+    assert requests["service-d"] == 1
+    assert "destination" in {one["side"] for one in mesh._ask(f"calls/{trace}")["calls"]}
+    found = wait_for("the caller's sidecar has told too", lambda: len(mesh.json("trace", "show", trace)["spans"]) == 2)
+    assert found
+
+
 def test_every_request_has_an_id_and_keeps_the_one_that_it_has(mesh: Mesh, caller: Caller) -> None:
     first = caller.call("http://service-b/echo").json()["headers"]
     second = caller.call("http://service-b/echo", headers={"x-request-id": "any text"}).json()["headers"]

@@ -104,6 +104,13 @@ class Calls:
                 await self._report(reports)
             await asyncio.sleep(_TAP_PAUSE if self._taps else _PAUSE)
 
+    async def finish(self, reports: Reports, seconds: float) -> None:
+        """Tells what is left, if that can be done in that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self._kept or self._lost:
+                    await self._report(reports)
+
     async def _report(self, reports: Reports) -> None:
         told, lost = self._kept, self._lost
         self._kept, self._lost = [], 0

@@ -98,6 +98,7 @@ async def _last_call(workload: Workload) -> None:
             while idle < _IDLE_POLLS:
                 active = await workload.envoy.active_requests()
                 idle = 0 if active else idle + 1
+                await workload.envoy.look_at_calls()
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         workload.console.warning(f"after {seconds:g} s {active} requests are still in flight; ending the program now")

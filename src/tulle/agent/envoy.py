@@ -125,6 +125,11 @@ class Envoy:
         counts = [await each.active_requests() for each in self.running()]
         return sum(filter(None, counts)) if any(count is not None for count in counts) else None
 
+    async def look_at_calls(self) -> None:
+        """So that `settled` knows how long ago the last one was."""
+        for each in self.running():
+            await each.calls()
+
     async def idle_clusters(self) -> list[str]:
         """The services' clusters that have had no call for long."""
         current = self._current
@@ -151,6 +156,11 @@ class Envoy:
     async def _set_level(self, level: str) -> None:
         for each in self.running():
             await each.set_level(level)
+
+    async def settled(self) -> None:
+        """Waits until what its last calls are told by, spans and lines, has been told; a second at most."""
+        if running := self.running():
+            await asyncio.wait([asyncio.create_task(each.settled()) for each in running])
 
     def running(self) -> list[Epoch]:
         """Its processes: the current one, and those that answer their last calls."""
@@ -258,6 +268,7 @@ class Envoy:
                 async with asyncio.timeout(self._drain_seconds):
                     while not old.has_ended and await old.connections() != 0:  # noqa: ASYNC110  the same
                         await asyncio.sleep(_DRAIN_POLL_SECONDS)
+            await old.settled()
             if self.before_end:
                 await self.before_end(old)
         finally:

@@ -26,8 +26,9 @@ from tulle.agent.endpoints import LeftOut, left_out
 from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
 from tulle.agent.output import Lines
+from tulle.model.calls import TOLD_MS
 
-_OPTIONS = ("--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", "500")
+_OPTIONS = ("--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", str(TOLD_MS))
 _DECISION = b'{"address":'  # how such a line begins: what Envoy itself says begins with its time
 _STOP_SECONDS = 2.0
 _POLL_SECONDS = 0.02
@@ -49,6 +50,7 @@ _CONNECTIONS = ("downstream_cx_active", "downstream_pre_cx_active")  # those sti
 _FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTIONS)}))$"
 # Without `usedonly`: what nobody has called since Envoy looked for series to drop would be missing, as if it were dropped.
 FIGURES = f"/stats/prometheus?filter={quote('^istio')}"
+_SETTLED_SECONDS = TOLD_MS / 1000 + 0.1
 _CALLS = r"^(http\.(in|out)bound\.downstream_rq_(total|completed|active)|cluster\.outbound\|.*\.upstream_rq_total)$"
 
 
@@ -118,6 +120,8 @@ class Epoch:
         self._copying = group.create_task(self._copy_output(Lines(written)), name=f"output of Envoy {process.pid}")
         self._admin: http1.Connection | None = None
         self._turn = asyncio.Lock()
+        self._calls: Mapping[str, int] = {}
+        self._moved = 0.0  # when these were seen to change, by the loop's clock
 
     @property
     def pid(self) -> int:
@@ -158,7 +162,17 @@ class Epoch:
 
     async def calls(self) -> Mapping[str, int] | None:
         """How many there were, of all kinds, as `figures.reading` compares them; None if Envoy does not tell."""
-        return await self._stats(_CALLS)
+        calls = await self._stats(_CALLS)
+        if calls is not None and calls != self._calls:
+            self._calls, self._moved = calls, asyncio.get_running_loop().time()
+        return calls
+
+    async def settled(self) -> None:
+        """Waits until it has told of its last calls, if it answers; a second at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                if await self.calls() is not None:
+                    await asyncio.sleep(self._moved + _SETTLED_SECONDS - asyncio.get_running_loop().time())
 
     async def figures(self) -> bytes | None:
         """What it counts of them, in Prometheus' format; None if Envoy does not tell."""
@@ -216,7 +230,7 @@ class Epoch:
                     end()
                     async with asyncio.timeout(_STOP_SECONDS):
                         await self._process.wait()
-        await asyncio.wait([self._copying], timeout=_OUTPUT_SECONDS)
+        await asyncio.wait([self._copying, self._reading], timeout=_OUTPUT_SECONDS)
         self._copying.cancel()
         self._reading.cancel()
         self._disconnect()

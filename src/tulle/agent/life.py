@@ -57,13 +57,11 @@ class Life:
                                 self._say_captured(mode, reasons)
                                 code = await self._in_the_mesh(group, way)
                         finally:  # also when it ends by a mistake of the user's
-                            await self._sidecar.session.bye(_BYE_SECONDS)
                             await self._end()
                         break
                 except Unavailable as unavailable:
                     reasons.append((mode, str(unavailable)))
             if self._around:
-                await self._sidecar.session.bye(_BYE_SECONDS)
                 await self._end()
             else:
                 for each in beside.values():
@@ -89,10 +87,13 @@ class Life:
 
     async def _end(self) -> None:
         """Of all that is around the program, while its reaper, which would kill Envoy, is still there."""
-        await self._observed.figures.finish()
-        for task in self._around:
-            task.cancel()
-        await asyncio.wait(self._around)
+        if self._around:
+            await self._observed.finish()  # the control plane takes nothing of an instance that has said bye
+            await self._sidecar.session.bye(_BYE_SECONDS)
+            for task in self._around:
+                task.cancel()
+            await asyncio.wait(self._around)
+            self._around = []
 
     async def _problem(self, way: Way) -> str:
         """Why the mode does not work after all; "" if it is proved that it does."""

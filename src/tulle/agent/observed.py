@@ -1,9 +1,10 @@
-"""An agent's figures, out of its parts."""
+"""What an agent tells of calls: its figures, out of its parts, and at its end all that is left."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from tulle.agent.api import ControlPlane
 from tulle.agent.credentials import Credentials
@@ -15,9 +16,14 @@ from tulle.agent.reports import Reports
 from tulle.agent.serving import Serving
 from tulle.agent.workload import Sidecar
 
+_TOLD_SECONDS = 1.0
+
 
 class Observed:
-    """program: to be set once there is one. figures: of this agent."""
+    """program: to be set once there is one. figures: of this agent.
+
+    rest: to be added to; each tells what is left of its kind in so many seconds at most.
+    """
 
     def __init__(
         self, sidecar: Sidecar, serving: Serving, credentials: Credentials, control_plane: ControlPlane
@@ -31,6 +37,12 @@ class Observed:
             sidecar.config, sidecar.envoy.running, reports, self._place, self._processes, self._samples
         )
         sidecar.envoy.before_end = self.figures.last
+        self.rest: list[Callable[[float], Awaitable[None]]] = []
+
+    async def finish(self) -> None:
+        """Has Envoy tell of its last calls, and tells of them. Takes at most about three seconds; nothing if there were none."""
+        await self._sidecar.envoy.settled()
+        await asyncio.gather(self.figures.finish(_TOLD_SECONDS), *(tell(_TOLD_SECONDS) for tell in self.rest))
 
     def _place(self) -> tuple[str, tuple[int, ...]]:
         return self._serving.offer.address, self._serving.offer.targets

@@ -38,7 +38,7 @@ from tulle.agent.serving import Serving
 from tulle.agent.session import Session
 from tulle.agent.signals import handled_signals
 from tulle.agent.spans.door import spans_door
-from tulle.agent.spans.forwarding import CONTENT_TYPE, forward
+from tulle.agent.spans.forwarding import CONTENT_TYPE, Forwarding
 from tulle.agent.spans.identity import identity
 from tulle.agent.spans.waiting import Waiting
 from tulle.agent.tracing import FOREIGN, is_foreign
@@ -122,8 +122,9 @@ async def supervise(
 
                 waiting = Waiting()
                 door = await stack.enter_async_context(spans_door(folder.path, waiting))
-                spans = forward(waiting, reports("spans", CONTENT_TYPE), console)
-                calls = sidecar.envoy.calls.run(reports("calls"))
+                spans = Forwarding(waiting, reports("spans", CONTENT_TYPE), console)
+                calls, of_calls = sidecar.envoy.calls, reports("calls")
+                observed.rest = [spans.finish, partial(calls.finish, of_calls)]
                 ways = Ways(
                     config=config,
                     settings=_settings(proxy, folder.path, sidecar, serving),
@@ -140,7 +141,8 @@ async def supervise(
                 renewal = credentials.keep_fresh(folder, enrolment, session.trusts, sidecar.envoy)
                 logs = sidecar.envoy.logs.run(reports("logs"))
                 endpoints = sidecar.envoy.endpoints.run(reports("endpoints"))
-                beside = {"certificates": renewal, "spans": spans, "calls": calls, "logs": logs, "endpoints": endpoints}
+                beside = {"certificates": renewal, "spans": spans.run(), "calls": calls.run(of_calls)}
+                beside |= {"logs": logs, "endpoints": endpoints}
                 beside |= observed.figures.tasks()
                 return await Life(sidecar, serving, observed).run(ways, beside)
 

@@ -14,6 +14,7 @@ SLOW_MS = 1000
 TAP_KEY = "tulle.tap"
 MOST_A_SECOND = 100
 MOST_AT_ONCE = 500  # in one report
+TOLD_MS = 500  # after its end at most: by then Envoy has told of a call in spans and in lines
 _LONGEST = 100
 
 

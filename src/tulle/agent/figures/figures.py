@@ -27,7 +27,6 @@ from tulle.model.spiffe import workload_id
 
 _FRESH_SECONDS = 1.0  # a page waits so long for Envoy
 _LAST_SECONDS = 0.5
-_TOLD_SECONDS = 1.0
 _LINES = 2000
 
 Processes = Callable[[], dict[str, Iterable[int]]]
@@ -77,12 +76,12 @@ class Figures:
         ) as where:
             yield where
 
-    async def finish(self) -> None:
-        """Reads all once more before Envoy ends, and tells it. Takes at most about two seconds."""
+    async def finish(self, seconds: float) -> None:
+        """Reads all once more before Envoy ends, and tells it in so many seconds at most."""
         ends = [asyncio.create_task(self.last(process)) for process in self._running()]
         if ends:
             await asyncio.wait(ends)
-        await self._reporting.finish(_TOLD_SECONDS)
+        await self._reporting.finish(seconds)
 
     async def last(self, process: Process) -> None:
         """That Envoy ends now."""

@@ -20,6 +20,7 @@ class Reporting:
         self._reading = reading
         self._telling = telling
         self._reports = reports
+        self._turn = asyncio.Lock()
         self.sent = 0
         self.failed = 0
         self.lost = 0  # that the control plane can't read
@@ -44,6 +45,10 @@ class Reporting:
 
     async def _send(self) -> float:
         """Seconds until the next one."""
+        async with self._turn:  # else what confirms one could be taken to confirm the next
+            return await self._send_next()
+
+    async def _send_next(self) -> float:
         try:
             answer = await self._reports.send(self._telling.report())
         except Refused as refused:

@@ -1,8 +1,9 @@
-"""Sends what waits to the control plane, for ever. One that is away costs nothing but spans, which are counted."""
+"""Sends what waits to the control plane. One that is away costs nothing but spans, which are counted."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from tulle.agent.api import Refused, error_text
@@ -22,30 +23,54 @@ class Sending(Protocol):
     async def send(self, body: bytes, **headers: str) -> object: ...
 
 
-async def forward(waiting: Waiting, reports: Sending, console: Console) -> None:
+class Forwarding:
     """reports: of the kind `spans`."""
-    losses = _Losses(waiting, console)
-    pause = _BACK_OFF[0]
-    while True:
-        await waiting.some()
-        await asyncio.sleep(_GATHER_SECONDS)
-        taken = waiting.take()
-        try:
-            await reports.send(b"".join(export for export, _ in taken), **{LOST: str(waiting.lost)})
-        except (OSError, Refused) as error:
-            is_final = isinstance(error, Refused) and error.is_final
-            if is_final:
-                waiting.lose(taken)
+
+    def __init__(self, waiting: Waiting, reports: Sending, console: Console) -> None:
+        self._waiting = waiting
+        self._reports = reports
+        self._losses = _Losses(waiting, console)
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """For ever."""
+        pause = _BACK_OFF[0]
+        while True:
+            await self._waiting.some()
+            await asyncio.sleep(_GATHER_SECONDS)
+            if await self._send():
+                pause = _BACK_OFF[0]
             else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _BACK_OFF[1])
+
+    async def finish(self, seconds: float) -> None:
+        """Sends what is left, if that can be done in that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # Those that are on their way are none that wait, and may come back.
+                while await self._send() and self._waiting.spans:
+                    pass
+
+    async def _send(self) -> bool:
+        """Whether that worked."""
+        async with self._turn:
+            waiting, taken = self._waiting, self._waiting.take()
+            if not taken:
+                return True
+            try:
+                await self._reports.send(b"".join(export for export, _ in taken), **{LOST: str(waiting.lost)})
+            except (OSError, Refused) as error:
+                if isinstance(error, Refused) and error.is_final:
+                    waiting.lose(taken)
+                else:
+                    waiting.put_back(taken)
+                self._losses.tell(error)
+                return False
+            except asyncio.CancelledError:
                 waiting.put_back(taken)
-            losses.tell(error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _BACK_OFF[1])
-        except asyncio.CancelledError:
-            waiting.put_back(taken)
-            raise
-        else:
-            pause = _BACK_OFF[0]
+                raise
+            return True
 
 
 class _Losses:
