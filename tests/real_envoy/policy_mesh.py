@@ -142,7 +142,9 @@ class Mesh:
         for sidecar in inbound:
             clusters += [cluster for port in sidecar.ports for cluster in program_clusters(sidecar.workload, port)]
         listeners = [door(backend) for backend in backends] + [listening(sidecar) for sidecar in inbound]
-        await self._stack.enter_async_context(launched(self.folder, {**bootstrap(clusters, listeners), **self.settings}))
+        await self._stack.enter_async_context(
+            launched(self.folder, {**bootstrap(clusters, listeners), **self.settings})
+        )
         self.ports = await self._found(len(listeners))
 
     def tell(self, backend: Backend, *localities: Locality) -> None:
