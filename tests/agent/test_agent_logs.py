@@ -103,3 +103,8 @@ async def test_more_wishes_than_can_be_answered_are_dropped() -> None:
     for _ in range(100):
         asked.logs.wish({"id": "1"})
     asked.logs.wish("nonsense")
+
+
+async def test_what_can_not_be_understood_is_a_problem_and_not_the_agents_end() -> None:
+    answer = await Asked().answer(after=None, since="yesterday")
+    assert answer["lines"] == [] and "another version" in answer["problem"]

@@ -121,11 +121,14 @@ async def test_what_could_not_be_told_counts_as_lost() -> None:
 
 async def test_nonsense_from_either_side_hurts_nobody() -> None:
     bench = Bench()
-    bench.calls.wish({"one": {"unknown": 1}, "two": {"seconds": "x"}, "three": {}})
+    bench.calls.wish(5)
+    odd = {"four": {"path": 5}, "five": {"most": None}, "six": {"status": "?"}, "seven": None}
+    bench.calls.wish({"one": {"unknown": 1}, "two": {"seconds": "x"}, "three": {}, **odd})
     bench.calls.told(b'{"about":"call", "cut off')
     bench.calls.told(line(path="\x1b[31m\u00e4" + 1000 * "x", status=500))
     told = await bench.told()
     path = told["calls"][0]["path"]
+    assert told["calls"][0]["taps"] == ["three"]
     assert told["lost"] == 1 and len(path) == 300 and path.startswith("?[31m?")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import sys
 from pathlib import Path
 
@@ -39,6 +40,23 @@ def test_a_reader_that_does_not_read_holds_nothing_up_and_learns_what_is_lost() 
     rest = b""
     while not rest.endswith(b"last\n"):
         rest += os.read(reading, 1 << 20)
+    output.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_no_line_is_cut_where_the_program_has_made_its_output_not_wait() -> None:
+    told: list[str] = []
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    output = Output(told.append, writing)
+    line = b"x" * 99 + b"\n"
+    for _ in range(200):
+        output.write(line * 10)
+    received = b""
+    while len(received) < 2000 * len(line) and select.select([reading], [], [], 5)[0]:
+        received += os.read(reading, 8192)
+    assert (received, told) == (line * 2000, [])
     output.close()
     os.close(reading)
     os.close(writing)

@@ -96,3 +96,27 @@ async def test_each_session_is_told_all_decisions_that_were_counted_and_then_wha
                 telling.cancel()
                 await asyncio.wait([telling])
                 connection.close()
+
+
+@pytest.mark.parametrize(
+    "line", [b"5", b"[]", b'{"do": 5}', b'{"weight": null}', b'{"restart": 1, "within": []}', b"{"]
+)
+async def test_a_line_that_makes_no_sense_ends_the_session_and_not_the_agent(line: bytes, tmp_path: Path) -> None:
+    config = AgentConfig(service="a", data=str(tmp_path), command=("true",), service_account="a")
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + line + b"\n")
+        writer.close()
+
+    with reserve(config.service_ports) as ports:
+        session = Session(
+            *(config, "a-000001", ports, Offer((Port(80),), "seccomp"), Health(), ControlPlane(tmp_path)),
+            Console("text", "a-000001", sys.stderr),
+        )
+        async with (
+            await asyncio.start_unix_server(serve, tmp_path / "s"),
+            http1.over_unix(tmp_path / "s") as connection,
+        ):
+            await connection.response()
+            with pytest.raises(http1.BadResponse, match="makes no sense"):
+                await session._listen(connection, asyncio.TaskGroup())

@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from tulle.agent.api import Refused
 from tulle.agent.reports import Reports
-from tulle.model.calls import ABOUT, MOST_AT_ONCE, TAP_KEY, Wanted, is_notable, is_wanted
+from tulle.model.calls import ABOUT, MOST_AT_ONCE, TAP_KEY, Wanted, checked, is_notable, is_wanted
 
 BEGINNING = f'{{"{ABOUT}":'.encode()
 _NOTABLE_AT_ONCE, _NOTABLE_A_SECOND = 50.0, 10.0
@@ -76,9 +78,10 @@ class Calls:
         """The control plane wants to see requests: `{"<name>": {... Wanted}}`, all of its wishes; it says so again and again."""
         now = self._clock()
         found = {}
-        for name, said in list(dict(value).items())[:_MOST_TAPS]:
+        for name, said in list(value.items() if isinstance(value, dict) else ())[:_MOST_TAPS]:
+            # A control plane of another version may want what is not known here: nothing of that is told.
             with suppress(TypeError, ValueError):
-                wanted = Wanted(**said)
+                wanted = checked(msgspec.convert(msgspec.to_builtins(Wanted(**said)), Wanted))
                 found[str(name)] = (wanted, now + min(float(wanted.seconds), 60.0))
                 bucket = self._passed.get(str(name))
                 if bucket is None or bucket.rate != wanted.most:

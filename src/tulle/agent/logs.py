@@ -84,7 +84,10 @@ class AgentLogs:
                 problem = str(error)
         least = str(wanted.get("from", LEVELS[0]))
         lines: list[LogLine] = []
-        if least in LEVELS:
-            lines = self._ring.lines(int(wanted.get("after", 0)), least, float(wanted.get("since", 0)))
+        try:
+            if least in LEVELS:
+                lines = self._ring.lines(int(wanted.get("after", 0)), least, float(wanted.get("since", 0)))
+        except (TypeError, ValueError, OverflowError):
+            problem = "its agent does not understand what is wanted; is it of another version?"
         told = [{**line._asdict(), "time": rfc3339(line.time), "more": dict(line.more)} for line in lines]
         return {"id": str(wanted.get("id", "")), "level": self._ring.least, "lines": told, "problem": problem}

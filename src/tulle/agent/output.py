@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,9 +57,18 @@ class Output:
             rest = memoryview(lines)
             with suppress(OSError):  # whoever read it may have gone: the program goes on all the same
                 while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
+                    try:
+                        rest = rest[os.write(self._descriptor, rest) :]
+                    except BlockingIOError:  # a program that shares it may have set it so
+                        _wait_for_room(self._descriptor)
             with self._lock:
                 self._waiting -= len(lines)
+
+
+def _wait_for_room(descriptor: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    poll.poll()
 
 
 class Lines:

@@ -232,7 +232,7 @@ class Session:
                 if "restart" in message:
                     seconds = float(message.get("within", 0))
                     group.create_task(self._restart(connection, message["restart"], seconds), name="restart of Envoy")
-            except (ValueError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise http1.BadResponse(f"a line that makes no sense: {line[:80]!r}") from error
         raise http1.BadResponse("the control plane has ended the session")
 
