@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from tulle.agent import calls
 from tulle.agent.calls import Calls
 from tulle.model.calls import Wanted, is_notable, is_wanted
+
+Until = Callable[..., Awaitable[Any]]
 
 
 class Reports:
@@ -42,9 +46,13 @@ class Bench:
         self.runtime: list[tuple[str, str]] = []
         self.calls = Calls(self._set, self.clock)
         self.reports = Reports()
+        self.failures = 0  # that are still to come
 
     async def _set(self, key: str, value: str) -> None:
         self.runtime.append((key, value))
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("its admin interface does not answer")
 
     async def told(self) -> dict[str, Any]:
         running = asyncio.create_task(self.calls.run(self.reports))  # type: ignore[arg-type]
@@ -97,6 +105,23 @@ async def test_when_nobody_asks_any_more_envoy_tells_no_more() -> None:
     bench.calls.told(line(status=500))
     await bench.told()
     assert bench.runtime == [("tulle.tap", "100"), ("tulle.tap", "0")]
+
+
+async def test_an_envoy_that_does_not_answer_is_asked_again(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_PAUSE", 0.01)
+    monkeypatch.setattr(calls, "_TAP_PAUSE", 0.01)
+    bench = Bench()
+    running = asyncio.create_task(bench.calls.run(bench.reports))  # type: ignore[arg-type]
+    bench.failures = 1
+    bench.calls.wish({"one": {"seconds": 15}})
+    await until(lambda: len(bench.runtime) == 2)
+    bench.failures = 1
+    await bench.calls.renew()
+    await until(lambda: len(bench.runtime) == 4)
+    bench.clock.now, bench.failures = bench.clock.now + 16, 2
+    await until(lambda: len(bench.runtime) == 7)
+    running.cancel()
+    assert [value for _, value in bench.runtime] == 4 * ["100"] + 3 * ["0"]
 
 
 async def test_too_many_are_counted_not_told() -> None:

@@ -29,7 +29,7 @@ _BACK_OFF = 2.0
 
 
 class Calls:
-    """set_runtime: of the current Envoy, and of each that follows. clock: seconds, only goes forward."""
+    """set_runtime: of all running Envoys; raises OSError. clock: seconds, only goes forward."""
 
     def __init__(
         self,
@@ -93,7 +93,8 @@ class Calls:
     async def renew(self) -> None:
         """A new Envoy is there, which knows of nothing."""
         if self._is_tapping:
-            await self._set_runtime(TAP_KEY, "100")
+            self._is_tapping = False
+            await self._turn(on=True)
 
     async def run(self, reports: Reports) -> None:
         """Tells what there is, until it is cancelled."""
@@ -128,9 +129,13 @@ class Calls:
         self._taps = {name: (wanted, until) for name, (wanted, until) in self._taps.items() if until > now}
 
     async def _turn(self, *, on: bool) -> None:
+        """One that does not answer now is asked again: else it would tell of all requests for ever."""
         if on != self._is_tapping:
-            self._is_tapping = on
-            await self._set_runtime(TAP_KEY, "100" if on else "0")
+            try:
+                await self._set_runtime(TAP_KEY, "100" if on else "0")
+                self._is_tapping = on
+            except OSError:
+                self._woken.set()
 
 
 class _Bucket:

@@ -144,8 +144,14 @@ class Envoy:
         return await self._current.left_out(clusters) if self._current else None
 
     async def _set_runtime(self, key: str, value: str) -> None:
+        failure: OSError | None = None
         for each in self.running():
-            await each.set_runtime(key, value)
+            try:
+                await each.set_runtime(key, value)
+            except OSError as error:
+                failure = error
+        if failure:
+            raise failure
 
     async def _renew(self) -> None:
         """A new one is there, which knows nothing of what was wished for."""

@@ -199,8 +199,9 @@ class Epoch:
         return None if stopped is None else stopped > 0
 
     async def set_runtime(self, key: str, value: str) -> None:
-        """Source: Envoy, administration interface, `/runtime_modify`."""
-        await self._ask(f"/runtime_modify?{quote(key)}={quote(value)}", "POST")
+        """Raises OSError if it does not answer, and has not ended. Source: Envoy, administration interface, `/runtime_modify`."""
+        if await self._ask(f"/runtime_modify?{quote(key)}={quote(value)}", "POST") is None and not self.has_ended:
+            raise ConnectionError("its admin interface does not answer")
 
     async def set_level(self, level: str) -> None:
         """Of its log. Raises OSError if it does not answer. Source: Envoy, administration interface, `/logging`.
