@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tulle.api import spans
+from tulle.api import jaeger, spans, traces
 from tulle.envoy_api.messages import message
 from tulle.telemetry.traces.otlp import REQUEST
 
@@ -76,6 +76,30 @@ async def test_spans_that_came_by_otlp_are_found_in_our_words_and_in_jaegers(api
         status, answer = await api.ask("GET", path)
         assert (status, answer["errors"][0]["code"]) == (400, 400), json.dumps(answer)
     assert (await api.ask("GET", "/api/traces/" + "9" * 32))[0] == 404
+
+
+async def test_whole_traces_are_put_into_words_beside_the_loop(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    for module in (jaeger, traces):
+        real = module._shown
+
+        def watched(found: Any, real: Any = real) -> Any:
+            threads.append(threading.current_thread())
+            return real(found)
+
+        monkeypatch.setattr(module, "_shown", watched)
+    assert await sent(api, "/v1/otlp/v1/traces", export()) == 200
+    async with asyncio.timeout(10):
+        while not (await api.ask("GET", "/v1/traces"))[1]["traces"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for path in (
+        "/api/traces?service=web",
+        f"/api/traces/{TRACE}",
+        f"/api/traces?traceID={TRACE}",
+        f"/v1/traces/{TRACE}",
+    ):
+        assert (await api.ask("GET", path))[0] == 200
+    assert len(threads) == 4 and threading.main_thread() not in threads
 
 
 async def test_only_protobuf_is_taken_and_only_of_proxies_that_are_registered(api: Any) -> None:

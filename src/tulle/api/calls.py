@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -119,8 +120,8 @@ class CallsApi:
         """The last ones that failed or were slow."""
         limit = number(request, "limit", 50, 1, _MOST_LISTED)
         service = request.query_params.get("service", "")
-        found = [one for one in self._calls if service in ("", one.service, one.told.peer_name())]
-        return as_json(CallsView([shown(one) for one in found[: int(limit)]], self._calls.lost))
+        found = (one for one in self._calls if service in ("", one.service) or service == one.told.peer_name())
+        return as_json(CallsView([shown(one) for one in islice(found, int(limit))], self._calls.lost))
 
     async def one(self, request: Request) -> Response:
         id = request.path_params["id"]

@@ -10,17 +10,16 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.answers import as_json
+from tulle.api.answers import as_json, encoded
 from tulle.api.bodies import MALFORMED
 from tulle.api.traces import asked_of
 from tulle.telemetry.traces import jaeger
 from tulle.telemetry.traces.keeper import Traces
-from tulle.telemetry.traces.search import MOST, Ambiguous, Asked
+from tulle.telemetry.traces.search import MOST, Asked, Search
 from tulle.telemetry.traces.span import Span
 
 _MOST_IDS = 100
@@ -67,7 +66,7 @@ class Jaeger:
         query = request.query_params
         try:
             if ids := query.getlist("traceID"):
-                return as_json(jaeger.answer([jaeger.trace(spans) for spans in await self._several(ids)]))
+                return encoded((await self._several(ids))[1])
             asked = Asked(
                 service=query.get("service", ""),
                 operation=query.get("operation", ""),
@@ -82,15 +81,14 @@ class Jaeger:
             return _failure(400, str(error))
         if not asked.service:
             return _failure(400, "parameter 'service' is required")
-        found = await asked_of(self._traces, lambda search: search.traces(search.find(asked)))
-        return as_json(jaeger.answer([jaeger.trace(spans) for spans in found if spans]))
+        return encoded(await asked_of(self._traces, lambda search: _shown(search.traces(search.find(asked)))))
 
     async def show(self, request: Request) -> Response:
         try:
-            found = await self._several([request.path_params["id"]])
+            count, shown = await self._several([request.path_params["id"]])
         except ValueError as error:
             return _failure(400, str(error))
-        return as_json(jaeger.answer([jaeger.trace(found[0])])) if found else _failure(404, "trace not found")
+        return encoded(shown) if count else _failure(404, "trace not found")
 
     async def dependencies(self, request: Request) -> Response:
         query = request.query_params
@@ -103,18 +101,23 @@ class Jaeger:
         found = await asked_of(self._traces, lambda search: search.dependencies(since * 10**6, until * 10**6))
         return as_json(jaeger.answer(jaeger.dependencies(found)))
 
-    async def _several(self, ids: list[str]) -> list[list[Span]]:
-        """Raises ValueError."""
-        found = []
+    async def _several(self, ids: list[str]) -> tuple[int, bytes]:
+        """How many there are, and an answer with them. Raises ValueError."""
         for one in ids[:_MOST_IDS]:
             if not re.fullmatch("[0-9a-fA-F]{1,32}", one):
                 raise ValueError(f"{one[:40]!r} is no trace id")
-            whole = one.rjust(32, "0")
-            try:
-                found.append(await asked_of(self._traces, lambda search, whole=whole: search.trace(whole)))  # type: ignore[misc]
-            except Ambiguous as error:
-                raise HTTPException(409, str(error)) from error
-        return [spans for spans in found if spans]
+        whole = dict.fromkeys(one.lower().rjust(32, "0") for one in ids[:_MOST_IDS])
+
+        def question(search: Search) -> tuple[int, bytes]:
+            found = search.several(whole)
+            return len(found), _shown(found)
+
+        return await asked_of(self._traces, question)
+
+
+def _shown(found: list[list[Span]]) -> bytes:
+    """May be tens of megabytes: made in the thread that reads."""
+    return msgspec.json.encode(jaeger.answer([jaeger.trace(spans) for spans in found if spans]))
 
 
 def _failure(status: int, text: str) -> Response:

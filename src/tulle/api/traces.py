@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tulle.api.answers import as_json
+from tulle.api.answers import as_json, encoded
 from tulle.api.queries import number
 from tulle.telemetry.traces.keeper import Traces, Unreadable
 from tulle.telemetry.traces.search import MOST, Ambiguous, Asked, Search
@@ -115,16 +116,16 @@ class TracesApi:
     async def show(self, request: Request) -> Response:
         text = request.path_params["id"]
         try:
-            spans = await asked_of(self._traces, lambda search: search.trace(text))
+            shown = await asked_of(self._traces, lambda search: _shown(search.trace(text)))
         except Ambiguous as error:
             raise HTTPException(409, str(error)) from error
-        if not spans:
+        if not shown:
             raise HTTPException(
                 404,
                 f"there is no trace {text}, by its id, a request's id, or the first 6 characters of one; of how many calls "
                 "there is one says: tulle up --trace-sampling",
             )
-        return as_json(TraceView(spans[0].trace, [_view(span) for span in spans]))
+        return encoded(shown)
 
 
 async def asked_of(traces: Traces, question: Callable[[Search], T]) -> T:
@@ -139,6 +140,11 @@ def _service(text: str) -> str:
     """`default/web` is `web.default`; a service outside the mesh has the name that it gave itself."""
     namespace, slash, name = text.partition("/")
     return f"{name}.{namespace}" if slash else text
+
+
+def _shown(spans: list[Span]) -> bytes:
+    """May be megabytes: made in the thread that reads. b"": there are none."""
+    return msgspec.json.encode(TraceView(spans[0].trace, [_view(span) for span in spans])) if spans else b""
 
 
 def _line(of: Summary) -> TraceLine:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tulle.envoy_api.messages import message
-from tulle.telemetry.traces import keeper, otlp
+from tulle.telemetry.traces import keeper, otlp, search
 from tulle.telemetry.traces.database import Database
 from tulle.telemetry.traces.keeper import FILE, Full, Traces
 from tulle.telemetry.traces.otlp import Sender
@@ -292,3 +292,28 @@ async def test_an_error_that_nobody_thought_of_costs_spans_and_not_the_control_p
         traces.take(export(b"1" * 16))
         await until(lambda: traces.counts().lost)
     assert traces.counts().trouble
+
+
+def test_an_answer_has_no_more_spans_than_may_be_but_one_trace_at_least(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MOST_SPANS", 5)
+    written(tmp_path, *[span(trace, f"{number:016x}") for trace in "abc" for number in range(3)])
+    found = Search(tmp_path / FILE)
+    assert [len(one) for one in found.traces(found.find(Asked()))] == [3]
+    assert [len(one) for one in found.several([f"{trace:0>32}" for trace in "aXb"])] == [3]
+    monkeypatch.setattr(search, "MOST_SPANS", 2)
+    assert [len(one) for one in found.traces(found.find(Asked()))] == [3]
+    monkeypatch.setattr(search, "MOST_SPANS", 9)
+    assert [len(one) for one in found.several([f"{trace:0>32}" for trace in "abc"])] == [3, 3, 3]
+
+
+def test_a_trace_of_a_great_many_services_is_found_by_some_of_them(tmp_path: Path) -> None:
+    database = Database(tmp_path / FILE)
+    for number in range(0, 300, 50):
+        spans = [span("a", f"{number + one:016x}", service=f"s{number + one:03}") for one in range(50)]
+        database.write({"": spans}, NOW)
+    [found] = Search(tmp_path / FILE).find(Asked(service="s007"))
+    assert (len(found.services), found.spans) == (100, 300)
+    assert len(Search(tmp_path / FILE).services()) == 100
+    database.close()

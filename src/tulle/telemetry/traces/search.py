@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from tulle.telemetry.traces.database import COLUMNS, reading, spans_in, summary_
 from tulle.telemetry.traces.span import Span, Summary
 
 MOST = 1_500  # traces in one answer, as Jaeger
+MOST_SPANS = 50_000  # likewise, but for one trace
 _LOOKED_AT = 5_000  # traces, for what no index tells
 _DEPENDENCIES_OF = 2_000
 SHORTEST_PREFIX = 6
@@ -73,8 +74,15 @@ class Search:
             return _spans(db, ids[0]) if ids else []
 
     def traces(self, found: list[Summary]) -> list[list[Span]]:
+        """The first of them, as far as there is room in an answer."""
         with reading(self._path) as db:
-            return [_spans(db, of.id) for of in found]
+            return [_spans(db, of.id) for of in _first(found)]
+
+    def several(self, ids: Iterable[str]) -> list[list[Span]]:
+        """Likewise, by their whole ids; those that there are."""
+        with reading(self._path) as db:
+            known = (_summary(db, id) for id in ids)
+            return [_spans(db, of.id) for of in _first(of for of in known if of)]
 
     def services(self) -> list[str]:
         with reading(self._path) as db:
@@ -106,6 +114,20 @@ class Search:
         with reading(self._path) as db:
             traces, size = db.execute("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM traces").fetchone()
             return int(traces), int(size)
+
+
+def _first(found: Iterable[Summary]) -> Iterator[Summary]:
+    count = 0
+    for of in found:
+        if count and count + of.spans > MOST_SPANS:
+            return
+        count += of.spans
+        yield of
+
+
+def _summary(db: sqlite3.Connection, trace: str) -> Summary | None:
+    row = db.execute(f"SELECT {COLUMNS} FROM traces WHERE id = ?", (trace,)).fetchone()  # noqa: S608
+    return summary_of(row) if row else None
 
 
 def _candidates(db: sqlite3.Connection, asked: Asked) -> Iterator[Summary]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 Value = str | int | float | bool
 SLOW_NS = 1_000_000_000
+_MOST_SERVICES = 100  # that a trace is found by
 
 
 class SpanEvent(Struct, frozen=True, array_like=True):
@@ -74,7 +75,7 @@ def summary(spans: Sequence[Span]) -> Summary:
         sum(span.error for span in spans),
         (first.service, first.name),
         not first.parent,
-        tuple(sorted({span.service for span in spans})),
+        _some({span.service for span in spans}),
     )
 
 
@@ -89,5 +90,9 @@ def joined(one: Summary, other: Summary) -> Summary:
         one.errors + other.errors,
         other.root if rather_other else one.root,
         one.has_root or other.has_root,
-        tuple(sorted({*one.services, *other.services})),
+        one.services if len(one.services) >= _MOST_SERVICES else _some({*one.services, *other.services}),
     )
+
+
+def _some(services: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(services)[:_MOST_SERVICES])
