@@ -19,6 +19,21 @@ async def test_without_calls_edges_say_so(tulle: Any) -> None:
     assert (done.code, done.err) == (0, "no calls in the last 300 s\n")
 
 
+@pytest.mark.parametrize(
+    "command", [("stat", "nosuch"), ("stat", "routes", "nosuch"), ("edges", "nosuch"), ("routes", "nosuch")]
+)
+async def test_a_service_that_there_is_not_is_said(tulle: Any, command: tuple[str, ...]) -> None:
+    done = await tulle(*command)
+    assert done.code == 0 and "there is no service nosuch; `tulle services` lists them\n" in done.err
+
+
+@pytest.mark.parametrize("command", ["stat", "top"])
+async def test_a_service_alone_is_of_services_and_two_are_a_mistake(tulle: Any, command: str) -> None:
+    assert "INSTANCES" in (await tulle(command, "web")).out
+    done = await tulle(command, "servces", "web")
+    assert done.code == 2 and "'servces' is none of services, workloads, routes, proxies" in done.err
+
+
 async def test_json_is_what_the_api_says(tulle: Any) -> None:
     assert (await tulle("stat", "-o", "json")).json["rows"] == []
     assert (await tulle("edges", "-o", "json")).json["edges"] == []

@@ -41,7 +41,8 @@ def command(service: str | None, window: float, namespace: str | None, output: s
         query.append(("focus", service if "/" in service else f"{namespace or 'default'}/{service}"))
     elif namespace:
         query.append(("namespace", namespace))
-    found = ControlPlane(data).get("/v1/graph", GraphView, query)
+    control_plane = ControlPlane(data)
+    found = control_plane.get("/v1/graph", GraphView, query)
     if output == "json":
         print_json(found)
         return
@@ -54,6 +55,8 @@ def command(service: str | None, window: float, namespace: str | None, output: s
         click.echo(NAMELESS, err=True)
     if not edges:
         click.echo(f"no calls in the last {found.window:g} s", err=True)
+        for note in figures.unknown(control_plane, namespace, service):
+            click.echo(note, err=True)
 
 
 def _row(edge: EdgeView) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from tulle.api.figure_views import StatsView
+from tulle.api.views import ServiceView
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds
 
@@ -38,6 +39,32 @@ def _window(text: str) -> float:
     if not SHORTEST <= found <= LONGEST:
         raise click.BadParameter(f"{text} is not between {SHORTEST:g}s and 24h")
     return found
+
+
+def what(kinds: Sequence[str]) -> Callable[[F], F]:
+    """The two arguments `[KIND] [SERVICE]`, of which either may be left out."""
+
+    def chosen(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, str | None]:
+        kind, names = (value[0], value[1:]) if value and value[0] in kinds else (kinds[0], value)
+        if len(names) > 1:
+            raise click.BadParameter(f"{names[0]!r} is none of {', '.join(kinds)}")
+        return kind, names[0] if names else None
+
+    return click.argument("what", metavar=f"[{'|'.join(kinds)}] [SERVICE]", nargs=-1, callback=chosen)
+
+
+def unknown(
+    control_plane: ControlPlane, namespace: str | None, service: str | None, elsewhere: str = "default"
+) -> list[str]:
+    """A note, if there is no such service; each as in `asked`. elsewhere: the namespace if none is said, "" for any."""
+    if not service:
+        return []
+    space, _, name = service.rpartition("/")
+    space = space or namespace or elsewhere
+    found = control_plane.get("/v1/services", list[ServiceView])
+    if any(one.name == name and space in ("", one.namespace) for one in found):
+        return []
+    return [f"there is no service {service}; `tulle services` lists them"]
 
 
 def asked(

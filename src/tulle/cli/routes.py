@@ -30,11 +30,12 @@ def command(service: str | None, window: float, namespace: str | None, output: s
       tulle routes reviews --window 10m
       tulle routes shop/checkout -o json
     """
-    found = figures.asked(ControlPlane(data), "route", window, namespace, service)
+    control_plane = ControlPlane(data)
+    found = figures.asked(control_plane, "route", window, namespace, service)
     if output == "json":
         print_json(found)
         return
     for line in table(found, "route"):
         click.echo(line)
-    for note in notes(found):
+    for note in notes(found) + ([] if found.rows else figures.unknown(control_plane, namespace, service)):
         click.echo(note, err=True)

@@ -16,15 +16,14 @@ _EVERY = 2.0
 
 
 @click.command("stat")
-@click.argument("what", type=click.Choice(list(KINDS)), default="services")
-@click.argument("name", metavar="[SERVICE]", required=False)
+@figures.what(list(KINDS))
 @figures.window
 @click.option("-w", "--watch", is_flag=True, help="Print it again every two seconds, until Ctrl-C.")
 @options.namespace
 @options.output
 @options.data
 def command(
-    what: str, name: str | None, window: float, watch: bool, namespace: str | None, output: str, data: Path
+    what: tuple[str, str | None], window: float, watch: bool, namespace: str | None, output: str, data: Path
 ) -> None:
     """Show rate, success and latency of calls.
 
@@ -36,20 +35,21 @@ def command(
     \b
     Examples:
       tulle stat
+      tulle stat reviews
       tulle stat workloads reviews --window 10m
       tulle stat routes -n shop
       tulle stat proxies checkout -w
     """
-    control_plane = ControlPlane(data)
+    control_plane, (kind, name) = ControlPlane(data), what
     try:
         while True:
-            found = figures.asked(control_plane, KINDS[what], window, namespace, name)
+            found = figures.asked(control_plane, KINDS[kind], window, namespace, name)
             if output == "json":
                 print_json(found)
             else:
-                for line in table(found, KINDS[what]):
+                for line in table(found, KINDS[kind]):
                     click.echo(line)
-                for note in notes(found):
+                for note in notes(found) + ([] if found.rows else figures.unknown(control_plane, namespace, name)):
                     click.echo(note, err=True)
             if not watch:
                 return

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tulle.api.call_views import CalledView
-from tulle.cli import options
+from tulle.cli import figures, options
 from tulle.cli.calls import line
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.durations import seconds
@@ -75,8 +75,11 @@ def command(
     query += [("min_ms", repr(1000 * _seconds(slow)))] if slow else []
     query.append(("max_rps", str(max_rps)))
     once = not service and not side and not filters["proxy"]
+    control_plane = ControlPlane(data)
+    for note in figures.unknown(control_plane, namespace, service, elsewhere=""):
+        click.echo(f"{note}; waiting for it", err=True)
     try:
-        for number, call in enumerate(_shown(ControlPlane(data).follow("/v1/tap", CalledView, query), once=once), 1):
+        for number, call in enumerate(_shown(control_plane.follow("/v1/tap", CalledView, query), once=once), 1):
             if output == "json":
                 click.echo(msgspec.json.encode(call).decode())
             else:

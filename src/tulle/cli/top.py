@@ -26,12 +26,11 @@ _LINES = 24  # of a terminal that does not say
 
 
 @click.command("top")
-@click.argument("what", type=click.Choice(list(KINDS)), default="services")
-@click.argument("name", metavar="[SERVICE]", required=False)
+@figures.what(list(KINDS))
 @figures.window
 @options.namespace
 @options.data
-def command(what: str, name: str | None, window: float, namespace: str | None, data: Path) -> None:
+def command(what: tuple[str, str | None], window: float, namespace: str | None, data: Path) -> None:
     """Watch the busiest services, redrawn as they change.
 
     Or workloads, routes or proxies; every second. It ends with q or Ctrl-C. Without a terminal it prints once.
@@ -41,11 +40,11 @@ def command(what: str, name: str | None, window: float, namespace: str | None, d
       tulle top
       tulle top routes checkout --window 10s
     """
-    control_plane = ControlPlane(data)
+    control_plane, (kind, name) = ControlPlane(data), what
 
     def lines() -> list[str]:
-        found = figures.asked(control_plane, KINDS[what], window, namespace, name)
-        return [*table(found, KINDS[what]), *notes(found)]
+        found = figures.asked(control_plane, KINDS[kind], window, namespace, name)
+        return [*table(found, KINDS[kind]), *notes(found)]
 
     shown = lines()
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
@@ -54,7 +53,7 @@ def command(what: str, name: str | None, window: float, namespace: str | None, d
         return
     with suppress(KeyboardInterrupt), _screen():
         while True:
-            _draw(f"tulle top {what}, the last {window:g} s   (q ends)", shown)
+            _draw(f"tulle top {kind}, the last {window:g} s   (q ends)", shown)
             if _ended():
                 return
             try:
