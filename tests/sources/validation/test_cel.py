@@ -129,6 +129,24 @@ def test_a_name_that_has_no_value_is_told_though_envoy_takes_it() -> None:
     assert told("respose.code == 1")[0].startswith("there is no attribute `respose`")
 
 
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("response.cod >= 500", "there is no attribute `response.cod`, so it has no value; did you mean code?"),
+        ("has(request.heders)", "there is no attribute `request.heders`, so it has no value; did you mean headers?"),
+        ("request.x.code == 1", "there is no attribute `request.x`, so it has no value; use one of duration, headers"),
+    ],
+)
+def test_a_part_that_has_no_value_is_told_with_what_is_meant(expression: str, said: str) -> None:
+    [one] = told(expression)
+    assert one.startswith(said)
+
+
+@pytest.mark.parametrize("expression", ["request.headers.code == ''", "{'a': 1}.cod == 1", "(request.path).cod == ''"])
+def test_what_is_no_part_of_an_attribute_may_have_any_name(expression: str) -> None:
+    assert told(expression) == []
+
+
 @pytest.mark.parametrize("text", ["a" * 5000, "(" * 40 + "1" + ")" * 40, "!" * 4000])
 def test_an_expression_without_end_is_refused_quickly(text: str) -> None:
     assert told(text)

@@ -1,15 +1,16 @@
 """Expressions in CEL, as filters of access logs and values of labels have them: whether Envoy takes one, without asking it.
 
 Checked: the syntax, all of it; the functions, of which Envoy's CEL has few, and how many arguments they take; regular expressions
-that are written out; and the names with which attributes begin. Not checked: types, and what comes after the first name, as
-nobody but Envoy knows them. What is wrong there has no value, and a filter then is not true.
-Source: CEL, language definition, "Syntax"; Envoy 1.40, "Attributes".
+that are written out; the names with which attributes begin, and those of requests and responses. Not checked: types, and what
+else comes after the first name. What is wrong there has no value, and a filter then is not true.
+Source: CEL, language definition, "Syntax"; Envoy 1.40, "Attributes" (extensions/filters/common/expr/context.h).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 import re2
 
@@ -46,6 +47,16 @@ ROOTS = frozenset(
         *("upstream", "upstream_filter_state", "xds"),
     )
 )
+_OF_BOTH = ("headers", "headers_bytes", "size", "total_size")
+_PARTS = {
+    "request": frozenset(
+        (
+            *("duration", "host", "id", "method", "path", "protocol", "query", "referer", "scheme", "time", "url_path"),
+            *("useragent", *_OF_BOTH),
+        )
+    ),
+    "response": frozenset(("backend_latency", "code", "code_details", "flags", "grpc_status", "trailers", *_OF_BOTH)),
+}
 _TYPES = frozenset(("int", "uint", "double", "string", "bytes", "bool", "list", "map", "null_type", "type"))
 _ESCAPE = re.compile(
     r"""\\(?:[abfnrtv\\?"'`]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|(.|$))""", re.DOTALL
@@ -78,6 +89,12 @@ def check(expression: str, at: At) -> None:
             at.unsupported(f"{pattern!r} is no regular expression that Envoy takes here: {problem}")
     for name in sorted(read.roots - ROOTS - _TYPES):
         at.unsupported(f"there is no attribute `{name}`, so it has no value; attributes begin with one of {_listed()}")
+    for root, part in sorted(read.parts):
+        if part not in _PARTS.get(root, (part,)):
+            known = sorted(_PARTS[root])
+            near = get_close_matches(part, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+            at.unsupported(f"there is no attribute `{root}.{part}`, so it has no value; {hint}")
 
 
 def _problem_of(pattern: str) -> str:
@@ -103,6 +120,7 @@ class _Reader:
         self.functions: set[tuple[str, bool, int]] = set()
         self.patterns: set[str] = set()
         self.roots: set[str] = set()
+        self.parts: set[tuple[str, str]] = set()  # a root, and the name after it
         self._tokens = list(_tokens(expression))
         self._at = 0
         self._depth = 0
@@ -147,7 +165,7 @@ class _Reader:
         """Which of the operators binds more makes no difference to whether all is right."""
         while self._takes("!", "-"):
             pass
-        self._primary()
+        root = self._primary()
         while True:
             if self._takes("."):
                 kind, name = self._taken("a name")
@@ -155,13 +173,17 @@ class _Reader:
                     raise _Wrong(f"`{name}` is no name")
                 if self._takes("("):
                     self._call(name, after_value=True)
+                else:
+                    self.parts.add((root, name))
             elif self._takes("["):
                 self._expression()
                 self._must("]")
             else:
                 break
+            root = ""
 
-    def _primary(self) -> None:
+    def _primary(self) -> str:
+        """The attribute's first name, if it is one."""
         if self._takes("("):
             self._expression()
             self._must(")")
@@ -180,6 +202,8 @@ class _Reader:
                 self._call(text, after_value=False)
             elif kind == "name" and text not in ("true", "false", "null"):
                 self.roots.add(text)
+                return text
+        return ""
 
     def _call(self, name: str, *, after_value: bool) -> None:
         begin = self._at
