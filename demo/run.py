@@ -110,8 +110,8 @@ class Demo:
     def _play(self) -> None:
         say(f"{BOLD}tulle up{RESET}  {DIM}(state in {self.data}){RESET}")
         self._up()
-        command = shlex.join([f"TULLE_DATA={self.data}", str(Path(sys.executable).with_name("tulle"))])
-        say(f"{DIM}look inside meanwhile, in another terminal: {command} ui (or stat, edges, tap){RESET}")
+        tulle = shlex.join([f"TULLE_DATA={self.data}", str(Path(sys.executable).with_name("tulle"))])
+        say(f"{DIM}look inside meanwhile, in another terminal: {tulle} ui (or stat, edges, tap){RESET}")
         self._instance("b1", "v1")
         self._instance("b2", "v1")
         self._wait("two instances of service-b are healthy", lambda: self._said("is healthy") == 2)
