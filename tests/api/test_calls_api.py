@@ -20,6 +20,7 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Health, Proxy, Workload
 from tulle.pipeline.in_force import InForce
 from tulle.resolve import index
+from tulle.resolve.mesh import Mesh
 from tulle.telemetry.calls.kept import Calls
 
 STUCK = "stuck-1"
@@ -31,10 +32,10 @@ class AMesh:
     def __init__(self) -> None:
         self.trouble: Exception | None = None
         self._mesh, _ = index.apply(
-            index.Mesh(), Snapshot(1, {each.id: each for each in map(proxy, ("web", "api", "broken", "stuck"))})
+            Mesh(), Snapshot(1, {each.id: each for each in map(proxy, ("web", "api", "broken", "stuck"))})
         )
 
-    def mesh(self) -> index.Mesh:
+    def mesh(self) -> Mesh:
         if self.trouble:
             raise self.trouble
         return self._mesh
