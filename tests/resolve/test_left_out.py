@@ -11,7 +11,8 @@ from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
 from tulle.resolve.explaining.asked import asked
 from tulle.resolve.explaining.explanation import Explained, explain, outcome
 from tulle.resolve.explaining.left_out import Left, asked_about, without
-from tulle.resolve.index import Mesh, apply
+from tulle.resolve.index import apply
+from tulle.resolve.mesh import Mesh
 
 FIRST, SECOND = "127.0.0.1:15001", "127.0.0.1:15002"
 EJECTED = Left(("failed_outlier_check",))

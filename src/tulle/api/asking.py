@@ -54,6 +54,10 @@ class Asking(Generic[A]):
         finally:
             del self._asked[id]
 
+    def is_asked(self, proxy: str) -> bool:
+        """Whether somebody waits for an answer of it."""
+        return any(asked == proxy for asked, _ in self._asked.values())
+
     def answered(self, proxy: str, answer: A) -> None:
         """What nobody waits for any more is dropped, and what comes from another than was asked."""
         asked, waiting = self._asked.get(answer.id, ("", None))

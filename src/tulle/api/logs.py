@@ -90,7 +90,7 @@ class LogsApi:
     async def take(self, request: Request) -> Response:
         """An agent's answer. One that nobody waits for any more is dropped."""
         body = await body_of(request, _LONGEST_REPORT)
-        if all(asked != request.path_params["proxy"] for asked, _ in self._asked.values()):
+        if not self._asking.is_asked(request.path_params["proxy"]):
             return as_json({})  # it may be long, and is not even read
         try:
             answer = _answers.decode(body)
