@@ -320,6 +320,18 @@ async def test_the_past_is_asked_for_by_unix_time(door: Door) -> None:
     assert row["requests"] == 10
 
 
+async def test_one_report_of_a_proxy_is_taken_at_a_time(door: Door) -> None:
+    def body(number: int) -> bytes:
+        series = [{"labels": FROM_WEB | {"route": f"r{route}"}, "requests": 1} for route in range(100)]
+        return json.dumps({"boot": "b", "number": number, "seconds": 900, "series": series}).encode()
+
+    asked = [
+        door.ask(f"/v1/agents/{who}/metrics", body(n), "POST") for n, who in ((1, "api-1"), (2, "api-1"), (1, "db-1"))
+    ]
+    assert [status for status, _ in await asyncio.gather(*asked)] == [200, 429, 200]
+    assert (await door.ask("/v1/agents/api-1/metrics", body(2), "POST"))[0] == 200
+
+
 async def test_what_is_no_report_is_refused(door: Door) -> None:
     ok = {"boot": "b", "number": 1, "seconds": 2}
     short = {"labels": {}, "duration": {"sum": 1, "buckets": [1, 2]}}

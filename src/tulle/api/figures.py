@@ -48,6 +48,7 @@ class FiguresApi:
         self._clock = clock
         self._tidied = 0.0
         self._one = asyncio.Lock()
+        self._under_way: set[str] = set()  # proxies whose report is being taken
         self._viewers: dict[asyncio.Queue[bytes], Query] = {}
         self._making: asyncio.Task[None] | None = None
 
@@ -71,7 +72,13 @@ class FiguresApi:
         proxy = self._force.mesh().proxies.get(name)
         if proxy is None:
             raise HTTPException(404, f"there is no proxy {name}")
-        await self._figures.take(name, proxy.workloads[0], report)
+        if name in self._under_way:
+            raise HTTPException(429, f"a report of {name} is still being taken in", {"retry-after": "1"})
+        self._under_way.add(name)
+        try:
+            await self._figures.take(name, proxy.workloads[0], report)
+        finally:
+            self._under_way.discard(name)
         if self._figures.clock() - self._tidied > _TIDY_EVERY:
             self._tidied = self._figures.clock()
             await self._figures.tidy()
