@@ -332,6 +332,16 @@ async def test_one_report_of_a_proxy_is_taken_at_a_time(door: Door) -> None:
     assert (await door.ask("/v1/agents/api-1/metrics", body(2), "POST"))[0] == 200
 
 
+async def test_no_more_than_some_wait_for_an_answer(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures_door, "_MOST_ASKING", 3)
+    paths = ("/v1/stats", "/v1/graph", "/v1/history", "/v1/callers")
+    async with door.api._one:
+        asked = [asyncio.create_task(door.ask(path)) for path in paths]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    assert sorted([(await one)[0] for one in asked]) == [200, 200, 200, 429]
+    assert (await door.ask("/v1/stats"))[0] == 200
+
+
 async def test_what_is_no_report_is_refused(door: Door) -> None:
     ok = {"boot": "b", "number": 1, "seconds": 2}
     short = {"labels": {}, "duration": {"sum": 1, "buckets": [1, 2]}}

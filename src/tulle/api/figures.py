@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -31,6 +32,7 @@ _HISTORY, _STEP = 900.0, 5.0
 _MOST_HOPS = 5
 _EVERY, _HEARTBEAT = 2.0, 15.0
 _MOST_VIEWERS = 100
+_MOST_ASKING = 50
 _KINDS = ("service", "workload", "route", "proxy")
 _TIDY_EVERY = 60.0
 
@@ -48,6 +50,7 @@ class FiguresApi:
         self._clock = clock
         self._tidied = 0.0
         self._one = asyncio.Lock()
+        self._asking = 0
         self._under_way: set[str] = set()  # proxies whose report is being taken
         self._viewers: dict[asyncio.Queue[bytes], Query] = {}
         self._making: asyncio.Task[None] | None = None
@@ -92,19 +95,19 @@ class FiguresApi:
         behind = self._figures.clock() - asked.at
         if kind == "proxy" and asked.window + behind > PROXY_SPAN + 1:
             raise HTTPException(400, f"figures of single proxies go back {PROXY_SPAN:.0f} s: ask for a shorter window")
-        async with self._one:
+        async with self._turn():
             return as_json(await stats(self._figures, self._instances(), kind, asked))
 
     async def graph(self, request: Request) -> Response:
         focus = request.query_params.get("focus", "")
         hops = int(number(request, "hops", 1, 0, _MOST_HOPS))
         asked = self._asked(request)
-        async with self._one:
+        async with self._turn():
             return as_json(await graph(self._figures, self._instances(), asked, focus, hops))
 
     async def callers(self, request: Request) -> Response:
         asked = self._asked(request)
-        async with self._one:
+        async with self._turn():
             return as_json(await callers(self._figures, asked))
 
     async def history(self, request: Request) -> Response:
@@ -113,7 +116,7 @@ class FiguresApi:
         step = number(request, "step", _STEP if asked.window <= _HISTORY else 300.0, _STEP, SPAN)
         offset = self._clock() - self._figures.clock()
         workload, caller = query.get("workload", ""), query.get("from", "")
-        async with self._one:
+        async with self._turn():
             return as_json(await history(self._figures, asked, step, workload, caller, lambda at: at + offset))
 
     async def stream(self, request: Request) -> Response:
@@ -167,6 +170,18 @@ class FiguresApi:
         async with self._one:
             found = await graph(self._figures, self._instances(), asked, focus, hops)
         return b"event: graph\ndata: " + msgspec.json.encode(found) + b"\n\n"
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One's turn to have an answer made. Raises a refusal where too many wait, of whom some may have gone already."""
+        if self._asking >= _MOST_ASKING:
+            raise HTTPException(429, f"{_MOST_ASKING} ask for figures at once already", {"retry-after": "2"})
+        self._asking += 1
+        try:
+            async with self._one:
+                yield
+        finally:
+            self._asking -= 1
 
     def _instances(self) -> Instances:
         return Instances.of(self._force.mesh())

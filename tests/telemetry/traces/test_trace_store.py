@@ -17,7 +17,7 @@ import pytest
 from tulle.envoy_api.messages import message
 from tulle.telemetry.traces import keeper, otlp, search
 from tulle.telemetry.traces.database import Database
-from tulle.telemetry.traces.keeper import FILE, Full, Traces
+from tulle.telemetry.traces.keeper import FILE, Full, Traces, Unreadable
 from tulle.telemetry.traces.otlp import Sender
 from tulle.telemetry.traces.search import Ambiguous, Asked, Search
 from tulle.telemetry.traces.span import Span
@@ -222,6 +222,16 @@ def test_one_agent_that_sends_too_much_at_once_leaves_room_for_the_others(
         traces.take(b"x", loud)
     traces.take(b"x" * 7, Sender("loud-2", "loud.shop", "shop"))  # however many flood, something is left
     traces.take(b"x" * 4, quiet)
+
+
+async def test_no_more_than_some_wait_for_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_MOST_ASKING", 1)
+    async with kept(tmp_path) as traces:
+        first = asyncio.create_task(traces.ask(lambda search: search.size()))
+        await asyncio.sleep(0)
+        with pytest.raises(Unreadable, match="too many"):
+            await traces.ask(lambda search: search.size())
+        assert await first == await traces.ask(lambda search: search.size()) == (0, 0)
 
 
 def test_who_tells_most_loses_his_oldest_and_nobody_else_any(tmp_path: Path) -> None:

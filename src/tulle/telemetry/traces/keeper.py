@@ -30,6 +30,7 @@ _AT_ONCE = 1024 * 1024
 _AGAIN_SECONDS = 5.0
 _MOST_AGENTS = 10_000
 _FAREWELL_SECONDS = 3.0
+_MOST_ASKING = 50
 _JUMP = 300.0  # by so many seconds a clock is not merely corrected
 
 T = TypeVar("T")
@@ -98,6 +99,7 @@ class Traces:
         self._lost_by: dict[str, int] = {}
         self._lost_by_agents = 0
         self._trouble = ""
+        self._asking = 0
 
     def take(self, export: bytes, sender: Sender | None = None) -> None:
         """sender: who has proved to have sent it. Raises Full.
@@ -131,11 +133,16 @@ class Traces:
 
     async def ask(self, question: Callable[[Search], T]) -> T:
         """What the question finds, in a thread of its own. Raises what it raises, and Unreadable."""
-        await self._begun.wait()
+        if self._asking >= _MOST_ASKING:
+            raise Unreadable("too many ask for traces at once; try again")
+        self._asking += 1
         try:
+            await self._begun.wait()
             return await asyncio.get_running_loop().run_in_executor(self._reading, question, self._search)
         except sqlite3.Error as error:
             raise Unreadable(f"the traces can't be read now: {self._trouble or error}") from error
+        finally:
+            self._asking -= 1
 
     async def keep(self) -> None:
         """Writes for ever; what has come is written when it is cancelled, if that does not take long."""
