@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.parametrize("command", [("stat",), ("top",), ("routes",), ("stat", "proxies", "shop/web")])
+@pytest.mark.parametrize("command", [("stat",), ("top",), ("routes",), ("stat", "proxies", "default/web")])
 async def test_without_a_report_that_is_said(tulle: Any, command: tuple[str, ...]) -> None:
     done = await tulle(*command)
     assert done.code == 0 and "no sidecar has reported yet" in done.out + done.err
@@ -24,7 +24,7 @@ async def test_without_calls_edges_say_so(tulle: Any) -> None:
 )
 async def test_a_service_that_there_is_not_is_said(tulle: Any, command: tuple[str, ...]) -> None:
     done = await tulle(*command)
-    assert done.code == 0 and "there is no service nosuch; `tulle services` lists them\n" in done.err
+    assert done.code == 1 and "there is no service default/nosuch; " in done.err
 
 
 @pytest.mark.parametrize("command", ["stat", "top"])

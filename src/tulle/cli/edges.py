@@ -9,6 +9,7 @@ import click
 from tulle.api.figure_views import EdgeView, GraphView
 from tulle.cli import figures, options
 from tulle.cli.client import ControlPlane
+from tulle.cli.named import check, service_id
 from tulle.cli.printing import print_json
 from tulle.cli.signals import lines, milliseconds, rate, share, size, success_colour
 from tulle.cli.stat_rows import NAMELESS
@@ -38,11 +39,13 @@ def command(service: str | None, window: float, namespace: str | None, output: s
     """
     query = [("window", repr(window))]
     if service:
-        query.append(("focus", service if "/" in service else f"{namespace or 'default'}/{service}"))
+        query.append(("focus", service_id(service, namespace)))
     elif namespace:
         query.append(("namespace", namespace))
     control_plane = ControlPlane(data)
     found = control_plane.get("/v1/graph", GraphView, query)
+    if service and not found.edges:
+        check(control_plane, service_id(service, namespace))
     if output == "json":
         print_json(found)
         return
@@ -55,8 +58,6 @@ def command(service: str | None, window: float, namespace: str | None, output: s
         click.echo(NAMELESS, err=True)
     if not edges:
         click.echo(f"no calls in the last {found.window:g} s", err=True)
-        for note in figures.unknown(control_plane, namespace, service):
-            click.echo(note, err=True)
 
 
 def _row(edge: EdgeView) -> list[str]:

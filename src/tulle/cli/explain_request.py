@@ -96,6 +96,8 @@ def _name(name: NameView) -> Iterator[str]:
     }
     said = means.get(name.means, name.problem or name.means)
     yield printable(f"  name     {name.authority} {said}")
+    if name.means == "passthrough" and name.problem:
+        yield printable(f"           {name.problem}")
     for place in name.made_by:
         yield f"           by {placed(place)}"
 

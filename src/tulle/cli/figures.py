@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from tulle.api.figure_views import StatsView
-from tulle.api.views import ServiceView
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds
+from tulle.cli.named import check, service_id
 
 F = TypeVar("F", bound=Callable[..., Any])
 SHORTEST, LONGEST = 5.0, 86400.0
@@ -53,27 +53,16 @@ def what(kinds: Sequence[str]) -> Callable[[F], F]:
     return click.argument("what", metavar=f"[{'|'.join(kinds)}] [SERVICE]", nargs=-1, callback=chosen)
 
 
-def unknown(
-    control_plane: ControlPlane, namespace: str | None, service: str | None, elsewhere: str = "default"
-) -> list[str]:
-    """A note, if there is no such service; each as in `asked`. elsewhere: the namespace if none is said, "" for any."""
-    if not service:
-        return []
-    space, _, name = service.rpartition("/")
-    space = space or namespace or elsewhere
-    found = control_plane.get("/v1/services", list[ServiceView])
-    if any(one.name == name and space in ("", one.namespace) for one in found):
-        return []
-    return [f"there is no service {service}; `tulle services` lists them"]
-
-
 def asked(
     control_plane: ControlPlane, kind: str, window: float, namespace: str | None, service: str | None
 ) -> StatsView:
-    """service: `name`, in that namespace or else `default`, or `namespace/name`."""
+    """service: as people write it. Raises Failed if there is nothing of it, and no such service."""
     query = [("by", kind), ("window", repr(window))]
     if service:
-        query.append(("service", service if "/" in service else f"{namespace or 'default'}/{service}"))
+        query.append(("service", service_id(service, namespace)))
     elif namespace:
         query.append(("namespace", namespace))
-    return control_plane.get("/v1/stats", StatsView, query)
+    found = control_plane.get("/v1/stats", StatsView, query)
+    if service and not found.rows:
+        check(control_plane, service_id(service, namespace))
+    return found

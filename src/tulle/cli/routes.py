@@ -37,5 +37,5 @@ def command(service: str | None, window: float, namespace: str | None, output: s
         return
     for line in table(found, "route"):
         click.echo(line)
-    for note in notes(found) + ([] if found.rows else figures.unknown(control_plane, namespace, service)):
+    for note in notes(found):
         click.echo(note, err=True)

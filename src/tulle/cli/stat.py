@@ -49,7 +49,7 @@ def command(
             else:
                 for line in table(found, KINDS[kind]):
                     click.echo(line)
-                for note in notes(found) + ([] if found.rows else figures.unknown(control_plane, namespace, name)):
+                for note in notes(found):
                     click.echo(note, err=True)
             if not watch:
                 return

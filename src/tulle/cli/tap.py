@@ -9,11 +9,13 @@ import click
 import msgspec
 
 from tulle.api.call_views import CalledView
-from tulle.cli import figures, options
+from tulle.api.views import ProxyView, ServiceView
+from tulle.cli import options
 from tulle.cli.calls import line
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes, Unreachable
+from tulle.cli.named import missing, service_id
 from tulle.cli.printing import printable
 from tulle.model.calls import MOST_A_SECOND
 
@@ -76,8 +78,7 @@ def command(
     query.append(("max_rps", str(max_rps)))
     once = not service and not side and not filters["proxy"]
     control_plane = ControlPlane(data)
-    for note in figures.unknown(control_plane, namespace, service, elsewhere=""):
-        click.echo(f"{note}; waiting for it", err=True)
+    _note(control_plane, service, namespace, filters["proxy"])
     try:
         for number, call in enumerate(_shown(control_plane.follow("/v1/tap", CalledView, query), once=once), 1):
             if output == "json":
@@ -95,6 +96,20 @@ def command(
         if error.status == 400:
             raise Mistakes([printable(error.message)]) from error
         raise
+
+
+def _note(control_plane: ControlPlane, service: str, namespace: str | None, proxy: str) -> None:
+    """What is not there may still come."""
+    problem = ""
+    space, _, name = service.rpartition("/")
+    if service:
+        services = control_plane.get("/v1/services", list[ServiceView])
+        is_there = any(one.name == name and (space or namespace) in (None, "", one.namespace) for one in services)
+        problem = "" if is_there else missing(services, service_id(service, namespace))
+    elif proxy and all(one.id != proxy for one in control_plane.get("/v1/proxies", list[ProxyView])):
+        problem = f"there is no proxy {proxy}; `tulle proxies` lists them"
+    if problem:
+        click.echo(printable(f"{problem}; if it comes, its requests are shown"), err=True)
 
 
 def _shown(calls: Iterator[CalledView], *, once: bool) -> Iterator[CalledView]:

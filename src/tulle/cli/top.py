@@ -17,7 +17,7 @@ import click
 
 from tulle.cli import figures, options
 from tulle.cli.client import ControlPlane
-from tulle.cli.exits import Unreachable
+from tulle.cli.exits import Failed, Unreachable
 from tulle.cli.printing import printable
 from tulle.cli.stat_rows import KINDS, notes, table
 
@@ -58,7 +58,7 @@ def command(what: tuple[str, str | None], window: float, namespace: str | None, 
                 return
             try:
                 shown = lines()
-            except Unreachable as error:  # it may only be restarted
+            except (Failed, Unreachable) as error:  # it may only be restarted, and the service be gone for a moment
                 shown = [click.style(printable(error.message), fg="red")]
 
 

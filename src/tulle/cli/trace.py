@@ -14,6 +14,7 @@ from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes
+from tulle.cli.named import check, service_id
 from tulle.cli.printing import print_json, print_table, printable
 from tulle.cli.waterfall import duration, is_one_hop, rows
 
@@ -72,14 +73,18 @@ def command(
         raise Mistakes([f"tulle trace ls takes no ID: tulle trace show {id}"])
     query = [("limit", str(limit))]
     if service:
-        query.append(("service", service if "/" in service else f"{namespace}/{service}"))
+        query.append(("service", service_id(service, namespace)))
     if shortest:
         query.append(("min_ms", repr(1000 * _seconds("--min", shortest))))
     if errors:
         query.append(("errors", "true"))
     if since:
         query.append(("since", repr(time.time() - _seconds("--since", since))))
-    return _list(ControlPlane(data).get("/v1/traces", TracesView, query), output)
+    control_plane = ControlPlane(data)
+    found = control_plane.get("/v1/traces", TracesView, query)
+    if service and not found.traces:
+        check(control_plane, service_id(service, namespace))
+    return _list(found, output)
 
 
 def _list(view: TracesView, output: str) -> None:

@@ -18,6 +18,7 @@ from tulle.cli.access.suggesting import KIND, Heard, Suggestion, app_labels, hea
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds
 from tulle.cli.exits import FAILED, Failed, Unreachable
+from tulle.cli.named import missing
 from tulle.cli.printing import ago, printable
 from tulle.cli.resources.reading import selected
 from tulle.cli.resources.yaml_text import to_yaml
@@ -124,7 +125,7 @@ def _unknown(
     called = {one.service for one in made}
     names = [f"{one.namespace}/{one.name}" for one in services]
     if wanted and wanted not in names and wanted not in called:
-        raise Failed(f"there is no service {wanted}; `tulle services` lists them")
+        raise Failed(missing(services, wanted))
     quiet = [
         name
         for name in sorted(names)
