@@ -146,3 +146,9 @@ def test_what_alerts_tell_to_do_are_commands_that_there_are() -> None:
         found = every_command.get_command(click.Context(every_command), name)
         assert found is not None, name
         assert not option or option.strip() in {word for each in found.params for word in each.opts}, (name, option)
+
+
+@pytest.mark.parametrize("url", ["bad url", "127.0.0.1:9090", "ftp://a", "http://", "http://a:x", "http://a/\x1b"])
+async def test_where_prometheus_is_must_be_a_url(alone: Any, url: str) -> None:
+    done = await alone("bundle", "grafana", "--prometheus", url)
+    assert done.code == 2 and "is no URL" in done.err and "\x1b" not in done.err

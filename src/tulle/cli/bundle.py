@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -11,7 +12,8 @@ from tulle.api.views import StatusView
 from tulle.cli import options
 from tulle.cli.bundles import grafana, otel, prometheus
 from tulle.cli.client import ControlPlane
-from tulle.cli.exits import Failed
+from tulle.cli.exits import Failed, Mistakes
+from tulle.cli.printing import printable
 from tulle.model.addresses import LOOPBACK
 
 _NEXT = {
@@ -56,6 +58,8 @@ def command(what: str, folder: Path | None, prometheus_url: str, force: bool, da
       tulle bundle prometheus
       tulle bundle grafana -o ./grafana --prometheus http://127.0.0.1:9090
     """
+    if not is_url(prometheus_url):
+        raise Mistakes([f"--prometheus {printable(prometheus_url)!r} is no URL, as http://127.0.0.1:9090"])
     status = ControlPlane(data).get("/v1/status", StatusView)
     if status.web_port is None:
         raise Failed("the control plane has no port that Prometheus could come to: it was started with --web-port off")
@@ -70,6 +74,21 @@ def command(what: str, folder: Path | None, prometheus_url: str, force: bool, da
     for name in made:
         click.echo(str(folder / name))
     click.echo(f"next: {_NEXT[what].format(folder=folder)}", err=True)
+
+
+def is_url(text: str) -> bool:
+    """Of HTTP."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and text.isprintable()
+            and " " not in text
+        )
+    except ValueError:
+        return False
 
 
 def _write(folder: Path, files: Mapping[str, str], force: bool) -> None:

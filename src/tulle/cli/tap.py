@@ -109,7 +109,7 @@ def _note(control_plane: ControlPlane, service: str, namespace: str | None, prox
     elif proxy and all(one.id != proxy for one in control_plane.get("/v1/proxies", list[ProxyView])):
         problem = f"there is no proxy {proxy}; `tulle proxies` lists them"
     if problem:
-        click.echo(printable(f"{problem}; if it comes, its requests are shown"), err=True)
+        click.echo(printable(f"{problem} (its requests are shown if it comes)"), err=True)
 
 
 def _shown(calls: Iterator[CalledView], *, once: bool) -> Iterator[CalledView]:

@@ -8,15 +8,16 @@ from tulle.model.grpc_statuses import FAILED
 
 _SERVICE = "destination_service_namespace, destination_service_name"
 _SERVED = 'reporter="destination"'
+# What came to no sidecar of a service, as where nobody serves it: only its callers tell of that.
+_UNMET = 'reporter="source", destination_principal="unknown", destination_service_namespace!="unknown"'
 # What `tulle stat` takes for success: an answer without 5xx, and with none of gRPC's that say that the server failed.
 SUCCEEDED = f'response_code!~"5..|0", grpc_response_status!~"{"|".join(FAILED)}"'
 _NAMED = "{{ $labels.destination_service_name }}.{{ $labels.destination_service_namespace }}"
 
 
 def recording() -> dict[str, Any]:
-    """Of services: what the sidecars of those that serve them have counted."""
-    rate = f"sum by ({_SERVICE}) (rate(istio_requests_total{{{_SERVED}}}[1m]))"
-    good = f"sum by ({_SERVICE}) (rate(istio_requests_total{{{_SERVED}, {SUCCEEDED}}}[1m]))"
+    """Of services: what the sidecars of those that serve them have counted, and those of callers where it came to none."""
+    rate, good = _requests(""), _requests(f", {SUCCEEDED}")
     rules = [
         _record("service:istio_requests:rate1m", rate),
         # Where nothing succeeds there is no series of what does, and the share of errors is 1, not nothing.
@@ -27,6 +28,12 @@ def recording() -> dict[str, Any]:
         name = f"service:istio_request_duration_milliseconds:p{percent}_1m"
         rules.append(_record(name, f"histogram_quantile(0.{percent}, {buckets})"))
     return {"groups": [{"name": "tulle services", "rules": rules}]}
+
+
+def _requests(more: str) -> str:
+    """Of each service, a second. more: of which requests."""
+    both = " or ".join(f"rate(istio_requests_total{{{which}{more}}}[1m])" for which in (_SERVED, _UNMET))
+    return f"sum by ({_SERVICE}) ({both})"
 
 
 def alerts() -> dict[str, Any]:
@@ -41,7 +48,7 @@ def _calls() -> list[dict[str, Any]]:
             f"service:istio_requests_errors:ratio1m > 0.05 and on ({_SERVICE}) {busy}",
             "5m",
             "critical",
-            f"{_NAMED} answers {{{{ $value | humanizePercentage }}}} of its calls with a failure",
+            f"{{{{ $value | humanizePercentage }}}} of the calls to {_NAMED} fail",
             "tulle stat services, then tulle tap and tulle trace ls --errors",
         ),
         _alert(
