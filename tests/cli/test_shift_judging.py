@@ -83,9 +83,9 @@ def test_without_enough_requests_the_old_version_is_as_it_was_in_the_step_before
     assert baseline(Measured(), None, LIMITS) is None
 
 
-def row(workload: str, version: str, requests: int, success: float | None, p95: float | None) -> StatView:
+def row(workload: str, version: str, requests: int, success: float | None, p95: float | None, **flags: int) -> StatView:
     return StatView(
-        *("workload", "default", "web", requests, 1.0, success, 1.0, p95, p95, None, {}, {}, None, None),
+        *("workload", "default", "web", requests, 1.0, success, 1.0, p95, p95, None, {}, flags, None, None),
         workload=workload,
         version=version,
     )
@@ -96,11 +96,13 @@ def test_calls_that_reached_nobody_count_as_failures_of_the_new_version() -> Non
         row("web-v0", "v0", 10, 1.0, 900.0),
         row("web-v1", "v1", 100, 0.9, 30.0),
         row("web-v2", "v2", 50, 1.0, 20.0),
-        row("", "", 25, 0.2, 0.1),
+        row("", "", 25, 0.2, 0.1, UH=15, UF=5),
         row("web-v3", "v3", 0, None, None),
     ]
     new, old = measured(rows, "v2")
     assert (new, old) == (Measured(70, 20, 20.0), Measured(110, 10, 30.0))
     rows[2] = msgspec.structs.replace(rows[2], unreached=5)  # to which its sidecars' callers had a way, and lost it
     assert measured(rows, "v2")[0] == Measured(75, 25, 20.0)
+    answered = measured([row("", "", 25, 0.2, 0.1)], "v2")  # by callers' sidecars, as a route says
+    assert answered == (Measured(), Measured())
     assert new.told() == "70 requests, 28.57% errors, p95 20ms" and Measured().told() == "no requests"

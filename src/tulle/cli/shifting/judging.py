@@ -58,20 +58,22 @@ class Verdict(Struct, frozen=True):
 def measured(rows: Iterable[StatView], version: str) -> tuple[Measured, Measured]:
     """Of a service's workloads: the new version, and all others, with the p95 of the busiest of them.
 
-    Failures that reached no instance count as the new version's, as that is what has changed; those on the way to one, as its.
-    For that a caller's word is enough: to go back in vain does no harm.
+    Failures that reached no instance count as the new version's, as that is what has changed; those on the way to one, as its;
+    but not what sidecars are told to answer themselves, to which Envoy puts no flag. A caller's word is enough: to go back in
+    vain does no harm.
     """
     new: list[Measured] = []
     old: list[Measured] = []
     for row in rows:
         errors = round(row.requests * (1 - row.success)) if row.success is not None else 0
-        errors, requests = errors + row.unreached, row.requests + row.unreached
+        here = Measured(row.requests + row.unreached, errors + row.unreached, row.p95)
         if row.version == version:
-            new.append(Measured(requests, errors, row.p95))
+            new.append(here)
         elif row.workload:
-            old.append(Measured(requests, errors, row.p95))
+            old.append(here)
         else:
-            new.append(Measured(errors, errors))
+            failed = min(errors, sum(row.flags.values())) + row.unreached
+            new.append(Measured(failed, failed))
     return _together(new), _together(old)
 
 
