@@ -23,7 +23,7 @@ from tulle.ir.routes import BackendRef, Forward, HttpMatch, HttpRoute, Weighted
 from tulle.ir.telemetry import DEFAULT, Telemetry
 from tulle.ir.tokens import Issuer
 from tulle.ir.types import Answer, Inbound, InboundPort, Outbound, VirtualHost
-from tulle.model.calls import TAP_KEY
+from tulle.model.calls import runtime
 from tulle.model.names import Destination, ServiceName
 from tulle.model.resources import authorization_policy as written
 from tulle.model.spiffe import TRUST_DOMAIN, WORKLOAD_PREFIX
@@ -44,7 +44,8 @@ _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _A_POLICY = 10  # rules
 _DECIDE = ("tulle.deny", "tulle.allow")
 _LOGGERS = ("figures", "messages")
-CALLS, IDS = "calls", "ids"  # what else a sidecar can be without: telling single calls, giving requests ids
+# What else a sidecar can be without: telling single calls, telling them with their headers, giving requests ids.
+CALLS, HEADERS, IDS = "calls", "calls with headers", "ids"
 _SETTINGS = ("layered_runtime", "stats_config", "deferred_stat_options", "stats_flush_interval", "bootstrap_extensions")
 _ISSUER = "https://issuer.example"
 
@@ -116,7 +117,7 @@ def sidecar(
 
     decides: else without the filters that decide about access, and without what tells of their decisions. counts: the loggers of
     metrics that it has; all if None. telemetry: its other logs, and its spans, of which some cluster `agent` is told. without: of
-    CALLS and IDS.
+    CALLS, HEADERS and IDS.
     """
     access = Access(rules, ("80",) if rules else ())
     served = InboundPort(DESTINATION, target, Protocol.HTTP, "127.0.0.1", access=access)
@@ -165,7 +166,9 @@ def cluster_to(port: int, own: Credentials) -> Json:
 
 def _reduce(manager: Any, counts: tuple[str, ...] | None, without: tuple[str, ...]) -> None:
     if CALLS in without:
-        _keep(manager.access_log, lambda name: name != CALLS)
+        _keep(manager.access_log, lambda name: name not in (CALLS, HEADERS))
+    if HEADERS in without:
+        _keep(manager.access_log, lambda name: name != HEADERS)
     if IDS in without:
         manager.generate_request_id.value = False
     if counts is not None:
@@ -179,15 +182,17 @@ def _keep(parts: Any, wanted: Callable[[str], bool]) -> None:
     parts.extend(kept)
 
 
-def settings(*, tapped: bool = False) -> Json:
+def settings(*, tapped: bool = False, headers: bool = False) -> Json:
     """What of a sidecar's bootstrap counts here: how it takes regular expressions and headers, and what it counts.
 
-    tapped: as while somebody looks at all calls.
+    tapped: as while somebody looks at all calls; headers: at theirs as well.
     """
     own: Json = bootstrap("bench", "127.0.0.1", 1, "spiffe://bench")
     kept = {name: own[name] for name in _SETTINGS}
-    if tapped:
-        kept["layered_runtime"]["layers"].append({"name": "tapped", "static_layer": {TAP_KEY: 100}})
+    if tapped or headers:
+        kept["layered_runtime"]["layers"].append(
+            {"name": "tapped", "static_layer": runtime(tapped=tapped, headers=headers)}
+        )
     return kept
 
 

@@ -34,8 +34,8 @@ BARE = Telemetry(tracing=None)
 class Case:
     """One way to the program. telemetry, counts, without: as guarded.sidecar's; the default tells nothing.
 
-    is_mesh: else a bare pair of Envoys. tapped: somebody looks at all calls. cpu: of all its processes per request, in
-    microseconds, a value a round.
+    is_mesh: else a bare pair of Envoys. tapped: somebody looks at all calls; headers: and at theirs. cpu: of all its processes
+    per request, in microseconds, a value a round.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Case:
     rules: tuple[Policy, ...] = ()
     decides: bool = False
     tapped: bool = False
+    headers: bool = False
     is_mesh: bool = True
     reach: float | None = None
     port: int = 0
@@ -80,7 +81,7 @@ def _sidecars(
     folder: Path, stack: ExitStack, case: Case, target: int, caller: Credentials, server: Credentials
 ) -> None:
     inbound, case.port = free_port(), free_port()
-    settings = guarded.settings(tapped=case.tapped)
+    settings = guarded.settings(tapped=case.tapped, headers=case.headers)
     collector: Json = {**envoys.in_plain(target), "name": names.AGENT}
     listener, programs = guarded.sidecar(
         inbound,

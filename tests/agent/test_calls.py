@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 
 from tulle.agent import calls
 from tulle.agent.calls import Calls
-from tulle.model.calls import Wanted, is_notable, is_wanted
+from tulle.model.calls import Wanted, is_notable, is_wanted, runtime
+
+OFF, ON, WITH_HEADERS = (
+    runtime(tapped=tapped, headers=headers) for tapped, headers in ((False, False), (True, False), (True, True))
+)
 
 Until = Callable[..., Awaitable[Any]]
 
@@ -43,13 +47,13 @@ class Clock:
 class Bench:
     def __init__(self) -> None:
         self.clock = Clock()
-        self.runtime: list[tuple[str, str]] = []
+        self.runtime: list[Mapping[str, int]] = []
         self.calls = Calls(self._set, self.clock)
         self.reports = Reports()
         self.failures = 0  # that are still to come
 
-    async def _set(self, key: str, value: str) -> None:
-        self.runtime.append((key, value))
+    async def _set(self, values: Mapping[str, int]) -> None:
+        self.runtime.append(values)
         if self.failures:
             self.failures -= 1
             raise ConnectionError("its admin interface does not answer")
@@ -92,7 +96,7 @@ async def test_somebody_who_looks_sees_what_he_wants_and_envoy_tells_all_meanwhi
     bench.calls.told(line(path="/b"))
     told = await bench.told()
     assert [(call["path"], call["taps"]) for call in told["calls"]] == [("/a", ["one"])]
-    assert bench.runtime == [("tulle.tap", "100")]
+    assert bench.runtime == [ON]
 
 
 async def test_when_nobody_asks_any_more_envoy_tells_no_more() -> None:
@@ -104,7 +108,7 @@ async def test_when_nobody_asks_any_more_envoy_tells_no_more() -> None:
     bench.reports.came.clear()
     bench.calls.told(line(status=500))
     await bench.told()
-    assert bench.runtime == [("tulle.tap", "100"), ("tulle.tap", "0")]
+    assert bench.runtime == [ON, OFF]
 
 
 async def test_an_envoy_that_does_not_answer_is_asked_again(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +125,7 @@ async def test_an_envoy_that_does_not_answer_is_asked_again(until: Until, monkey
     bench.clock.now, bench.failures = bench.clock.now + 16, 2
     await until(lambda: len(bench.runtime) == 7)
     running.cancel()
-    assert [value for _, value in bench.runtime] == 4 * ["100"] + 3 * ["0"]
+    assert bench.runtime == 4 * [ON] + 3 * [OFF]
 
 
 async def test_too_many_are_counted_not_told() -> None:
@@ -157,6 +161,90 @@ async def test_nonsense_from_either_side_hurts_nobody() -> None:
     assert told["lost"] == 1 and len(path) == 300 and path.startswith("?[31m?")
 
 
+def with_headers(**fields: Any) -> bytes:
+    told = {
+        "about": "call with headers",
+        "request_headers": {":path": "/a?secret=1", "accept": "*/*", "authorization": "Bearer abcdefgh"},
+        "response_headers": {":status": "200", "server": "demo"},
+    }
+    return line(**{**told, **fields})
+
+
+async def test_headers_are_told_for_those_alone_who_want_them_and_no_secret_is() -> None:
+    bench = Bench()
+    bench.calls.wish({"plain": {"path": "/b"}, "full": {"path": "/a", "headers": True}})
+    bench.calls.told(with_headers())
+    bench.calls.told(with_headers(path="/b"))
+    bench.calls.told(with_headers(path="/c", status=500))
+    full, *others = (await bench.told())["calls"]
+    assert bench.runtime == [WITH_HEADERS]
+    assert full["taps"] == ["full"]
+    assert full["request_headers"] == {"accept": "*/*", "authorization": "<redacted, 15 bytes>"}
+    assert (full["response_headers"], full["response_trailers"]) == ({"server": "demo"}, {})
+    assert [(one["path"], one["taps"]) for one in others] == [("/b", ["plain"]), ("/c", [])]
+    assert not any("headers" in name or "trailers" in name for one in others for name in one)
+
+
+async def test_headers_end_with_the_wish_for_them_and_what_envoy_does_not_take_is_tried_again() -> None:
+    bench = Bench()
+    bench.calls.wish({"plain": {}, "full": {"headers": True}})
+    bench.calls.told(with_headers())
+    await bench.told()
+    bench.calls.wish({"plain": {}})
+    bench.failures = 1
+    bench.calls.told(with_headers())
+    bench.reports.came.clear()
+    [call] = (await bench.told())["calls"]
+    assert "request_headers" not in call
+    bench.calls.told(line())
+    bench.reports.came.clear()
+    await bench.told()
+    assert bench.runtime == [WITH_HEADERS, ON, ON]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"headers": True, "most": 101},
+        {"headers": "yes"},
+        {"most": 1001},
+        {"most": 0},
+        {"path": 5},
+        {"path": "a"},
+        {"status": "5x5"},
+        {"seconds": "x"},
+        [],
+    ],
+)
+async def test_what_is_beyond_an_agents_bounds_is_not_done(said: Any) -> None:
+    bench = Bench()
+    bench.calls.wish({"one": said})
+    bench.calls.told(with_headers(status=500))
+    [call] = (await bench.told())["calls"]
+    assert call["taps"] == [] and "request_headers" not in call and bench.runtime == []
+
+
+async def test_headers_take_no_more_room_than_there_is() -> None:
+    bench = Bench()
+    bench.calls.wish({"one": {"headers": True}})
+    large = {f"x-{number}": 1000 * "v" for number in range(100)}
+    for _ in range(90):
+        bench.calls.told(with_headers(request_headers=large, response_headers=large))
+    told = await bench.told()
+    assert 25 < len(told["calls"]) < 90 and len(told["calls"]) + told["lost"] == 90
+    assert len(json.dumps(told)) < 1 << 20
+    assert told["calls"][0]["request_headers"]["(more)"].endswith("headers are left out")
+
+
+async def test_long_lines_count_for_several() -> None:
+    bench = Bench()
+    bench.calls.wish({"one": {"headers": True, "most": 100}})
+    for _ in range(100):
+        bench.calls.told(with_headers(request_headers={"x": 400_000 * "v"}))
+    told = await bench.told()
+    assert len(told["calls"]) < 25 and len(told["calls"]) + told["lost"] == 100
+
+
 async def test_a_new_envoy_is_told_as_well() -> None:
     bench = Bench()
     await bench.calls.renew()
@@ -164,7 +252,21 @@ async def test_a_new_envoy_is_told_as_well() -> None:
     bench.calls.told(line())
     await bench.told()
     await bench.calls.renew()
-    assert bench.runtime == [("tulle.tap", "100")] * 2
+    assert bench.runtime == [ON] * 2
+    bench.clock.now += 16
+    await bench.calls.renew()
+    await bench.calls.renew()
+    assert bench.runtime == [ON, ON, OFF], "nobody looks any more, of which one that it took over from is told"
+
+
+async def test_what_some_envoy_may_have_taken_is_taken_back_although_another_did_not_answer() -> None:
+    bench = Bench()
+    bench.failures = 1
+    bench.calls.wish({"one": {"headers": True}})
+    await bench.calls.renew()
+    bench.calls.wish({})
+    await bench.calls.renew()
+    assert bench.runtime == [WITH_HEADERS, OFF]
 
 
 @pytest.mark.parametrize(("grpc", "fails"), [("-", False), (0, False), (5, False), (8, False), (12, True), (14, True)])

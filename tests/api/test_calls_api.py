@@ -14,6 +14,8 @@ from starlette.responses import StreamingResponse
 
 from tulle.api import calls as calls_door
 from tulle.api.calls import CallsApi
+from tulle.identity.audit import Event
+from tulle.identity.caller import Caller, Role
 from tulle.model.names import ServiceName
 from tulle.model.resources.resource import Ref
 from tulle.model.snapshot import Snapshot
@@ -58,7 +60,8 @@ class Door:
     def __init__(self) -> None:
         self.mesh = AMesh()
         self.calls = Calls()
-        self.api = CallsApi(self.mesh, self.wish, self.calls)
+        self.audited: list[Event] = []
+        self.api = CallsApi(self.mesh, self.wish, self.calls, self.audited.append, lambda: 1.0)
         self.asked: dict[str, dict[str, Any]] = {}
         self.times = 0
 
@@ -71,9 +74,10 @@ class Door:
         self.asked[proxy] = value
         return True
 
-    async def tap(self, query: str = "") -> AsyncGenerator[bytes, None]:
+    async def tap(self, query: str = "", *, headers: bool = False) -> AsyncGenerator[bytes, None]:
         """Once all have been asked."""
-        answer = await self.api.tap(request("GET", "/v1/tap", query))
+        tap, path = (self.api.tap_headers, "/v1/tap/headers") if headers else (self.api.tap, "/v1/tap")
+        answer = await tap(request("GET", path, query))
         assert isinstance(answer, StreamingResponse)
         lines = cast(AsyncGenerator[bytes, None], answer.body_iterator)
         await anext(lines)
@@ -90,6 +94,7 @@ def request(method: str, path: str, query: str, body: bytes = b"", **parameters:
         return {"type": "http.request", "body": body, "more_body": False}
 
     scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": []}
+    scope["state"] = {"caller": Caller(Role.ADMIN, "user ada")}
     return Request({**scope, "path_params": parameters}, receive)
 
 
@@ -137,6 +142,26 @@ async def test_only_who_was_asked_is_heard(door: Door) -> None:
     await door.report("web-1", {"path": "/next", "taps": [name]})
     assert [(await next_line(lines))["path"] for _ in range(2)] == ["/true", "/next"]
     await lines.aclose()
+
+
+async def test_who_was_not_asked_puts_no_headers_in_and_nobody_who_did_not_ask_sees_any(door: Door) -> None:
+    full, plain = await door.tap("service=web", headers=True), await door.tap("service=web")
+    await until(lambda: len(door.asked["web-1"]) == 2)
+    of_headers = {"request_headers": {"x": "y"}, "response_headers": {"x": "y"}, "response_trailers": {"x": "y"}}
+    peer = "spiffe://cluster.local/ns/shop/sa/web"
+    unreached = {"path": "/unreached", "status": 503, "cluster": "outbound|80||web.shop.svc.cluster.local"}
+    for taps in ([], list(door.asked["web-1"])):
+        await door.report("api-1", {**unreached, "taps": taps, **of_headers})
+    await door.report(
+        "web-1", {"path": "/a", "status": 503, "peer_id": peer, "taps": list(door.asked["web-1"]), **of_headers}
+    )
+    found = [[await next_line(lines) for _ in range(3)] for lines in (full, plain)]
+    assert [one["path"] for one in found[0]] == [one["path"] for one in found[1]] == ["/unreached", "/unreached", "/a"]
+    assert {name: found[0][2][name] for name in of_headers} == of_headers
+    assert of_headers.keys().isdisjoint({name for one in [*found[0][:2], *found[1]] for name in one})
+    assert len(list(door.calls)) == 3 and all(one.told == one.told.without_headers() for one in door.calls)
+    await full.aclose()
+    await plain.aclose()
 
 
 async def test_one_that_tells_without_end_takes_no_room_from_the_others(door: Door) -> None:

@@ -163,13 +163,15 @@ async def test_agents_do_not_come_in_here_not_even_an_admin_as_one(browser: Brow
     assert (await browser.ask("POST", "/v1/ui/tickets")).status_code == 403
 
 
-async def test_a_cookie_alone_changes_nothing(browser: Browser) -> None:
+async def test_a_cookie_alone_changes_nothing_and_shows_no_headers(browser: Browser) -> None:
     """Other ports of the host get the browser's cookies as well."""
     await browser.sign_in(ticket=await ticket(browser.api))
     for key in ("", "made up", browser.http.cookies[f"tulle_{browser.http.base_url.port}"]):
-        for method, path in (("DELETE", "/v1/services/default/web"), ("POST", "/v1/ui/sign-out")):
+        changes = (("DELETE", "/v1/services/default/web"), ("POST", "/v1/ui/sign-out"))
+        for method, path in (*changes, ("GET", "/v1/tap/headers"), ("HEAD", "/v1/tap/headers")):
             refused = await browser.ask(method, path, **{"x-tulle-key": key})
-            assert (refused.status_code, "needs the key" in refused.json()["error"]) == (403, True)
+            assert refused.status_code == 403
+            assert method == "HEAD" or "needs the key" in refused.json()["error"]
         assert (await browser.ask("GET", "/v1/ui/me", **{"x-tulle-key": key})).json()["may_change"] is False
     assert ("forget", "web") not in [told[:1] for told in browser.api.told]
     assert (await browser.ask("DELETE", "/v1/services/default/web")).status_code == 200

@@ -54,6 +54,42 @@ def test_requests_are_seen_while_they_happen_and_only_those_that_are_wanted(mesh
     assert first["identity"] == "spiffe://cluster.local/ns/default/sa/service-a"
 
 
+def test_an_admin_sees_headers_but_no_secret_also_of_an_envoy_that_took_over(mesh: Mesh, caller: Caller) -> None:
+    headers = {"authorization": "Bearer nobody-sees-this", "x-tell": "me", "cookie": "a=nobody-sees-this"}
+    with tapping(mesh, "service-b", "--headers") as shown:
+
+        def seen() -> list[dict[str, Any]]:
+            caller.call(f"{URL}?secret=1", headers=headers)
+            return [one for one in shown() if "request_headers" in one]
+
+        first = wait_for("a request is shown with its headers", seen)[0]
+        assert first["request_headers"]["x-tell"] == "me"
+        assert first["request_headers"]["authorization"] == "<redacted, 23 bytes>"
+        assert first["request_headers"]["cookie"] == "<redacted, 18 bytes>"
+        assert first["response_headers"]["content-type"]
+        assert not any(name.startswith(":") for name in first["request_headers"])
+        assert mesh.tulle("proxy", first["proxy"], "restart").returncode == 0
+        before = len(shown())
+        wait_for("the new Envoy is looked at as well", lambda: seen()[before:])
+    with tapping(mesh, "service-b") as shown:
+        plain = wait_for("a request is shown without them", lambda: caller.call(URL, headers=headers) and shown())
+        assert "request_headers" not in plain[-1]
+    audit = [json.loads(line) for line in (mesh.data / "audit.log").read_text().splitlines()]
+    assert [one["what"] for one in audit if one["event"] == "looked at headers"] == [
+        "GET /v1/tap/headers: service=service-b"
+    ]
+    for file in mesh.folder.rglob("*"):
+        assert not file.is_file() or b"nobody-sees-this" not in file.read_bytes(), file
+
+
+def test_headers_are_lines_below_the_request(mesh: Mesh, caller: Caller) -> None:
+    running = mesh.start("tap-lines", "tap", "service-b", "--headers", "--count", "1")
+    wait_for("the tap has ended", lambda: caller.call(URL, headers={"x-tell": "me"}) and running.process.poll() == 0)
+    request, *lines = running.output.splitlines()
+    assert "service-a -> service-b  GET /data  200" in request
+    assert "    > x-tell: me" in lines and any(line.startswith("    < content-type: ") for line in lines)
+
+
 def test_what_is_no_filter_is_refused(mesh: Mesh) -> None:
     done = mesh.tulle("tap", "--status", "5x5")
     assert done.returncode == 2 and "write a code such as 503" in done.stderr

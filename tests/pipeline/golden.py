@@ -169,8 +169,8 @@ def _folded(value: Any) -> Any:
     if settings.get("@type", "").endswith("access_loggers.stats.v3.Config"):
         kinds = (settings.get("counters", ()), settings.get("histograms", ()))
         return f"{value['name']}: {', '.join(stat['stat']['name'] for stats in kinds for stat in stats)}"
-    if value.get("name") == "calls" and "filter" in value:
-        return "calls"
+    if value.get("name") in ("calls", "calls with headers") and "filter" in value:
+        return value["name"]
     return {key: _folded(each) for key, each in value.items()}
 
 

@@ -15,6 +15,7 @@ from tulle.pipeline.in_force import InForce, in_force
 from tulle.xds.resources import CDS, EDS, LDS
 
 CLUSTER = "outbound|4317||otel.default.svc.cluster.local"
+FILE = "envoy.access_loggers.file"  # what such an access log is called, as no other is
 LOG = """
 Telemetry web
 selector: {matchLabels: {app: web}}
@@ -60,13 +61,13 @@ def test_a_telemetry_reaches_its_workloads_and_no_others() -> None:
     web.settle()
     other.settle()
     assert (LDS, f"inbound.{WEB.id}") in web.sent and other.sent == []
-    assert logs(web, WEB.id, "/dev/stdout") and not logs(other, OTHER.id, "/dev/stdout")
+    assert logs(web, WEB.id, FILE) and not logs(other, OTHER.id, FILE)
     assert in_force(made.views[WEB.id]) == {"Telemetry default/web": InForce(1, 1)}
     assert in_force(made.views[OTHER.id]) == {}
     [resource] = resources(LOG)
     made.apply(Snapshot(9, resources={resource.ref: None}))
     web.settle()
-    assert not logs(web, WEB.id, "/dev/stdout")
+    assert not logs(web, WEB.id, FILE)
 
 
 def test_a_listener_of_its_own_is_told_of_too() -> None:
@@ -80,7 +81,7 @@ def test_a_listener_of_its_own_is_told_of_too() -> None:
     declare(made, *resources(LOG))
     envoy.settle()
     bodies = [str(body) for (kind, name), body in envoy.bodies.items() if kind == LDS and name.endswith(":5432")]
-    assert all("/dev/stdout" in body for body in bodies)
+    assert all(FILE in body for body in bodies)
 
 
 def test_a_collector_comes_with_the_doors_and_goes_with_them() -> None:

@@ -1,7 +1,8 @@
 """Single requests that Envoy tells of: kept within bounds, and told to the control plane.
 
 Those that failed or were slow always, a few a second; all that somebody wants to see while he looks. Nobody reads more of a line
-than its beginning when there are too many.
+than its beginning when there are too many. Headers are told for those alone who want them, and what is secret of them never
+leaves this process.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,15 +19,21 @@ import msgspec
 
 from tulle.agent.api import Refused
 from tulle.agent.reports import Reports
-from tulle.model.calls import ABOUT, MOST_AT_ONCE, TAP_KEY, Wanted, checked, is_notable, is_wanted
+from tulle.model import headers
+from tulle.model.calls import ABOUT, HEADERS, MOST_AT_ONCE, Wanted, checked, is_notable, is_wanted, runtime
 
 BEGINNING = f'{{"{ABOUT}":'.encode()
+WITH_HEADERS = f'{{"{ABOUT}":"{HEADERS}"'.encode()
+_OF_HEADERS = ("request_headers", "response_headers", "response_trailers")
 _NOTABLE_AT_ONCE, _NOTABLE_A_SECOND = 50.0, 10.0
-_READ_A_SECOND = 2000.0  # to look whether they are wanted
+_READ_A_SECOND = 2000.0  # to look whether they are wanted; long ones count for several
+_READ_AS_ONE = 4096  # bytes
+_MOST_HEADERS = 512 * 1024  # bytes, in one report
 _MOST_TAPS = 10
 _LONGEST = 300
 _PAUSE, _TAP_PAUSE = 1.0, 0.2
 _BACK_OFF = 2.0
+_OFF = runtime(tapped=False, headers=False)
 
 
 class Calls:
@@ -33,14 +41,15 @@ class Calls:
 
     def __init__(
         self,
-        set_runtime: Callable[[str, str], Awaitable[None]],
+        set_runtime: Callable[[Mapping[str, int]], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._set_runtime = set_runtime
         self._clock = clock
         self._taps: dict[str, tuple[Wanted, float]] = {}
-        self._is_tapping = False
-        self._kept: list[dict[str, Any]] = []
+        self._runtime: Mapping[str, int] | None = _OFF  # None: not known, or not the same of all
+        self._kept: deque[tuple[dict[str, Any], int]] = deque()
+        self._bytes = 0  # of their headers
         self._lost = 0
         self._notable = _Bucket(_NOTABLE_AT_ONCE, _NOTABLE_A_SECOND, clock)
         self._read = _Bucket(_READ_A_SECOND, _READ_A_SECOND, clock)
@@ -49,7 +58,7 @@ class Calls:
 
     def told(self, line: bytes) -> None:
         """One line of Envoy's, as translate/telemetry/calls.py has it written."""
-        if not self._read.take():
+        if not self._read.take(1 + len(line) // _READ_AS_ONE):
             self._lost += 1
             return
         try:
@@ -66,16 +75,27 @@ class Calls:
         elif by and not taps:
             self._lost += 1
         if taps or notable:
-            if len(self._kept) >= MOST_AT_ONCE:
-                del self._kept[0]
-                self._lost += 1
-            self._kept.append(
-                {**{name: _bounded(value) for name, value in call.items() if name != ABOUT}, "taps": taps}
-            )
-            self._woken.set()
+            self._keep(call, taps)
+
+    def _keep(self, call: dict[str, Any], taps: list[str]) -> None:
+        kept = {name: _bounded(value) for name, value in call.items() if name != ABOUT and name not in _OF_HEADERS}
+        size = 0
+        if call.get(ABOUT) == HEADERS and any(self._taps[name][0].headers for name in taps):
+            of_headers = {name: headers.shown(call.get(name)) for name in _OF_HEADERS}
+            kept |= of_headers
+            size = len(json.dumps(of_headers))
+        self._kept.append(({**kept, "taps": taps}, size))
+        self._bytes += size
+        while len(self._kept) > MOST_AT_ONCE or self._bytes > _MOST_HEADERS:
+            self._bytes -= self._kept.popleft()[1]
+            self._lost += 1
+        self._woken.set()
 
     def wish(self, value: Any) -> None:
-        """The control plane wants to see requests: `{"<name>": {... Wanted}}`, all of its wishes; it says so again and again."""
+        """The control plane wants to see requests: `{"<name>": {... Wanted}}`, all of its wishes; it says so again and again.
+
+        What is beyond the bounds of one is refused: nothing is told for it.
+        """
         now = self._clock()
         found = {}
         for name, said in list(value.items() if isinstance(value, dict) else ())[:_MOST_TAPS]:
@@ -92,18 +112,17 @@ class Calls:
 
     async def renew(self) -> None:
         """A new Envoy is there, which knows of nothing."""
-        if self._is_tapping:
-            self._is_tapping = False
-            await self._turn(on=True)
+        if self._runtime != _OFF:
+            self._runtime = None
+        await self._turn()
 
     async def run(self, reports: Reports) -> None:
         """Tells what there is, until it is cancelled."""
         while True:
-            if not self._taps:
+            if not self._taps and self._runtime == _OFF:
                 await self._woken.wait()
             self._woken.clear()
-            self._expire()
-            await self._turn(on=bool(self._taps))
+            await self._turn()
             if self._kept or self._lost:
                 await self._report(reports)
             await asyncio.sleep(_TAP_PAUSE if self._taps else _PAUSE)
@@ -116,26 +135,28 @@ class Calls:
                     await self._report(reports)
 
     async def _report(self, reports: Reports) -> None:
-        told, lost = self._kept, self._lost
-        self._kept, self._lost = [], 0
+        told, lost = [call for call, _ in self._kept], self._lost
+        self._kept.clear()
+        self._bytes = self._lost = 0
         try:
             await reports.send(json.dumps({"calls": told, "lost": lost}).encode())
         except (OSError, Refused):  # what is of a moment is not worth telling later
             self._lost += lost + len(told)
             await asyncio.sleep(_BACK_OFF)
 
-    def _expire(self) -> None:
+    async def _turn(self) -> None:
+        """Has Envoy tell what is wanted now. One that does not answer is asked again: else it would tell of all for ever."""
         now = self._clock()
         self._taps = {name: (wanted, until) for name, (wanted, until) in self._taps.items() if until > now}
-
-    async def _turn(self, *, on: bool) -> None:
-        """One that does not answer now is asked again: else it would tell of all requests for ever."""
-        if on != self._is_tapping:
-            try:
-                await self._set_runtime(TAP_KEY, "100" if on else "0")
-                self._is_tapping = on
-            except OSError:
-                self._woken.set()
+        with_headers = any(wanted.headers for wanted, _ in self._taps.values())
+        wanted = runtime(tapped=bool(self._taps), headers=with_headers)
+        if wanted == self._runtime:
+            return
+        try:
+            await self._set_runtime(wanted)
+            self._runtime = wanted
+        except OSError:  # another one may have taken it
+            self._runtime = None
 
 
 class _Bucket:
@@ -145,13 +166,13 @@ class _Bucket:
         self._size, self.rate, self._clock = size, rate, clock
         self._left, self._at = size, clock()
 
-    def take(self) -> bool:
+    def take(self, tokens: int = 1) -> bool:
         now = self._clock()
         self._left = min(self._size, self._left + (now - self._at) * self.rate)
         self._at = now
-        if self._left < 1:
+        if self._left < tokens:
             return False
-        self._left -= 1
+        self._left -= tokens
         return True
 
 

@@ -143,11 +143,11 @@ class Envoy:
     async def _left_out(self, clusters: Sequence[str]) -> LeftOut | None:
         return await self._current.left_out(clusters) if self._current else None
 
-    async def _set_runtime(self, key: str, value: str) -> None:
+    async def _set_runtime(self, values: Mapping[str, int]) -> None:
         failure: OSError | None = None
         for each in self.running():
             try:
-                await each.set_runtime(key, value)
+                await each.set_runtime(values)
             except OSError as error:
                 failure = error
         if failure:

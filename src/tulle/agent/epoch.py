@@ -17,10 +17,11 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from subprocess import SubprocessError
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from tulle.agent import http1, idle
 from tulle.agent.calls import BEGINNING as CALL
+from tulle.agent.calls import WITH_HEADERS
 from tulle.agent.descendants import die_with_parent
 from tulle.agent.endpoints import LeftOut, left_out
 from tulle.agent.exits import of_return_code
@@ -69,7 +70,8 @@ async def start(
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
     decided: told each line that says what access rules have decided. called: each that tells of a request.
-    written: told whole lines of its standard output. said: told each line of its own log. environment: beside what it inherits.
+    written: told whole lines of its standard output, but for those. said: told each line of its own log. environment: beside
+    what it inherits.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
@@ -85,7 +87,8 @@ async def start(
         )
     except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
         raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
-    return Epoch(process, folder, group, {_DECISION: decided, CALL: called}, written, said)
+    output = Lines(written, WITH_HEADERS, called)
+    return Epoch(process, folder, group, {_DECISION: decided, CALL: called}, output, said)
 
 
 def _become(agent: int, launch: Callable[[], None] | None) -> None:
@@ -108,7 +111,7 @@ class Epoch:
         folder: Folder,
         group: asyncio.TaskGroup,
         readers: Mapping[bytes, Callable[[bytes], None]],
-        written: Callable[[bytes], None] = lambda _: None,
+        output: Lines | None = None,
         said: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._process = process
@@ -117,7 +120,8 @@ class Epoch:
         self._said = said
         self._log = b""
         self._reading = group.create_task(self._read_log(), name=f"log of Envoy {process.pid}")
-        self._copying = group.create_task(self._copy_output(Lines(written)), name=f"output of Envoy {process.pid}")
+        copying = self._copy_output(output or Lines(lambda _: None))
+        self._copying = group.create_task(copying, name=f"output of Envoy {process.pid}")
         self._admin: http1.Connection | None = None
         self._turn = asyncio.Lock()
         self._calls: Mapping[str, int] = {}
@@ -198,9 +202,12 @@ class Epoch:
         stopped = (await self._stats() or {}).get(_STOPPED)
         return None if stopped is None else stopped > 0
 
-    async def set_runtime(self, key: str, value: str) -> None:
-        """Raises OSError if it does not answer, and has not ended. Source: Envoy, administration interface, `/runtime_modify`."""
-        if await self._ask(f"/runtime_modify?{quote(key)}={quote(value)}", "POST") is None and not self.has_ended:
+    async def set_runtime(self, values: Mapping[str, int]) -> None:
+        """All at once. Raises OSError if it does not answer, and has not ended.
+
+        Source: Envoy, administration interface, `/runtime_modify`.
+        """
+        if await self._ask(f"/runtime_modify?{urlencode(values)}", "POST") is None and not self.has_ended:
             raise ConnectionError("its admin interface does not answer")
 
     async def set_level(self, level: str) -> None:

@@ -72,19 +72,43 @@ def _wait_for_room(descriptor: int) -> None:
 
 
 class Lines:
-    """Parts of a stream in, whole lines out to `write`. One that has no end is cut."""
+    """Parts of a stream in, whole lines out to `write`. One that has no end is cut.
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    apart: how lines begin that are for `taken`, one by one without its end, and for nobody else; also where one is found within a
+    line, which was then torn.
+    """
+
+    def __init__(
+        self, write: Callable[[bytes], None], apart: bytes = b"", taken: Callable[[bytes], None] = lambda _: None
+    ) -> None:
         self._write = write
+        self._apart = apart
+        self._taken = taken
         self._rest = b""
 
     def add(self, part: bytes) -> None:
         whole, newline, self._rest = (self._rest + part).rpartition(b"\n")
         if newline:
-            self._write(whole + newline)
-        self._rest = self._rest[-_LONGEST_LINE:]
+            self._hand(whole + newline)
+        if len(self._rest) > _LONGEST_LINE:
+            is_apart = self._apart and self._apart in self._rest
+            self._rest = self._rest[:_LONGEST_LINE] if is_apart else self._rest[-_LONGEST_LINE:]
 
     def end(self) -> None:
         if self._rest:
-            self._write(self._rest + b"\n")
+            self._hand(self._rest + b"\n")
             self._rest = b""
+
+    def _hand(self, lines: bytes) -> None:
+        if not self._apart or self._apart not in lines:
+            self._write(lines)
+            return
+        others = []
+        for line in lines.removesuffix(b"\n").split(b"\n"):
+            other, found, rest = line.partition(self._apart)
+            if found:
+                self._taken((found + rest)[:_LONGEST_LINE])
+            if other or not found:
+                others.append(other + b"\n")
+        if others:
+            self._write(b"".join(others))

@@ -107,7 +107,7 @@ def build_app(doors: Doors) -> Starlette:
         *Access(doors.mesh, doors.force, api.sessions.decisions).routes,
         *endpoints.routes,
         *Explaining(doors.mesh, doors.force, endpoints.left_out).routes,
-        *CallsApi(doors.force, api.sessions.wish, doors.calls).routes,
+        *CallsApi(doors.force, api.sessions.wish, doors.calls, doors.audit, time.time).routes,
         *FiguresApi(doors.figures, doors.force).routes,
         *LogsApi(doors.force, api.sessions.wish).routes,
         *JwtSvids(doors.mesh, doors.jwt_authority).routes,

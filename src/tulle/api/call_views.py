@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tulle.ir.telemetry import Reporter
 from tulle.telemetry.calls.kept import Kept
@@ -21,7 +21,8 @@ class CalledView(Struct, frozen=True):
 
     time: Unix seconds, when it began. source, destination: services, `namespace/name`, or what is known of them. status: 0
     if there was no answer. grpc: its status there, "" if it is none. identity: what the other side proved, "" for plain text.
-    lost: how many are missing before it.
+    lost: how many are missing before it. Headers: by name, if they were asked for; of what is or may be a secret its length
+    alone.
     """
 
     time: float
@@ -50,6 +51,9 @@ class CalledView(Struct, frozen=True):
     identity: str
     mtls: bool
     lost: int = 0
+    request_headers: dict[str, str] | UnsetType = UNSET
+    response_headers: dict[str, str] | UnsetType = UNSET
+    response_trailers: dict[str, str] | UnsetType = UNSET
 
 
 def shown(kept: Kept) -> CalledView:
@@ -81,4 +85,7 @@ def shown(kept: Kept) -> CalledView:
         failure=told.failure,
         identity=told.peer_id,
         mtls=bool(told.peer_id),
+        request_headers=told.request_headers,
+        response_headers=told.response_headers,
+        response_trailers=told.response_trailers,
     )

@@ -27,7 +27,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tulle.api.changes import Changes, Made
-from tulle.api.roles import OPEN_ON_LOOPBACK, ROLES, allows, comes_to_browsers, way_of
+from tulle.api.roles import OPEN_ON_LOOPBACK, ROLES, WITH_KEY, allows, comes_to_browsers, way_of
 from tulle.identity.attempts import FailedAttempts
 from tulle.identity.attestation import Attestation
 from tulle.identity.audit import Audit, Event
@@ -46,7 +46,7 @@ _USER = f"Bearer {PREFIX}".encode()
 _WRONG_SECRET = "wrong secret: the caller's data folder is not the control plane's; see --data and TULLE_DATA"  # noqa: S105
 _NO_CERTIFICATE = "from another machine this needs the certificate of an enrolled proxy, or a user's token (TULLE_API)"
 _NOT_SIGNED_IN = "this needs somebody who has signed in (`tulle ui` prints a link), or a user's token"
-_NO_KEY = f"a change from the dashboard needs the key that it was told when one signed in, in the header {KEY_HEADER}"
+_NO_KEY = f"from the dashboard, this needs the key that it was told when one signed in, in the header {KEY_HEADER}"
 _NOT_FOR_BROWSERS = "agents do not come in by the door for browsers"
 _NOT_FOR_AGENTS = "an agent on another machine may enrol and keep its own session, and nothing else"
 _TOO_MANY = "too many tokens that are not valid came from this address; try again in a minute"
@@ -177,7 +177,8 @@ class Known:
             return await _refusal(401, _NOT_SIGNED_IN if is_web else _NO_CERTIFICATE)(scope, receive, send)
         if caller is not None and not allows(caller, way, scope["path"]):
             return await _refusal(403, self._refused(caller, way, scope))(scope, receive, send)
-        if not proved.has_key and scope["method"] not in ("GET", "HEAD") and way is not None and ROLES[way] is not None:
+        needs_key = scope["method"] not in ("GET", "HEAD") or way in WITH_KEY
+        if not proved.has_key and needs_key and way is not None and ROLES[way] is not None:
             return await _refusal(403, _NO_KEY)(scope, receive, send)
         scope["state"] |= {"caller": caller, "changes": Changes(), "user": proved.user}
         scope["state"] |= {"session": proved.session, "has_key": proved.has_key}

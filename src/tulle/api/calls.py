@@ -1,7 +1,8 @@
 """Single requests: what sidecars tell of, the last that failed, and a live view of all (`tulle tap`, `tulle why`).
 
 While somebody looks, the sidecars that he looks at are asked again and again to tell of all requests; when nobody asks any
-more, they stop by themselves.
+more, they stop by themselves. Headers have a path of their own, for admins; who looked at them goes to the audit log, and nothing
+of them is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.call_views import CallsView, shown
 from tulle.api.doors import Force
 from tulle.api.queries import number
+from tulle.identity.audit import Audit, Event
+from tulle.identity.caller import Caller
 from tulle.ir.telemetry import Reporter
 from tulle.model.calls import MOST_A_SECOND, Wanted, WantedProblem, checked, is_notable, is_wanted
 from tulle.model.workload import Proxy
@@ -34,12 +37,13 @@ from tulle.telemetry.calls.kept import Calls, Kept
 from tulle.telemetry.calls.told import decoder
 
 _RENEW_EVERY, _LEASE = 5.0, 15.0
-_MOST_WAITING = 1000
+_MOST_WAITING, _MOST_WAITING_WITH_HEADERS = 1000, 100
 _MOST_TAPS = 10
 _MOST_LISTED = 500
 _QUIET = 15.0
 _ASKED_WITHIN = 2.0
 _ASKED_AT_ONCE = 50  # sidecars
+_FILTERS = ("service", "namespace", "proxy", "peer", "side", "method", "path", "status", "min_ms")
 
 _log = logging.getLogger(__name__)
 
@@ -70,12 +74,14 @@ class _Tap(Struct, eq=False):
 
 
 class CallsApi:
-    """wish: has an agent do something (AgentSessions.wish)."""
+    """wish: has an agent do something (AgentSessions.wish). clock: Unix time."""
 
-    def __init__(self, force: Force, wish: Wish, calls: Calls) -> None:
+    def __init__(self, force: Force, wish: Wish, calls: Calls, audit: Audit, clock: Callable[[], float]) -> None:
         self._force = force
         self._wish = wish
         self._calls = calls
+        self._audit = audit
+        self._clock = clock
         self._taps: dict[str, _Tap] = {}
 
     @property
@@ -85,6 +91,7 @@ class CallsApi:
             Route("/v1/calls", self.list),
             Route("/v1/calls/{id}", self.one),
             Route("/v1/tap", self.tap),
+            Route("/v1/tap/headers", self.tap_headers),
         ]
 
     async def take(self, request: Request) -> Response:
@@ -100,17 +107,17 @@ class CallsApi:
         service = f"{name.namespace}/{name.name}"
         self._calls.lost += report.lost
         for told in report.calls:
-            kept = Kept(proxy, service, told)
-            fields = msgspec.to_builtins(told)
+            kept, plain = Kept(proxy, service, told), Kept(proxy, service, told.without_headers())
+            fields = msgspec.to_builtins(plain.told)
             if not told.taps or is_notable(fields):
-                self._calls.add(kept)
+                self._calls.add(plain)
             for tap in filter(None, map(self._taps.get, dict.fromkeys(told.taps))):
                 if proxy in tap.told:
-                    _hand(tap, kept)
+                    _hand(tap, kept if tap.wanted.headers else plain)
             if told.side is Reporter.SOURCE and not told.peer_id:  # of the called service no sidecar has seen it
                 for tap in self._taps.values():
                     if proxy not in tap.told and tap.is_called(told.peer_name()) and is_wanted(tap.wanted, fields):
-                        _hand(tap, kept)
+                        _hand(tap, plain)  # nobody has asked that sidecar for headers
         for tap in self._taps.values():
             if proxy in tap.told:
                 tap.lost += report.lost
@@ -136,6 +143,18 @@ class CallsApi:
 
     async def tap(self, request: Request) -> Response:
         """Lines of JSON as requests end; an empty line now and then. `lost` in a line: how many are missing before it."""
+        return self._tapped(self._asked(request, headers=False))
+
+    async def tap_headers(self, request: Request) -> Response:
+        """The same, with headers."""
+        tap = self._asked(request, headers=True)
+        who: Caller = request.scope["state"]["caller"]
+        what = f"GET /v1/tap/headers: {_described(request)}"
+        self._audit(Event(self._clock(), "looked at headers", who.name, what))
+        return self._tapped(tap)
+
+    def _asked(self, request: Request, *, headers: bool) -> _Tap:
+        """Raises a refusal."""
         if len(self._taps) >= _MOST_TAPS:
             raise HTTPException(429, f"{_MOST_TAPS} look already; try again when somebody has stopped")
         query = request.query_params
@@ -149,6 +168,7 @@ class CallsApi:
                     status=query.get("status", ""),
                     side=query.get("side", ""),
                     min_ms=number(request, "min_ms", 0.0, 0.0, 1e9),
+                    headers=headers,
                 )
             )
         except WantedProblem as error:
@@ -156,9 +176,11 @@ class CallsApi:
         if wanted.side not in ("", "source", "destination"):
             raise HTTPException(400, "side must be source or destination")
         whose = query.get("service", ""), query.get("namespace", ""), query.get("proxy", "")
-        queue: asyncio.Queue[Kept] = asyncio.Queue(_MOST_WAITING)
+        queue: asyncio.Queue[Kept] = asyncio.Queue(_MOST_WAITING_WITH_HEADERS if headers else _MOST_WAITING)
         about, is_called = _about(*whose), _called(*whose)
-        tap = _Tap(secrets.token_hex(8), wanted, about, is_called, query.get("peer", ""), queue, set(), Counter())
+        return _Tap(secrets.token_hex(8), wanted, about, is_called, query.get("peer", ""), queue, set(), Counter())
+
+    def _tapped(self, tap: _Tap) -> Response:
         return StreamingResponse(self._lines(tap), media_type="application/x-ndjson")
 
     async def _lines(self, tap: _Tap) -> AsyncGenerator[bytes, None]:
@@ -210,6 +232,12 @@ class CallsApi:
         wishes = {tap.name: msgspec.to_builtins(tap.wanted) for tap in self._taps.values() if proxy in tap.told}
         async with asyncio.timeout(_ASKED_WITHIN):
             await self._wish(proxy, "tap", wishes)
+
+
+def _described(request: Request) -> str:
+    """Whose, and which, as the caller has written it: the audit log bounds it."""
+    said = [f"{name}={request.query_params[name]}" for name in _FILTERS if request.query_params.get(name)]
+    return " ".join(said) or "all sidecars"
 
 
 def _hand(tap: _Tap, kept: Kept) -> None:

@@ -55,6 +55,7 @@ ROLES: Mapping[str, Role | None] = {
     "GET /v1/calls": Role.VIEWER,
     "GET /v1/calls/{id}": Role.VIEWER,
     "GET /v1/tap": Role.VIEWER,
+    "GET /v1/tap/headers": Role.ADMIN,
     "GET /v1/logs": Role.VIEWER,
     "PUT /v1/logs/level": Role.ADMIN,
     "GET /v1/proxies/{name}/logs": Role.VIEWER,
@@ -106,6 +107,9 @@ def way_of(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
             return f"{method} {route.path}"
     return None
 
+
+# For which a browser's cookie alone is not enough, as for a change: other ports of the host get that as well.
+WITH_KEY = frozenset({"GET /v1/tap/headers"})
 
 # For anybody who comes in by loopback, as Prometheus does: figures, and nothing of whose they are but names.
 OPEN_ON_LOOPBACK = frozenset({"GET /metrics", "GET /v1/prometheus/targets"})

@@ -1,10 +1,12 @@
-"""A single request in a line."""
+"""A single request in a line, and each of its headers in one."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import click
+from msgspec import UNSET
 
 from tulle.api.call_views import CalledView
 from tulle.cli.printing import printable
@@ -29,6 +31,13 @@ def line(call: CalledView) -> str:
         if value:
             words.append(printable(f"{name}={value}"))
     return "  ".join(words)
+
+
+def header_lines(call: CalledView) -> Iterator[str]:
+    """`    > accept: */*`, of the answer and its trailers with `<`; none if they were not asked for."""
+    for sign, headers in ((">", call.request_headers), ("<", call.response_headers), ("<", call.response_trailers)):
+        for name, value in headers.items() if headers is not UNSET else ():
+            yield f"    {click.style(sign, dim=True)} {printable(name)}: {printable(value)}"
 
 
 def _short(name: str) -> str:

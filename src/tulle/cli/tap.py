@@ -11,7 +11,7 @@ import msgspec
 from tulle.api.call_views import CalledView
 from tulle.api.views import ProxyView, ServiceView
 from tulle.cli import options
-from tulle.cli.calls import line
+from tulle.cli.calls import header_lines, line
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes, Unreachable
@@ -42,6 +42,7 @@ from tulle.model.calls import MOST_A_SECOND
     show_default=True,
     help="How many a second of one sidecar; others are counted.",
 )
+@click.option("--headers", is_flag=True, help="Headers too, with what is secret left out. For admins.")
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @options.output
 @options.data
@@ -51,6 +52,7 @@ def command(
     side: str | None,
     slow: str | None,
     max_rps: int,
+    headers: bool,
     count: int | None,
     output: str,
     data: Path,
@@ -61,7 +63,10 @@ def command(
     Until Ctrl-C. Of all sidecars, or those of SERVICE (NAME or NAMESPACE/NAME): what they take in and what they send
     out, and calls to it that failed before they reached it. Without a service
     each request is shown as its server saw it, and as its caller did where it never got there. Sidecars tell of requests
-    only while somebody looks; bodies, queries and headers are never told.
+    only while somebody looks; bodies and queries are never told.
+
+    With --headers, a line for each: > of the request, < of the answer. Of what is or may be a secret the length alone is
+    told. It takes an admin, and goes to the audit log.
 
     \b
     Examples:
@@ -69,6 +74,7 @@ def command(
       tulle tap checkout --status 5xx
       tulle tap shop/checkout --peer payments --min 200ms
       tulle tap --path /api --count 10 -o json
+      tulle tap checkout --headers --count 1
     """
     query = [(name, value) for name, value in filters.items() if value]
     query += [("service", service)] if service else []
@@ -77,16 +83,19 @@ def command(
     query += [("min_ms", repr(1000 * _seconds(slow)))] if slow else []
     query.append(("max_rps", str(max_rps)))
     once = not service and not side and not filters["proxy"]
+    path = "/v1/tap/headers" if headers else "/v1/tap"
     control_plane = ControlPlane(data)
     _note(control_plane, service, namespace, filters["proxy"])
     try:
-        for number, call in enumerate(_shown(control_plane.follow("/v1/tap", CalledView, query), once=once), 1):
+        for number, call in enumerate(_shown(control_plane.follow(path, CalledView, query), once=once), 1):
             if output == "json":
                 click.echo(msgspec.json.encode(call).decode())
             else:
                 if call.lost:
                     click.echo(click.style(f"({call.lost} more were not told: too many, see --max-rps)", dim=True))
                 click.echo(line(call))
+                for told in header_lines(call):
+                    click.echo(told)
             if number == count:
                 return
         raise Unreachable("the control plane has ended; nothing more is told")

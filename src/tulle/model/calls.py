@@ -11,8 +11,11 @@ from tulle.model.grpc_statuses import FAILED
 
 ABOUT = "about"  # the first of the fields, as Envoy writes them in the order of their names
 SLOW_MS = 1000
-TAP_KEY = "tulle.tap"
+TAP_KEY, HEADERS_KEY = "tulle.tap", "tulle.tap_headers"  # of Envoy's runtime: 0, or 100 while somebody looks
+PLAIN_KEY = "tulle.told_plainly"  # 100, or 0 while calls are told with their headers
+CALL, HEADERS = "call", "call with headers"  # what ABOUT says
 MOST_A_SECOND = 100
+MOST_WITH_HEADERS = 100  # a second
 MOST_AT_ONCE = 500  # in one report
 TOLD_MS = 500  # after its end at most: by then Envoy has told of a call in spans and in lines
 _LONGEST = 100
@@ -22,6 +25,7 @@ class Wanted(Struct, frozen=True, omit_defaults=True):
     """Which requests, until when, and how many a second of one sidecar. Empty fits all; several agree.
 
     status: `503`, `5xx`, or `error` for 5xx, no answer and failures of gRPC. path: how it begins. side: of who tells.
+    headers: told as well, as model/headers.py has them.
     """
 
     seconds: float = 15.0
@@ -31,6 +35,7 @@ class Wanted(Struct, frozen=True, omit_defaults=True):
     status: str = ""
     side: str = ""
     min_ms: float = 0.0
+    headers: bool = False
 
 
 class WantedProblem(ValueError):
@@ -51,7 +56,14 @@ def checked(wanted: Wanted) -> Wanted:
         raise WantedProblem(f"{wanted.method[:_LONGEST]!r} is no method")
     if not 0 <= wanted.min_ms < 1e9 or not 1 <= wanted.most <= MOST_A_SECOND * 10:
         raise WantedProblem(f"min_ms must be a length of time, and most from 1 to {MOST_A_SECOND * 10}")
+    if wanted.headers and wanted.most > MOST_WITH_HEADERS:
+        raise WantedProblem(f"with headers, no more than {MOST_WITH_HEADERS} requests a second of one sidecar are told")
     return wanted
+
+
+def runtime(*, tapped: bool, headers: bool) -> dict[str, int]:
+    """Of Envoy's runtime, what has it tell of all calls, with their headers or without; percent."""
+    return {TAP_KEY: 100 * tapped, HEADERS_KEY: 100 * headers, PLAIN_KEY: 100 * (not headers)}
 
 
 def is_wanted(wanted: Wanted, call: Mapping[str, Any]) -> bool:

@@ -6,14 +6,18 @@ import re
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tulle.ir.telemetry import Reporter
 from tulle.model.calls import MOST_AT_ONCE
+from tulle.model.headers import LONGEST_NAME, LONGEST_VALUE, MOST
 from tulle.model.names import ServiceName, service_of
 from tulle.model.peer import read
 
 _Text = Annotated[str, Meta(max_length=300, pattern=r"^[ -~]*$")]
+_Name = Annotated[str, Meta(max_length=LONGEST_NAME, pattern=r"^[ -~]*$")]
+_Value = Annotated[str, Meta(max_length=LONGEST_VALUE + 50, pattern=r"^[ -~]*$")]  # a cut one says so
+Headers = Annotated[dict[_Name, _Value], Meta(max_length=MOST + 1)]
 _Count = Annotated[int, Meta(ge=0, lt=2**53)]
 _IDENTITY = re.compile(r"spiffe://[^/]+/ns/([^/]+)/sa/([^/]+)")
 _HOST_OF_CLUSTER = re.compile(r"outbound\|[0-9]+\|[^|]*\|([^|]+)(\|tcp)?")
@@ -22,7 +26,8 @@ _HOST_OF_CLUSTER = re.compile(r"outbound\|[0-9]+\|[^|]*\|([^|]+)(\|tcp)?")
 class Told(Struct, frozen=True):
     """As translate/telemetry/calls.py has Envoy write it. time: Unix seconds, by the sidecar's machine; duration: milliseconds.
 
-    taps: for which of those who look.
+    taps: for which of those who look. Headers: as model/headers.py has them, if one of these wants them; by name, several of one
+    name as one.
     """
 
     side: Reporter
@@ -49,6 +54,12 @@ class Told(Struct, frozen=True):
     peer_id: _Text = ""
     port: _Text = ""
     taps: Annotated[tuple[_Text, ...], Meta(max_length=20)] = ()
+    request_headers: Headers | UnsetType = UNSET
+    response_headers: Headers | UnsetType = UNSET
+    response_trailers: Headers | UnsetType = UNSET
+
+    def without_headers(self) -> Told:
+        return msgspec.structs.replace(self, request_headers=UNSET, response_headers=UNSET, response_trailers=UNSET)
 
     @property
     def at(self) -> float:
