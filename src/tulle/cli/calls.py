@@ -1,12 +1,13 @@
-"""A single request in a line, and each of its headers in one."""
+"""Single requests for people: each in a line, and each of its headers in one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from tulle.api.call_views import CalledView
 from tulle.cli.printing import printable
@@ -31,6 +32,16 @@ def line(call: CalledView) -> str:
         if value:
             words.append(printable(f"{name}={value}"))
     return "  ".join(words)
+
+
+def each_once(calls: Iterable[CalledView]) -> Iterator[CalledView]:
+    """A request that has two ends in the mesh only as its server saw it."""
+    lost = 0
+    for call in calls:
+        lost += call.lost
+        if call.side == "destination" or not call.mtls:
+            yield replace(call, lost=lost)
+            lost = 0
 
 
 def header_lines(call: CalledView) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ import msgspec
 from tulle.api.call_views import CalledView
 from tulle.api.views import ProxyView, ServiceView
 from tulle.cli import options
-from tulle.cli.calls import header_lines, line
+from tulle.cli.calls import each_once, header_lines, line
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Mistakes, Unreachable
@@ -87,7 +86,8 @@ def command(
     control_plane = ControlPlane(data)
     _note(control_plane, service, namespace, filters["proxy"])
     try:
-        for number, call in enumerate(_shown(control_plane.follow(path, CalledView, query), once=once), 1):
+        calls = control_plane.follow(path, CalledView, query)
+        for number, call in enumerate(each_once(calls) if once else calls, 1):
             if output == "json":
                 click.echo(msgspec.json.encode(call).decode())
             else:
@@ -119,13 +119,6 @@ def _note(control_plane: ControlPlane, service: str, namespace: str | None, prox
         problem = f"there is no proxy {proxy}; `tulle proxies` lists them"
     if problem:
         click.echo(printable(f"{problem} (its requests are shown if it comes)"), err=True)
-
-
-def _shown(calls: Iterator[CalledView], *, once: bool) -> Iterator[CalledView]:
-    """once: a request that has two ends in the mesh only as its server saw it."""
-    for call in calls:
-        if not once or call.side == "destination" or not call.mtls:
-            yield call
 
 
 def _seconds(text: str) -> float:
