@@ -86,6 +86,13 @@ def test_what_is_done_on_a_page_takes_effect_and_can_be_undone(shop: Shop) -> No
         browser.sign_in(shop.link())
         page = browser.page
 
+        browser.look("tap", "[data-table=calls] tbody tr")
+        page.click("label:has-text('Headers')")
+        page.wait_for_selector(".command:has-text('tulle tap --headers')")
+        page.click("[data-table=calls] tbody tr button")
+        page.wait_for_selector("aside h3:has-text('Headers of the request')")
+        page.wait_for_selector("aside dt:has-text('user-agent')")
+
         before = spec("checkout")
         browser.look("service/shop/checkout", "button:has-text('Shift traffic')")
         page.click("button:has-text('Shift traffic')")
@@ -181,6 +188,9 @@ def test_a_link_signs_in_once_and_a_viewer_only_looks(shop: Shop, tmp_path: Path
         browser.look("service/shop/checkout", ".tiles")
         browser.page.wait_for_selector("[data-row='shop/web>shop/checkout']")
         assert browser.page.locator("button:has-text('Shift traffic')").count() == 0
+        browser.look("tap?headers=1", "[data-table=calls] tbody tr")
+        assert browser.page.locator("label:has-text('Headers')").count() == 0
+        browser.look("service/shop/checkout", ".tiles")
         browser.page.reload()
         browser.page.wait_for_selector(".tiles")
         browser.page.click("[aria-label='Sign out']")

@@ -19,7 +19,13 @@ let aborter: AbortController | null = null;
 let waiting: (Tapped & { key: number })[] = [];
 let timer: number | undefined;
 
-export function start(query: Query): void {
+/** Whether a call is shown by this line alone: one that has two ends in the mesh, as its server saw it. */
+export function isOwnLine(call: Pick<Tapped, "side" | "mtls">): boolean {
+  return call.side === "destination" || !call.mtls;
+}
+
+/** once: not at both ends. headers: for admins. */
+export function start(query: Query, { once = false, headers = false } = {}): void {
   stop();
   calls.value = [];
   seen.value = 0;
@@ -30,10 +36,14 @@ export function start(query: Query): void {
   aborter = mine;
   let number = 0;
   const take = (line: Tapped) => {
+    if (once && !isOwnLine(line)) {
+      lost.value += line.lost;
+      return;
+    }
     waiting.push({ ...line, key: number++ });
     timer ??= window.setTimeout(show, 150); // drawn a few times a second, however many come
   };
-  lines<Tapped>("v1/tap", query, take, mine.signal)
+  lines<Tapped>(headers ? "v1/tap/headers" : "v1/tap", query, take, mine.signal)
     .then(() => ended(mine, ""))
     .catch((error: unknown) => mine.signal.aborted || ended(mine, error instanceof Refused ? error.message : "The stream ended."));
 }

@@ -345,4 +345,8 @@ export interface Tapped {
   identity: string;
   mtls: boolean;
   lost: number;
+  /** If they were asked for; of what is or may be a secret the length alone. */
+  request_headers?: Record<string, string>;
+  response_headers?: Record<string, string>;
+  response_trailers?: Record<string, string>;
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { waterfall } from "../src/trace/tree";
 import type { Span } from "../src/types";
 import { begun, seriesOf, settled } from "../src/history";
+import { isOwnLine } from "../src/tapping";
 import { sorted, type Column } from "../src/parts/table";
 
 function span(id: string, parent: string, start: number, ms: number): Span {
@@ -44,6 +45,14 @@ describe("history", () => {
     expect(begun({ step: 5, from: 1000, points })).toMatchObject({ from: 1495, points: { length: 81 } });
     expect(begun({ step: 5, from: 1000, points: points.slice(0, 101) }).points).toHaveLength(24);
     expect(begun({ step: 5, from: 1000, points: points.slice(0, 90) }).points).toHaveLength(90);
+  });
+});
+
+describe("a tap", () => {
+  it("shows a call that has two ends in the mesh once", () => {
+    expect(isOwnLine({ side: "source", mtls: true })).toBe(false);
+    expect(isOwnLine({ side: "destination", mtls: true })).toBe(true);
+    expect(isOwnLine({ side: "source", mtls: false })).toBe(true);
   });
 });
 

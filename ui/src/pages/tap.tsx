@@ -8,6 +8,7 @@ import { flagsInWords, toneOfCode } from "../parts/figures";
 import { Icon, Lock } from "../parts/icons";
 import { calls, lost, seen, start, stop, tapping, tapProblem } from "../tapping";
 import type { Service, Tapped } from "../types";
+import { isAdmin } from "../session";
 import { asked, namespace, set, to } from "../url";
 
 const FILTERS = ["method", "path", "status", "min_ms"] as const;
@@ -21,15 +22,18 @@ function askedOf(source: string, destination: string): Record<string, string> {
 export function TapPage() {
   const services = useGet<Service[]>("v1/services", {}, 30);
   const query = { ...Object.fromEntries(FILTERS.map((name) => [name, asked(name)])), ...askedOf(asked("source"), asked("destination")), namespace: namespace.value };
-  const key = JSON.stringify(query);
+  const how = { once: !("service" in query), headers: isAdmin.value && asked("headers") === "1" };
+  const key = JSON.stringify([query, how]);
+  const begin = () => start(query, how);
   useEffect(() => {
-    start(query);
+    begin();
     return stop;
   }, [key]);
   const ids = (services.data ?? []).map((one) => `${one.namespace}/${one.name}`);
   const call = asked("call");
-  const kept = useGet<{ calls: Tapped[] }>(call ? `v1/calls/${encodeURIComponent(call)}` : null, {}, 0);
-  const chosen = calls.value.find((one) => one.request_id && one.request_id === call) ?? kept.data?.calls[0] ?? null;
+  const live = calls.value.find((one) => one.request_id && one.request_id === call);
+  const kept = useGet<{ calls: Tapped[] }>(call && !live ? `v1/calls/${encodeURIComponent(call)}` : null, {}, 0);
+  const chosen = live ?? kept.data?.calls[0] ?? null;
   const state = tapping.value;
   return (
     <div class="stack tap-page">
@@ -40,8 +44,9 @@ export function TapPage() {
         <Pick name="status" label="Status" any="any" values={["error", "2xx", "3xx", "4xx", "5xx"]} />
         <Pick name="min_ms" label="At least" any="any time" values={["10", "50", "100", "500", "1000"]} write={(ms) => duration(Number(ms))} />
         <label class="search"><Icon name="search" size={14} /><input data-search type="search" placeholder="Path begins with" aria-label="Path begins with" value={asked("path")} onChange={(event) => set({ path: event.currentTarget.value }, true)} /><kbd aria-hidden="true">/</kbd></label>
+        {isAdmin.value && <label class="tick" title="Secrets are left out. It goes to the audit log."><input type="checkbox" checked={how.headers} onChange={(event) => set({ headers: event.currentTarget.checked ? "1" : undefined })} /> Headers</label>}
         <span class="space" />
-        <button type="button" class={state === "on" ? "" : "primary"} onClick={() => (state === "on" ? stop() : start(query))}><Icon name={state === "on" ? "pause" : "play"} size={14} /> {state === "on" ? "Stop" : "Start"}</button>
+        <button type="button" class={state === "on" ? "" : "primary"} onClick={() => (state === "on" ? stop() : begin())}><Icon name={state === "on" ? "pause" : "play"} size={14} /> {state === "on" ? "Stop" : "Start"}</button>
       </div>
       <div class={chosen ? "with-detail" : ""}>
         <Section title="Requests" note={`${count(seen.value)} seen${lost.value ? `, ${count(lost.value)} too fast to be told` : ""}${state === "on" ? "" : ", stopped"}`} command={commandOf()} flush>
@@ -74,6 +79,7 @@ function commandOf(): string {
   const { service, peer, side } = askedOf(asked("source"), asked("destination"));
   const parts = ["tulle tap", service, peer && `--peer ${peer}`, side && `--side ${side}`];
   for (const name of ["method", "path", "status"]) if (asked(name)) parts.push(`--${name} ${quoted(asked(name))}`);
+  if (isAdmin.value && asked("headers") === "1") parts.push("--headers");
   if (asked("min_ms")) parts.push(`--min ${asked("min_ms")}ms`);
   return parts.filter(Boolean).join(" ") + inNamespace(namespace.value);
 }
@@ -145,7 +151,21 @@ function Detail({ call }: { call: Tapped }) {
           ["Request id", <code key="id">{call.request_id || "–"}</code>],
         ]}
       />
+      <Headers title="Headers of the request" of={call.request_headers} />
+      <Headers title="Headers of the answer" of={call.response_headers} />
+      <Headers title="Trailers" of={call.response_trailers} />
       {call.request_id && <Command text={`tulle why ${call.request_id}`} />}
     </aside>
+  );
+}
+
+function Headers({ title, of }: { title: string; of?: Record<string, string> }) {
+  const all = Object.entries(of ?? {});
+  if (!all.length) return null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <Facts facts={all.map(([name, value]) => [name, <code key={name}>{value}</code>])} />
+    </>
   );
 }
