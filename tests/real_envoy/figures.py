@@ -7,6 +7,7 @@ import re
 from msgspec import Struct
 
 from policy_mesh import Mesh, until
+from tulle.model.packed_tags import unpacked
 
 _LINE = re.compile(r"envoy_istio_([a-z_]+)\{(.*)\} ([0-9.e+]+)")
 _TAG = re.compile(r'([a-z0-9_]+)="((?:[^"\\]|\\.)*)"')
@@ -22,7 +23,8 @@ class Series(Struct, frozen=True):
 
 async def figures(mesh: Mesh) -> list[Series]:
     text = await mesh.admin("/stats/prometheus?usedonly&filter=^istio")
-    return [Series(m[1], dict(_TAG.findall(m[2])), float(m[3])) for m in map(_LINE.match, text.splitlines()) if m]
+    lines = filter(None, map(_LINE.match, text.splitlines()))
+    return [Series(line[1], unpacked(dict(_TAG.findall(line[2]))), float(line[3])) for line in lines]
 
 
 async def counted(mesh: Mesh, name: str, at_least: float = 1, /, **tags: str) -> Series:

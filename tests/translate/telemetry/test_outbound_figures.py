@@ -52,14 +52,14 @@ def test_what_the_sidecar_answers_itself_is_counted_for_whom_it_was_meant_where_
         "nobody": "",  # which only its caller says
     }.items():
         envoy.call(name)
-        seen = [stat for stat in envoy.stats("istio.requests_total") if f"cluster.{cluster}." in stat]
+        seen = [stat for stat in envoy.stats("istio.requests_total") if f"cluster={cluster};" in stat]
         assert len(seen) == 1, (name, envoy.stats("istio.requests_total"))
 
 
 def test_messages_are_counted_where_a_port_is_of_grpc(envoy: OneEnvoy) -> None:
     for name in ("web", "rpc"):
         envoy.call(name, "/a.B/C", "POST", headers={"content-type": "application/grpc"}, content=_MESSAGE * 2)
-    assert _one(envoy, "request_messages_total", "messages.2,0") == 1
+    assert _one(envoy, "request_messages_total", "messages=2,0") == 1
 
 
 def test_a_status_of_grpc_that_means_nothing_is_unknown(envoy: OneEnvoy) -> None:

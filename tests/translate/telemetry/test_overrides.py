@@ -12,6 +12,7 @@ from policy_mesh import Mesh, mesh, meshed
 from tulle.envoy_api.messages import unpack
 from tulle.ir.policies import Policy
 from tulle.ir.telemetry import MetricOverride, Reporter, TagOverride, Telemetry
+from tulle.model.packed_tags import unpacked
 from tulle.translate.telemetry import metrics
 from tulle.translate.telemetry.metrics import http_figures
 
@@ -23,7 +24,7 @@ def made(*overrides: MetricOverride) -> dict[str, dict[str, str]]:
     """By stat, its tags."""
     configs = [unpack(one["typed_config"]) for one in http_figures(Reporter.SOURCE, overrides)]
     stats = [one.stat for config in configs for one in (*config.counters, *config.histograms)]
-    return {stat.name: {tag.name: tag.value_format for tag in stat.tags} for stat in stats}
+    return {stat.name: unpacked({tag.name: tag.value_format for tag in stat.tags}) for stat in stats}
 
 
 def test_a_metric_that_is_disabled_is_not_counted() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from tulle.agent.figures.families import BOUNDS, BY_NAME, Family
+from tulle.model.packed_tags import unpacked
 
 PREFIX = "envoy_"
 MESSAGES = "messages"  # the tag, as translate/telemetry/metrics.py writes it
@@ -122,7 +123,8 @@ class Reader(Generic[F]):
             return None
         identity = (name, labels)
         if identity not in self._series:
-            tags = labels_in(labels)
+            read = labels_in(labels)
+            tags = None if read is None else unpacked(read)
             flow = None if tags is None else self._meaning(family, tags)
             self._series[identity] = (
                 None if flow is None or tags is None else Series(family, flow, _times(family, tags))

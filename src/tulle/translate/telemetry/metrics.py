@@ -14,6 +14,7 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.telemetry import MetricOverride, Reporter
+from tulle.model.packed_tags import TAG, packed
 
 # What the names of all of them begin with in Envoy's stats.
 PREFIX = "istio"
@@ -192,9 +193,18 @@ def _stats(stats: Mapping[str, dict[str, Any]], tags: Tags, overrides: Overrides
         if said and said[-1].is_disabled:
             continue
         own = _overridden(tags, {tag.tag: tag.expression for one in said for tag in one.tags})
-        named = [{"name": tag, "value_format": text, **_rules(tag)} for tag, text in own.items()]
-        made.append({"stat": {"name": name, "tags": named}, **value})
+        made.append({"stat": {"name": name, "tags": _named(own)}, **value})
     return made
+
+
+def _named(tags: Tags) -> list[dict[str, Any]]:
+    """As few as can be: apart are those whose values Envoy has to change, or whose values may be anything."""
+    apart = {name: text for name, text in tags.items() if name == "grpc_status" or name.startswith(OWN)}
+    together = packed({name: text for name, text in tags.items() if name not in apart})
+    return [
+        {"name": TAG, "value_format": together},
+        *({"name": name, "value_format": text, **_rules(name)} for name, text in apart.items()),
+    ]
 
 
 def _rules(tag: str) -> dict[str, Any]:
