@@ -43,13 +43,17 @@ class Credentials:
 
 
 def credentials(authority: Path, account: str) -> Credentials:
-    """Of the service account in `default`, signed by the authority in that folder, which is made if there is none."""
+    """Of the service account in `default`, signed by the authority in that folder, which is made if there is none.
+
+    With all names that a workload's have: Envoy reads anew for each request what it has not found in a certificate.
+    """
     made = subprocess.run(
         (sys.executable, "-m", "tulle.agent.keys", "default", account, "bench"), capture_output=True, check=True
     )
     pair = json.loads(made.stdout)["identity"]
     signer = Authority.open(authority, time.time)
-    issued = signer.issue(pair["csr"], workload_id("default", account), _DAY)
+    peer = f"{account}.default.{account}.v1.{account}.v1.workload"
+    issued = signer.issue(pair["csr"], workload_id("default", account), _DAY, instance=f"{account}-1", peer=peer)
     return Credentials(issued.chain_pem, pair["key"], signer.bundle_pem)
 
 
