@@ -93,7 +93,13 @@ def request(method: str, path: str, query: str, body: bytes = b"", **parameters:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": []}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [],
+    }
     scope["state"] = {"caller": Caller(Role.ADMIN, "user ada")}
     return Request({**scope, "path_params": parameters}, receive)
 
