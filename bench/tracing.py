@@ -33,6 +33,7 @@ def _cases() -> list[Case]:
         Case("nothing_again", "nothing told, again"),
         Case("ids", "an id for each request", without=(guarded.CALLS,)),
         Case("tracing_1", "spans, 1 % of traces", Telemetry(tracing=Tracing(1.0))),
+        Case("tracing_1_b3", "spans, 1 % of traces, B3 heeded", Telemetry(tracing=Tracing(1.0, b3=True))),
         Case("tracing_100", "spans, all traces", Telemetry(tracing=Tracing(100.0))),
         Case("log_text", "access log, text", Telemetry(logs=(AccessLog("text"),), tracing=None)),
         Case(

@@ -66,6 +66,7 @@ class Settings:
     jwks_allow: hosts and networks from which keys of token issuers may be fetched, beyond public addresses.
     jwks_refresh: after how long they are fetched again.
     trace_sampling: percent of the traces that begin in the mesh of which spans are told, where no document says it.
+    trace_b3: whether sidecars heed B3 headers.
     trace_forward: the URL of an OTLP endpoint to which spans go as well; "" for none. otlp: where OTLP is taken by gRPC.
     """
 
@@ -81,6 +82,7 @@ class Settings:
     jwks_allow: tuple[str, ...] = ()
     jwks_refresh: float = 1200.0
     trace_sampling: float = 1.0
+    trace_b3: bool = False
     trace_forward: str = ""
     otlp: tuple[str, int] | None = None
 

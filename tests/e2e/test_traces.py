@@ -15,7 +15,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     with Mesh(tmp_path_factory.mktemp("traces")) as made:
-        made.up("--trace-sampling", "0")
+        made.up("--trace-sampling", "0", "--trace-b3")
         made.serve("service-b")
         yield made
 
@@ -63,6 +63,20 @@ def test_a_call_whose_caller_wants_it_is_one_trace_with_a_span_of_each_sidecar(m
     shown = mesh.tulle("trace", "show", TRACE[:10]).stdout
     assert "tulle run --trace" in shown
     assert shown.count("200") >= 2
+
+
+def test_a_caller_may_say_by_b3_which_trace_it_is(mesh: Mesh, caller: Caller) -> None:
+    trace, unwanted, span = "b3" * 16, "3b" * 16, "00f067aa0ba902b7"
+    assert caller.call("http://service-b/b3", headers={"b3": f"{unwanted}-{span}-0"}).status == 200
+    assert caller.call("http://service-b/b3", headers={"b3": f"{trace}-{span}-1"}).status == 200
+
+    def whole() -> Any:
+        found = mesh.json("trace", "show", trace)
+        return found if found and len(found["spans"]) == 2 else None
+
+    out, into = wait_for("both sidecars have told", whole)["spans"]
+    assert (out["parent"], into["parent"]) == (span, out["id"])
+    assert unwanted not in [one["id"] for one in mesh.json("trace", "ls")["traces"]]
 
 
 def test_a_request_that_went_well_is_told_step_by_step(mesh: Mesh, caller: Caller) -> None:

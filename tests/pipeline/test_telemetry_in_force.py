@@ -70,6 +70,24 @@ def test_a_telemetry_reaches_its_workloads_and_no_others() -> None:
     assert not logs(web, WEB.id, FILE)
 
 
+def test_b3_is_heeded_by_all_or_by_nobody_and_never_where_no_spans_are_told() -> None:
+    quiet = """
+    Telemetry web
+    selector: {matchLabels: {app: web}}
+    tracing: [{disableSpanReporting: true}]
+    """
+    for heeded in (True, False):
+        made = Hub(b3=heeded)
+        made.apply(Snapshot(1, {one.id: one for one in (WEB, OTHER)}))
+        web, other = EnvoyLike(made, WEB.id).settle(), EnvoyLike(made, OTHER.id).settle()
+        assert logs(web, WEB.id, "x-b3-traceid") == logs(other, OTHER.id, "x-b3-traceid") == heeded
+        declare(made, *resources(quiet))
+        web.settle()
+        other.settle()
+        assert not any("x-b3-traceid" in str(body) for body in web.bodies.values())
+        assert logs(other, OTHER.id, "x-b3-traceid") == heeded
+
+
 def test_a_listener_of_its_own_is_told_of_too() -> None:
     made = Hub()
     web = replace(WEB, capture=Capture.REDIRECT)

@@ -92,6 +92,11 @@ from tulle.model.names import label_problem
     help="Of the traces that begin in the mesh, how many are recorded, unless a Telemetry or MeshConfig says it.",
 )
 @click.option(
+    "--trace-b3",
+    is_flag=True,
+    help="Have sidecars heed B3 headers (b3, x-b3-*) where no traceparent comes; it costs CPU in each call.",
+)
+@click.option(
     "--trace-forward",
     callback=lambda ctx, param, value: _endpoint(value),
     metavar="URL",
@@ -114,6 +119,7 @@ def command(
     jwks_allow: tuple[str, ...],
     jwks_refresh: float,
     trace_sampling: float,
+    trace_b3: bool,
     trace_forward: str,
     otlp: tuple[str, int] | None,
     log_format: str,
@@ -149,6 +155,7 @@ def command(
         jwks_allow=jwks_allow,
         jwks_refresh=jwks_refresh,
         trace_sampling=trace_sampling,
+        trace_b3=trace_b3,
         trace_forward=trace_forward,
         otlp=otlp,
     )

@@ -31,7 +31,7 @@ class LiveMesh:
     """changes: touched with a proxy's id when its registration or its stream has changed, with DECLARED for resources.
 
     clock: in seconds, only goes forward. converged: told how long a sidecar took to acknowledge what was new for it.
-    sampling: percent of new traces, where no document says it.
+    sampling: percent of new traces, where no document says it. b3: whether B3 headers are heeded.
     """
 
     def __init__(
@@ -40,10 +40,12 @@ class LiveMesh:
         clock: Callable[[], float] = time.monotonic,
         converged: Callable[[float], None] = lambda seconds: None,
         sampling: float = 1.0,
+        *,
+        b3: bool = False,
     ) -> None:
         self._converged = converged
         self._behind: dict[View, float] = {}
-        self.hub = Hub(sampling)
+        self.hub = Hub(sampling, b3=b3)
         self.changes = Changes()
         self.timeline = timeline
         self._clock = clock

@@ -129,7 +129,7 @@ async def running(
         records, tokens = EnrolledRecords(store, clock), JoinTokens(store, clock)
         keys = KeySets(store, allowed(settings.jwks_allow), settings.jwks_refresh, clock)
         revocations = Revocations(store, clock, audit)
-        mesh = LiveMesh(Timeline(clock), steady, own.converged, settings.trace_sampling)
+        mesh = LiveMesh(Timeline(clock), steady, own.converged, settings.trace_sampling, b3=settings.trace_b3)
         door = stack.enter_context(dashboard.opened(settings.data, settings.web_port))
         web = door.web if door else None
         tasks = await stack.enter_async_context(_tasks())

@@ -98,7 +98,8 @@ class Tracing(Struct, frozen=True):
     """sampling: percent of the traces that begin here; those that callers have begun go on as these have decided.
 
     collector: None for the mesh's own. reports: whether spans are told at all. propagates: whether the trace's context is
-    passed on. longest_path: of the path in a span, in characters; 0 for Envoy's default.
+    passed on. longest_path: of the path in a span, in characters; 0 for Envoy's default. b3: whether callers may say by B3
+    headers, too, which trace it is.
     """
 
     sampling: float = 1.0
@@ -108,6 +109,7 @@ class Tracing(Struct, frozen=True):
     propagates: bool = True
     istio_tags: bool = True
     longest_path: int = 0
+    b3: bool = False
 
 
 class Telemetry(Struct, frozen=True):

@@ -62,10 +62,10 @@ _MOST_STREAMS = 3
 
 
 class Hub:
-    """All views of one mesh. Not thread-safe; one event loop drives it. sampling: as Mesh's."""
+    """All views of one mesh. Not thread-safe; one event loop drives it. sampling, b3: as Mesh's."""
 
-    def __init__(self, sampling: float = 1.0) -> None:
-        self.mesh = Mesh(sampling=sampling)
+    def __init__(self, sampling: float = 1.0, *, b3: bool = False) -> None:
+        self.mesh = Mesh(sampling=sampling, b3=b3)
         self.views: dict[str, list[View]] = defaultdict(list)
         self._allowances: dict[str, Allowance] = {}
         self._encoder = Encoder()

@@ -79,6 +79,7 @@ def apply(mesh: Mesh, snapshot: Snapshot) -> tuple[Mesh, Changed]:
         opening=mesh.opening,
         closing=mesh.closing,
         sampling=mesh.sampling,
+        b3=mesh.b3,
     )
     if any((n in mesh.services) != (n in services) for n in touched):
         after = replace(after, namespaces=_namespaces(services))

@@ -50,7 +50,7 @@ class Mesh(Struct, frozen=True):
     and are no names of the mesh, sorted. addresses: single IPv4 ones that ServiceEntries declare, and of which host.
     key_sets: as Snapshot's. revoked: subjects of certificates that must no longer count, sorted.
     plain: instances of which policies say that they are called in plain text alone, each with these policies (sorted).
-    sampling: percent of the traces that begin in it of which spans are told, where no document says it.
+    sampling: percent of the traces that begin in it of which spans are told, where no document says it. b3: as Tracing's.
     opening, closing: those of them whose doors are not known to take it yet; and those that are none any more, and whose callers
     may not know it yet. See pipeline/turning.py.
     """
@@ -71,6 +71,7 @@ class Mesh(Struct, frozen=True):
     opening: frozenset[Member] = frozenset()
     closing: frozenset[Member] = frozenset()
     sampling: float = 1.0
+    b3: bool = False
 
 
 class Changed(Struct, frozen=True):

@@ -16,6 +16,7 @@ from tulle.translate.http_versions import http2
 from tulle.translate.replies import inbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import tcp_proxy
+from tulle.translate.telemetry.b3 import heeded_b3
 from tulle.translate.telemetry.metrics import message_counter
 from tulle.translate.telemetry.observed import http_observed, tcp_observed
 from tulle.translate.vouching import vouched_by_sidecars_alone
@@ -41,7 +42,7 @@ def http(inbound: Inbound, port: InboundPort) -> list[dict[str, Any]]:
         drain_timeout={"seconds": 5},
         stream_idle_timeout={},
         http_filters=_http_filters(inbound, port),
-        **vouched_by_sidecars_alone(headers_of_claims(inbound.issuers)),
+        **vouched_by_sidecars_alone([*headers_of_claims(inbound.issuers), *heeded_b3(inbound.telemetry)]),
         **{**observed, "access_log": [*observed["access_log"], *decisions]},
     )
     return [manager]

@@ -17,12 +17,14 @@ from tulle.translate import names
 from tulle.translate.clusters import dns_cache
 from tulle.translate.cors import cors_filter
 from tulle.translate.durations import duration
+from tulle.translate.early_headers import early
 from tulle.translate.faults import fault_filter
 from tulle.translate.http_actions import cluster
 from tulle.translate.http_manager import http_manager, router
 from tulle.translate.replies import outbound_replies
 from tulle.translate.sources import ADS
 from tulle.translate.tcp_proxy import closed, tcp_proxy
+from tulle.translate.telemetry.b3 import heeded_b3
 from tulle.translate.telemetry.metrics import message_counter
 from tulle.translate.telemetry.observed import http_observed, tcp_observed
 
@@ -223,5 +225,6 @@ def _http(of: Outbound | TcpService, *, tunnels: bool = False) -> dict[str, Any]
         upgrade_configs=upgrades,
         # After the first, which may bring the routes that have settings of these two.
         http_filters=[*filters, fault_filter(), cors_filter(), message_counter(by_route=True), router()],
+        **early(heeded_b3(of.telemetry)),
         **http_observed(Reporter.SOURCE, of.telemetry),
     )

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tulle.envoy_api.messages import message, pack
+from tulle.translate.early_headers import early
 
-_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 _OURS = (
     *("x-envoy", "x_envoy", "x-tulle", "x_tulle"),
     *("x-forwarded-client", "x-forwarded_client", "x_forwarded-client", "x_forwarded_client"),
@@ -26,13 +25,7 @@ _MORE_THAN_A_HEAD_HOLDS = 1_000_000
 def vouched_by_sidecars_alone(also: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Settings of a door's HTTP connection manager. Prefixes, as they cost less than a regular expression.
 
-    also: mutations of what else is not the caller's to say.
+    also: other mutations, which come afterwards.
     """
     ours = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _OURS]
-    dropped = message(_MUTATION)(mutations=[*ours, *also])
-    return {
-        "early_header_mutation_extensions": [
-            {"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": pack(dropped)}
-        ],
-        "xff_num_trusted_hops": _MORE_THAN_A_HEAD_HOLDS,
-    }
+    return {**early([*ours, *also]), "xff_num_trusted_hops": _MORE_THAN_A_HEAD_HOLDS}

@@ -71,7 +71,7 @@ class MeshControlPlane:
 
     async def _start(self) -> None:
         # Who develops looks at each call.
-        words = ("--log-format", "json", "--trace-sampling", "100")
+        words = ("--log-format", "json", "--trace-sampling", "100", "--trace-b3")
         self._own = await process.start("up", "--data", str(self._data), *words)
         self._following = asyncio.create_task(process.follow(self._own, self._hear), name="control plane")
         while not self._following.done():

@@ -41,12 +41,13 @@ def _fits(entry: documents.Tracing, mode: WorkloadMode) -> bool:
 def _default(mesh: Mesh, config: MeshConfig) -> Tracing:
     said = config.default_config.tracing if config.default_config else None
     if said is None:
-        return Tracing(sampling=mesh.sampling)
+        return Tracing(sampling=mesh.sampling, b3=mesh.b3)
     return Tracing(
         sampling=mesh.sampling if said.sampling is None else said.sampling,
         tags=_tags(said.custom_tags),
         istio_tags=said.enable_istio_tags is not False,
         longest_path=said.max_path_tag_length,
+        b3=mesh.b3,
     )
 
 
