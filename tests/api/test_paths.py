@@ -21,7 +21,7 @@ from tulle.api.roles import ROLES
 from tulle.identity.svid import proved_id
 from tulle.model.names import ServiceName
 
-# Their body is none, says nothing, or is lines, which test_agent_sessions has.
+# Their body is none, says nothing, is lines, which test_agent_sessions has, or is not read unless an answer is waited for.
 WITHOUT_JSON = {
     "POST /v1/proxies/{name}/restart",
     "POST /v1/proxies/{name}/weight",
@@ -31,6 +31,7 @@ WITHOUT_JSON = {
     "POST /v1/ui/sign-out",
     "POST /v1/agents/{proxy}",
     "POST /v1/agents/{proxy}/spans",
+    "POST /v1/agents/{proxy}/logs",
     "POST /v1/otlp/v1/traces",
 }
 IN_LISTS = {"/v1/resources/delete"}
