@@ -93,7 +93,7 @@ def drawn(text: str) -> str:
 
 async def test_it_is_drawn_in_the_size_that_the_terminal_has_and_ends_by_a_key(terminal: Terminal) -> None:
     await terminal.shows("\x1b[H")
-    assert drawn(terminal.text).count("\n") == 5  # head, blank, and what there is
+    assert drawn(terminal.text).count("\n") == 4  # head, blank, and what there is
     terminal.resize(4, 30)
     await terminal.until(lambda: drawn(terminal.text).count("\n") == 3)
     terminal.type("xq")  # at once
