@@ -95,7 +95,7 @@ def test_an_envoy_that_claims_another_node_id_gets_nothing_of_it(
 ) -> None:
     mesh, caller, instance, _ = pair
     lying = tmp_path / "lying"
-    shutil.copytree(caller, lying, ignore=shutil.ignore_patterns("*.sock", ".*"))
+    shutil.copytree(caller, lying, ignore=shutil.ignore_patterns("*.sock", ".*", "ejections"))
     bootstrap = json.loads((lying / "bootstrap.json").read_text())
     bootstrap["node"]["id"] = instance.name
     (lying / "bootstrap.json").write_text(json.dumps(bootstrap))

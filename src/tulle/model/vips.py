@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
+from socket import inet_ntoa
 
 from tulle.model.addresses import VIPS
 from tulle.model.names import ServiceName
@@ -21,4 +22,4 @@ _FIRST, _COUNT = int(NETWORK[1]), NETWORK.num_addresses - 1 - _OWN
 def candidates(service: ServiceName) -> Iterator[str]:
     """All addresses that a service may have, in the order in which to try them."""
     start = int.from_bytes(blake2b(f"{service.namespace}/{service.name}".encode(), digest_size=8).digest(), "big")
-    return (str(IPv4Address(_FIRST + (start + step) % _COUNT)) for step in range(_COUNT))
+    return (inet_ntoa((_FIRST + (start + step) % _COUNT).to_bytes(4, "big")) for step in range(_COUNT))
