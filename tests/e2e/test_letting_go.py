@@ -84,6 +84,7 @@ async def evicted(live: LiveMesh, time: Time, caller: Caller) -> None:
     await until("the sidecar has followed", lambda: view.ready)
 
 
+@pytest.mark.soak
 async def test_no_call_fails_while_its_service_is_taken_away_again_and_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ async def test_no_call_fails_while_its_service_is_taken_away_again_and_again(
         assert strangers == 160
 
 
+@pytest.mark.soak
 async def test_envoy_holds_no_more_strangers_after_many_rounds_than_after_one(mesh: Mesh) -> None:
     time = Time()
     async with running(Settings(data=mesh.data), steady=time) as live:

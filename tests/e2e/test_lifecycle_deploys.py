@@ -68,6 +68,7 @@ def test_rolling_restarts_and_an_upgrade_of_the_control_plane_need_no_retry(mesh
     assert counted(mesh, caller.proxy, "upstream_rq_retry") == 0
 
 
+@pytest.mark.soak
 def test_a_redeploy_of_all_services_one_by_one_needs_no_retry(mesh: Mesh) -> None:
     """service-a calls service-m, which calls service-b for each of its own calls."""
     control_plane = mesh.up()

@@ -232,6 +232,7 @@ def test_a_declared_address_is_called_as_its_host(mesh: Mesh) -> None:
         assert caller.call("http://192.0.2.8/").status == 502
 
 
+@pytest.mark.soak
 def test_calls_go_on_while_a_host_is_found_in_other_ways(mesh: Mesh) -> None:
     """Under load: other policies, other resolutions, another control plane, another Envoy."""
     control_plane = mesh.up()
