@@ -213,13 +213,13 @@ def test_an_envoy_that_takes_no_calls_in_time_is_given_up(mesh: Mesh, envoy: Cal
     mesh.up()
     server = mesh.serve("service-b", "b1", TULLE_ENVOY=envoy(f"touch {mesh.folder / 'hangs'}; exec sleep 60"))
     with mesh.caller().load("http://service-b/data") as load, ThreadPoolExecutor(1) as threads:
-        first = threads.submit(restart, mesh, "service-b", "--timeout", "4s")
+        first = threads.submit(restart, mesh, "service-b", "--timeout", "10s")
         wait_for("the new one hangs", (mesh.folder / "hangs").exists)
         second = restart(mesh, "service-b")
         assert second.returncode == 1
         assert "a restart of this sidecar is under way already" in second.stderr
         assert first.result().returncode == 1
-        assert "the new Envoy takes no calls after 4 s\nthe old Envoy goes on" in first.result().stderr
+        assert "the new Envoy takes no calls after 10 s\nthe old Envoy goes on" in first.result().stderr
         load.more(50)
     assert not load.failed
     assert len(envoys(server)) == 1
@@ -318,7 +318,7 @@ def test_the_end_waits_for_calls_at_the_old_envoy_too(mesh: Mesh) -> None:
     caller = mesh.caller()
     arrived = mesh.folder / "arrived"
     with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(caller.call, f"http://service-b/data?sleep=4&touch={arrived}")
+        call = threads.submit(caller.call, f"http://service-b/data?sleep=10&touch={arrived}")
         wait_for("the call has arrived", arrived.exists)
         restarted(mesh, "service-b")
         assert not call.done()
