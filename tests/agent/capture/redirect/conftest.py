@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import struct
 import subprocess
@@ -157,10 +156,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
     """Its loopback has a route for every address, as a machine's default route is one for nameservers."""
-    for tool in ("ip", "unshare", "setpriv", "bash"):
-        if not shutil.which(tool):
-            pytest.skip(f"there is no {tool} here")
-    if not socket.has_ipv6:
+    if not socket.has_dualstack_ipv6():  # `has_ipv6` is of Python, not of the machine
         pytest.skip("there is no IPv6 here")
     for family in ("-4", "-6"):
         network.do(
@@ -211,10 +207,11 @@ def other_machine(machine: Machine, new_network: Callable[[], Any]) -> Iterator[
         subprocess.run(["ip", *words], check=True)
 
     far = str(there.do(threading.get_native_id))
-    try:
-        machine.network.do(ip, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far)
-    except subprocess.CalledProcessError:
-        pytest.skip("no pair of virtual interfaces")
+    cable = ("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far)
+    made = machine.network.do(lambda: subprocess.run(cable, capture_output=True, text=True))
+    if "Unknown device type" in made.stderr or "not supported" in made.stderr:
+        pytest.skip(f"no pair of virtual interfaces: {made.stderr.strip()}")
+    made.check_returncode()
     for network, name, last in ((machine.network, "near", 1), (there, "far", 2)):
         network.do(ip, "link", "set", name, "up")
         network.do(ip, "address", "add", f"192.0.2.{last}/24", "dev", name)
