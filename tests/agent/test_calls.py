@@ -185,6 +185,13 @@ async def test_headers_are_told_for_those_alone_who_want_them_and_no_secret_is()
     assert not any("headers" in name or "trailers" in name for one in others for name in one)
 
 
+async def test_what_envoy_told_before_it_was_turned_is_not_for_those_who_want_headers() -> None:
+    bench = Bench()
+    bench.calls.wish({"full": {"headers": True}, "plain": {}})
+    bench.calls.told(line())
+    assert [call["taps"] for call in (await bench.told())["calls"]] == [["plain"]]
+
+
 async def test_headers_end_with_the_wish_for_them_and_what_envoy_does_not_take_is_tried_again() -> None:
     bench = Bench()
     bench.calls.wish({"plain": {}, "full": {"headers": True}})

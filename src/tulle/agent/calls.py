@@ -66,7 +66,13 @@ class Calls:
         except ValueError:  # cut off, as Envoy ended
             self._lost += 1
             return
-        by = [name for name, (wanted, _) in self._taps.items() if is_wanted(wanted, call)]
+        # Who wants headers is not told of what Envoy had told without them, as it does until it has been turned.
+        has_headers = call.get(ABOUT) == HEADERS
+        by = [
+            name
+            for name, (wanted, _) in self._taps.items()
+            if is_wanted(wanted, call) and (has_headers or not wanted.headers)
+        ]
         taps = [name for name in by if self._passed[name].take()]
         notable = is_notable(call)
         if notable and not taps and not self._notable.take():
@@ -100,8 +106,8 @@ class Calls:
         found = {}
         for name, said in list(value.items() if isinstance(value, dict) else ())[:_MOST_TAPS]:
             # A control plane of another version may want what is not known here: nothing of that is told.
-            with suppress(TypeError, ValueError):
-                wanted = checked(msgspec.convert(msgspec.to_builtins(Wanted(**said)), Wanted))
+            with suppress(ValueError):
+                wanted = checked(msgspec.convert(said, Wanted))
                 found[str(name)] = (wanted, now + min(float(wanted.seconds), 60.0))
                 bucket = self._passed.get(str(name))
                 if bucket is None or bucket.rate != wanted.most:

@@ -21,7 +21,7 @@ TOLD_MS = 500  # after its end at most: by then Envoy has told of a call in span
 _LONGEST = 100
 
 
-class Wanted(Struct, frozen=True, omit_defaults=True):
+class Wanted(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Which requests, until when, and how many a second of one sidecar. Empty fits all; several agree.
 
     status: `503`, `5xx`, or `error` for 5xx, no answer and failures of gRPC. path: how it begins. side: of who tells.
