@@ -16,12 +16,8 @@ class Sent:
 
     def __init__(self) -> None:
         self.answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._was_idle = True
 
     async def send(self, body: bytes) -> Any:
-        if self._was_idle:
-            self._was_idle = False
-            raise ConnectionError("the other side has closed it meanwhile")
         await self.answers.put(json.loads(body))
 
 

@@ -17,7 +17,6 @@ from tulle.agent.reports import Reports
 
 MOST_CLUSTERS = 50  # in a wish
 _MOST_WAITING = 20
-_TRIES = 2
 
 # By cluster and address (`10.0.0.3:80`), Envoy's reasons.
 LeftOut = Mapping[str, Mapping[str, Sequence[str]]]
@@ -48,13 +47,8 @@ class Endpoints:
         """Answers, until it is cancelled."""
         while True:
             answer = json.dumps(await self._answer(await self._wishes.get())).encode()
-            for _ in range(_TRIES):
-                with suppress(Refused):  # nobody waits for it any more
-                    try:
-                        await reports.send(answer)
-                    except OSError:
-                        continue  # a connection that nothing was sent on for long is closed by the other side
-                break
+            with suppress(OSError, Refused):  # nobody waits for it any more
+                await reports.send(answer)
 
     async def _answer(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         clusters = wanted.get("clusters")

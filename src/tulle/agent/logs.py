@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tulle.agent.api import Refused
@@ -22,7 +23,6 @@ _ENVOY = re.compile(
 )
 _ENVOY_LEVELS = {"trace": "debug", "critical": "error"}
 _MOST_WAITING = 20
-_TRIES = 2
 _START_LEVEL = "info"
 ENVOY_START_LEVEL = "warning"
 
@@ -64,14 +64,8 @@ class AgentLogs:
         """Answers, until it is cancelled."""
         while True:
             answer = json.dumps(await self._answer(await self._wishes.get())).encode()
-            for _ in range(_TRIES):
-                try:
-                    await reports.send(answer)
-                    break
-                except Refused:
-                    break  # nobody waits for it any more
-                except OSError:
-                    continue  # a connection that nothing was sent on for long is closed by the other side
+            with suppress(OSError, Refused):  # nobody waits for it any more
+                await reports.send(answer)
 
     async def _answer(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         problem = ""
