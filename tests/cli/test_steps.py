@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tulle.api.call_views import CalledView
-from tulle.api.traces import EventView, SpanView, TraceView
+from tulle.api.trace_views import EventView, SpanView, TraceView
 from tulle.cli.happened import happened
 from tulle.cli.steps import cause, shown, steps, why_failed
 

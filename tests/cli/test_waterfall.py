@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tulle.api.traces import SpanView
+from tulle.api.trace_views import SpanView
 from tulle.cli.waterfall import is_one_hop, rows
 
 

@@ -19,7 +19,7 @@ from tulle.agent import exits as agent_exits
 from tulle.agent.capture.environment import program_environment
 from tulle.agent.config import AgentConfig
 from tulle.agent.ports import Ports
-from tulle.api import access_views, call_views, explained_views, figure_views, identity_views, views
+from tulle.api import access_views, call_views, explained_views, figure_views, identity_views, trace_views, views
 from tulle.api.app import build_app
 from tulle.api.doors import Doors
 from tulle.api.roles import ROLES
@@ -171,7 +171,7 @@ def test_every_path_of_the_api_is_told() -> None:
 
 VIEWS = [
     view
-    for module in (views, identity_views, access_views, explained_views, call_views, figure_views)
+    for module in (views, identity_views, access_views, explained_views, call_views, figure_views, trace_views)
     for view in vars(module).values()
     if isinstance(view, type) and view.__module__ == module.__name__
 ]

@@ -27,7 +27,8 @@ from started import started
 from tulle.envoy_api.messages import message, pack, unpack
 from tulle.ir.access import Access
 from tulle.ir.tokens import Issuer
-from tulle.ir.types import Inbound, InboundPort, MutualTls, Paths
+from tulle.ir.types import Inbound, InboundPort, Paths
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol

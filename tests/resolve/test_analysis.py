@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from declared_mesh import instance, mesh, resources
+from tulle.model.levels import Level
 from tulle.model.snapshot import Snapshot
 from tulle.resolve.analysis.analyse import analyse
-from tulle.resolve.analysis.findings import Finding, Level, line_of
+from tulle.resolve.analysis.findings import Finding, line_of
 from tulle.resolve.index import apply
 from tulle.resolve.mesh import Mesh
 

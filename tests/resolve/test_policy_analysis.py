@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from declared_mesh import instance, mesh, resources
+from tulle.model.levels import Level
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Protocol, Proxy
 from tulle.resolve.analysis.analyse import analyse
-from tulle.resolve.analysis.findings import Finding, Level
+from tulle.resolve.analysis.findings import Finding
 from tulle.resolve.index import apply
 from tulle.resolve.mesh import Mesh
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from declared_mesh import instance, mesh
+from tulle.model.levels import Level
 from tulle.model.workload import Protocol
 from tulle.resolve.analysis.analyse import analyse
-from tulle.resolve.analysis.findings import Finding, Level
+from tulle.resolve.analysis.findings import Finding
 
 ENTRY = """
 ServiceEntry outside

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import pytest
 
+from tulle.model.actions import Action
 from tulle.model.names import ServiceName
 from tulle.model.resources.common import Destination
 from tulle.model.resources.resource import Origin, Ref, Resource
@@ -17,7 +18,7 @@ from tulle.model.workload import Health, Proxy, Workload
 from tulle.registry.registry import Registry
 from tulle.sources.errors import Conflict, TooMany
 from tulle.sources.records import key_of
-from tulle.sources.stored import Action, Declared, Outcome
+from tulle.sources.stored import Declared, Outcome
 from tulle.store.contract import MOST_OPERATIONS, Store
 
 PATIENCE = 20

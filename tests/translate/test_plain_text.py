@@ -22,7 +22,8 @@ from one_envoy import Server
 from policy_mesh import bootstrap
 from routes_by_file import listening, tell
 from started import started
-from tulle.ir.types import Inbound, InboundPort, MutualTls
+from tulle.ir.types import Inbound, InboundPort
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.names import Destination, ServiceName
 from tulle.model.spiffe import WORKLOAD_PREFIX
 from tulle.model.workload import Protocol

@@ -16,16 +16,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.bodies import body_of
+from tulle.api.conventions import MOST_DOCUMENTS_BYTES
 from tulle.api.declared_state import finding_view
 from tulle.api.doors import Force
-from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents, is_file
+from tulle.api.sent_documents import checked_documents, is_file
 from tulle.api.views import FindingView
+from tulle.model.levels import Level
 from tulle.model.names import DEFAULT_NAMESPACE, label_problem
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.resolve import index
 from tulle.resolve.analysis.analyse import analyse
-from tulle.resolve.analysis.findings import SCHEMA_ERROR, SCHEMA_WARNING, Finding, Level
+from tulle.resolve.analysis.findings import SCHEMA_ERROR, SCHEMA_WARNING, Finding
 from tulle.resolve.mesh import Mesh
 from tulle.sources.at import At, Report
 from tulle.sources.codec import Checked

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 
 from tulle.api.doors import KeyTrouble
+from tulle.model.levels import Level
 from tulle.model.resources.request_authentication import RequestAuthentication, keys_at
 from tulle.model.resources.resource import Resource
-from tulle.resolve.analysis.findings import Finding, Level
+from tulle.resolve.analysis.findings import Finding
 
 
 def key_findings(resource: Resource, troubles: Mapping[str, KeyTrouble]) -> Iterator[Finding]:

@@ -19,10 +19,11 @@ from starlette.routing import Route
 from tulle.api.answers import as_json
 from tulle.api.bodies import MALFORMED, body_of
 from tulle.api.changes import changes_of
+from tulle.api.conventions import MOST_DOCUMENTS_BYTES, NO_NAMESPACE
 from tulle.api.decisions import Heard
 from tulle.api.declared_state import declared_views
 from tulle.api.doors import Awaited, Force, Generation, Keys
-from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES, checked_documents, is_file
+from tulle.api.sent_documents import checked_documents, is_file
 from tulle.api.views import (
     AppliedView,
     ChangeView,
@@ -32,16 +33,16 @@ from tulle.api.views import (
     ProgressView,
     RejectionView,
 )
+from tulle.model.actions import Action
 from tulle.model.names import DEFAULT_NAMESPACE, label_problem
 from tulle.model.resources.resource import SPECS, Ref, Resource
 from tulle.sources.codec import Checked
 from tulle.sources.errors import Conflict, TooMany
 from tulle.sources.problems import Problem, Severity
 from tulle.sources.selector import Labels, selector
-from tulle.sources.stored import Action, Declared, Outcome, Stored
+from tulle.sources.stored import Declared, Outcome, Stored
 from tulle.store.errors import Compacted
 
-NO_NAMESPACE = "-"  # in a path
 MESH_WIDE = "MeshConfig"  # of no namespace, so in every one
 MOST_WAIT = 3600
 _FEW = 100  # as many are read one by one

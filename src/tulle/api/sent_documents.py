@@ -14,8 +14,6 @@ from tulle.api.bodies import MALFORMED
 from tulle.sources.codec import Checked, check_all
 from tulle.sources.documents import Document, documents
 
-MOST_DOCUMENTS_BYTES = 64 * 1024 * 1024
-
 _FILE_TYPE = "application/yaml"
 _FILE_NAME = "request"  # as messages name it
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,78 +13,14 @@ from starlette.routing import Route
 
 from tulle.api.answers import as_json, encoded
 from tulle.api.queries import number
+from tulle.api.trace_views import EventView, LostSpansView, RootView, SpanView, TraceLine, TracesView, TraceView
 from tulle.telemetry.traces.keeper import Traces, Unreadable
 from tulle.telemetry.traces.search import MOST, Ambiguous, Asked, Search
-from tulle.telemetry.traces.span import Span, Summary, Value
+from tulle.telemetry.traces.span import Span, Summary
 
 _LONGEST_MS, _LATEST, _MOST_LIMIT = 1e12, 4e9, 1e6
 
 T = TypeVar("T")
-
-
-class RootView(Struct):
-    service: str
-    name: str
-
-
-class TraceLine(Struct):
-    """start: Unix time in seconds."""
-
-    id: str
-    start: float
-    duration_ms: float
-    spans: int
-    errors: int
-    root: RootView
-    services: list[str]
-
-
-class LostView(Struct):
-    """Spans that nobody will see, since the control plane's start: lost by itself, and by agents.
-
-    traces: that made room for others. largest, share: who has told most of what is kept, "" for who is no sidecar, and how
-    much of it, 0 to 1.
-    """
-
-    here: int
-    by_agents: int
-    trouble: str = ""
-    traces: int = 0
-    largest: str = ""
-    share: float = 0.0
-
-
-class TracesView(Struct):
-    traces: list[TraceLine]
-    lost: LostView
-
-
-class EventView(Struct):
-    time: float
-    name: str
-    attributes: dict[str, Value]
-
-
-class SpanView(Struct):
-    """parent: None for the first. service: `web.default`. instance: "" if it is not known."""
-
-    id: str
-    parent: str | None
-    service: str
-    instance: str
-    name: str
-    kind: str
-    start: float
-    duration_ms: float
-    error: bool
-    attributes: dict[str, Value]
-    events: list[EventView]
-    scope: str
-
-
-class TraceView(Struct):
-    id: str
-    spans: list[SpanView]
 
 
 class TracesApi:
@@ -108,7 +43,7 @@ class TracesApi:
         found = await asked_of(self._traces, lambda search: search.find(asked))
         counts = self._traces.counts()
         largest, share = counts.largest
-        lost = LostView(
+        lost = LostSpansView(
             counts.lost, counts.lost_by_agents, counts.trouble, counts.crowded_out, largest, round(share, 3)
         )
         return as_json(TracesView([_line(each) for each in found], lost))

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tulle.ir.types import MutualTls
+from tulle.model.actions import Action
 from tulle.model.decisions import What
+from tulle.model.levels import Level
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.workload import Capture, Health, Protocol
-from tulle.resolve.analysis.findings import Level
 from tulle.sources.problems import Severity
-from tulle.sources.stored import Action
 
 
 class MistakeView(Struct, frozen=True):

@@ -14,8 +14,8 @@ from tulle.cli.exits import FAILED, Mistakes
 from tulle.cli.printing import print_json, printable
 from tulle.cli.resources.files import read
 from tulle.cli.resources.sending import analysed
+from tulle.model.levels import Level
 from tulle.model.names import DEFAULT_NAMESPACE
-from tulle.resolve.analysis.findings import Level
 
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "cyan"}
 _WORST_FIRST = tuple(_COLOURS)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from tulle.api.call_views import CalledView
-from tulle.api.traces import SpanView, TraceView
+from tulle.api.trace_views import SpanView, TraceView
 from tulle.cli import calls
 from tulle.cli.printing import printable
 from tulle.cli.steps import Step, cause, of_programs, path, shown, steps, why_failed

@@ -12,7 +12,7 @@ from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.exits import Failed
 from tulle.cli.printing import ago, print_json, print_table
-from tulle.ir.types import MutualTls
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.workload import Health
 
 

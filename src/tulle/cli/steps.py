@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from tulle.api.traces import SpanView
+from tulle.api.trace_views import SpanView
 from tulle.cli.waterfall import in_order, result
 from tulle.model.names import service_of
 

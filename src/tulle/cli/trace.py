@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from tulle.api.traces import TraceLine, TracesView, TraceView
+from tulle.api.trace_views import TraceLine, TracesView, TraceView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds

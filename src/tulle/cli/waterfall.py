@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from tulle.api.traces import SpanView
+from tulle.api.trace_views import SpanView
 from tulle.cli.printing import printable
 
 _LEAST_BAR, _MOST_LABEL = 12, 56

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tulle.api.call_views import CalledView, CallsView
 from tulle.api.explained_views import ExplainedView, RequestView
-from tulle.api.traces import TraceView
+from tulle.api.trace_views import TraceView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.exits import Failed, Mistakes

@@ -18,7 +18,7 @@ from tulle.api.views import (
 )
 from tulle.control_plane.timeline import Timeline
 from tulle.envoy_api.messages import ANY, message, to_dict
-from tulle.ir.types import MutualTls
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.workload import Health, Proxy
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.view import View

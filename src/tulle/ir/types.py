@@ -16,6 +16,7 @@ from tulle.ir.routes import HttpRoute, Weighted
 from tulle.ir.telemetry import DEFAULT as DEFAULT_TELEMETRY
 from tulle.ir.telemetry import Telemetry
 from tulle.ir.tokens import Issuer
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.names import Destination
 from tulle.model.workload import Capture, Protocol
 
@@ -218,14 +219,6 @@ class TcpService(Struct, frozen=True):
     source: str = ""
     paths: Paths = Paths.BASE
     telemetry: Telemetry = DEFAULT_TELEMETRY
-
-
-class MutualTls(StrEnum):
-    """What a port takes from its callers (PeerAuthentication)."""
-
-    STRICT = "strict"  # the mesh's mutual TLS and nothing else
-    PERMISSIVE = "permissive"  # plain text as well
-    DISABLED = "disabled"  # plain text alone
 
 
 class InboundPort(Struct, frozen=True):

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from tulle.ir.policies import ConnectionPool
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import Inbound, InboundPort, MutualTls, Paths
+from tulle.ir.types import Inbound, InboundPort, Paths
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.names import Destination
 from tulle.model.resources.mesh_config import MeshConfig, NormalizationType
 from tulle.model.resources.sidecar import Sidecar

@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tulle.model.actions import Action
 from tulle.model.resources.resource import Ref, Resource
 from tulle.model.snapshot import Snapshot
 from tulle.sources.errors import Conflict, TooMany
@@ -29,13 +29,6 @@ _FEW = 100  # as many are read one by one, and in the loop's own thread
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-class Action(StrEnum):
-    CREATED = "created"
-    CONFIGURED = "configured"
-    UNCHANGED = "unchanged"
-    DELETED = "deleted"
 
 
 class Outcome(Struct, frozen=True):

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tulle.envoy_api.messages import message, pack
-from tulle.ir.types import Inbound, InboundPort, MutualTls
+from tulle.ir.types import Inbound, InboundPort
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.workload import Protocol
 from tulle.translate import inbound_filters, names
 from tulle.translate.durations import duration

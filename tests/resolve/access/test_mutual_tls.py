@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from tulle.ir.routes import BackendRef
-from tulle.ir.types import MutualTls, Transport
+from tulle.ir.types import Transport
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.names import Destination, ServiceName
 from tulle.model.resources.mesh_config import MeshConfig
 from tulle.model.resources.peer_authentication import PeerAuthentication

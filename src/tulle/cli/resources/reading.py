@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from tulle.api.resources import NO_NAMESPACE
+from tulle.api.conventions import NO_NAMESPACE
 from tulle.api.views import DeclaredView
 from tulle.cli.client import ControlPlane, Query, Refused
 from tulle.cli.exits import Failed

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import msgspec
 from msgspec import Struct
 
-from tulle.api.sent_documents import MOST_DOCUMENTS_BYTES
+from tulle.api.conventions import MOST_DOCUMENTS_BYTES
 from tulle.api.views import AppliedView, FindingView, ProblemView, ProgressView
 from tulle.cli.client import ControlPlane, Query, Refused
 from tulle.cli.exits import Failed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tulle.ir.types import MutualTls
 from tulle.model.ip import is_address
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.spiffe import TRUST_DOMAIN
 from tulle.resolve.access.calls import Connection, Written, call, of_bytes
 from tulle.resolve.access.doors import Door, Unknown, service

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tulle.ir.types import MutualTls
+from tulle.model.mutual_tls import MutualTls
 from tulle.model.resources.peer_authentication import MutualTLS, MutualTLSMode, PeerAuthentication
 from tulle.model.resources.resource import Resource
 from tulle.model.workload import ServicePort, Workload

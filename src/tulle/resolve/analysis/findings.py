@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from msgspec import Struct
 
+from tulle.model.levels import Level
 from tulle.model.resources.resource import Ref, Resource
 
 # Istio's codes, where one says the same (istio.io, Configuration Analysis Messages).
@@ -19,14 +18,6 @@ UNREACHABLE_RULE = "IST0130"
 SCHEMA_WARNING = "IST0133"
 SUBSET_WITHOUT_INSTANCE = "IST0173"
 UNKNOWN_HOST_OF_RULE = "IST0174"
-
-
-class Level(StrEnum):
-    """ERROR: calls fail, or a whole resource has lost to another. WARNING: a part does nothing. INFO: it may be meant so."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
 
 
 class Finding(Struct, frozen=True, order=True):
