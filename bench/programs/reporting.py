@@ -1,4 +1,7 @@
-"""What reports of so many sidecars cost a control plane, as JSON: arguments are sidecars and simulated seconds."""
+"""What reports of so many sidecars cost a control plane, as JSON: arguments are sidecars and simulated seconds.
+
+Once a minute an instance is replaced by another.
+"""
 
 import asyncio
 import json
@@ -25,7 +28,12 @@ UNIX = 1.8e9
 TIDY_EVERY = 60.0
 FULL = 1000.0  # after so many seconds every slot of the last quarter of an hour has something
 SERVICES = max(CALLS + 1, SIDECARS // INSTANCES)
-WORKLOADS = [Workload(f"s{n % SERVICES}-{n}", ServiceName("shop", f"s{n % SERVICES}"), "v1") for n in range(SIDECARS)]
+
+
+def workload(number: int, start: int = 0) -> Workload:
+    """start: how often it was started anew; an instance has an id of its own each time."""
+    service = f"s{number % SERVICES}"
+    return Workload(f"{service}-{number}-{start}", ServiceName("shop", service), "v1")
 
 
 def labels(number: int, other: int, code: str, *, is_source: bool) -> dict[str, str]:
@@ -99,17 +107,17 @@ async def milliseconds(make: Callable[[], Awaitable[Any]]) -> float:
 async def main() -> None:
     now = 1000.0
     figures = Figures(lambda: now)
-    bodies = [body(number) for number in range(SIDECARS)]
+    bodies, workloads = [body(number) for number in range(SIDECARS)], [workload(number) for number in range(SIDECARS)]
     before, number, reports, cpu, tidied, worst_tidy, full = memory(), 10**9, 0, 0.0, now, 0.0, 0.0
-    end = now + SECONDS
+    end, starts = now + SECONDS, 0
     while now < end:
         again = figures.again
         number += 1
         mark, this = b"1000000000", str(number).encode()
-        for workload, told in zip(WORKLOADS, bodies, strict=True):
+        for one, told in zip(workloads, bodies, strict=True):
             told = told.replace(mark, this, 1)
             started = time.process_time()
-            await figures.take(workload.id, workload, decoder.decode(told))
+            await figures.take(one.id, one, decoder.decode(told))
             cpu += time.process_time() - started
             reports += 1
             now += again / SIDECARS
@@ -120,6 +128,8 @@ async def main() -> None:
             took = time.process_time() - started
             cpu += took
             worst_tidy = max(worst_tidy, took)
+            starts += 1
+            workloads[starts % SIDECARS] = workload(starts % SIDECARS, starts)
         if not full and now > min(end - 1, 1000 + FULL):
             full = memory()
     instances = Instances({f"shop/s{n}": InstancesView(INSTANCES, INSTANCES) for n in range(SERVICES)})
@@ -127,6 +137,7 @@ async def main() -> None:
     print(
         json.dumps(
             {
+                "services": SERVICES,
                 "report_us": cpu / reports * 1e6,
                 "core": cpu / SECONDS * 100,
                 "again": figures.again,
