@@ -78,6 +78,124 @@ async def test_spans_that_came_by_otlp_are_found_in_our_words_and_in_jaegers(api
     assert (await api.ask("GET", "/api/traces/" + "9" * 32))[0] == 404
 
 
+# What Jaeger UI and Grafana's data source send and read, by their sources: `packages/jaeger-ui/src/api`, and in Grafana
+# `pkg/tsdb/jaeger` and, before it, `public/app/plugins/datasource/jaeger`.
+MICRO, MILLI = START // 1000, START // 10**6
+SPAN_FIELDS = {"traceID", "spanID", "processID", "operationName", "references", "startTime", "duration", "tags", "logs"}
+
+
+async def kept(api: Any) -> None:
+    assert await sent(api, "/v1/otlp/v1/traces", export()) == 200
+    async with asyncio.timeout(10):
+        while not (await api.ask("GET", "/v1/traces"))[1]["traces"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_what_jaeger_ui_before_2_15_and_grafana_ask_for_is_answered(api: Any) -> None:
+    await kept(api)
+
+    async def data(path: str) -> Any:
+        status, answer = await api.ask("GET", path)
+        assert status == 200 and set(answer) == {"data", "total", "limit", "offset", "errors"}, answer
+        return answer["data"]
+
+    assert await data("/api/services/none/operations") == []
+    assert await data("/api/operations?service=db&spanKind=server") == [{"name": "GET /", "spanKind": "server"}]
+    assert await data("/api/operations?service=db&spanKind=client") == []
+    searches = (
+        # Jaeger UI: what is left open in its form has a name without a value.
+        f"service=web&start={MICRO}&end={MICRO + 10**6}&limit=20&lookback=1h&maxDuration&minDuration&operation",
+        'service=db&tags={"span.kind":"server"}&lookback=custom&minDuration=1.2ms&maxDuration=1m0.5s',
+        # Grafana: start and end may be missing, and its tags are an object of texts.
+        'service=web&tags={"span.kind":"client"}&limit=1500',
+        f"traceID={TRACE}&traceID={'9' * 32}&prettyPrint=true&raw=true",
+    )
+    for search in searches:
+        assert [one["traceID"] for one in await data(f"/api/traces?{search}")] == [TRACE], search
+    # Grafana's plugin says of a trace by its id when it was: in milliseconds, its older one in microseconds.
+    for times in (
+        "",
+        f"?start={MILLI - 1}&end={MILLI + 1}",
+        f"?start={MICRO - 1}&end={MICRO + 1}",
+        "?prettyPrint=true",
+    ):
+        (trace,) = await data(f"/api/traces/{TRACE.upper()}{times}")
+        assert set(trace) >= {"traceID", "spans", "processes", "warnings"}
+        root, child = sorted(trace["spans"], key=lambda span: len(span["references"]))
+        assert set(root) >= SPAN_FIELDS and root["references"] == [] and root["startTime"] == MICRO
+        assert child["references"] == [{"refType": "CHILD_OF", "traceID": TRACE, "spanID": root["spanID"]}]
+        assert [trace["processes"][span["processID"]]["serviceName"] for span in (root, child)] == ["web", "db"]
+        assert all(set(tag) == {"key", "type", "value"} for span in trace["spans"] for tag in span["tags"])
+    edge = {"parent": "web", "child": "db", "callCount": 1}
+    week = 7 * 24 * 3600 * 1000
+    assert await data(f"/api/dependencies?endTs={MILLI + 1000}&lookback={week}") == [edge]
+    assert await data(f"/api/dependencies?endTs={MILLI - 1}&lookback={week}") == []
+
+
+async def test_jaeger_ui_learns_why_it_gets_nothing(api: Any) -> None:
+    """It shows the texts of `errors`, and leaves its page of figures empty where it is told 501."""
+    failures = {
+        "/api/operations": 400,
+        "/api/traces?service=a&start=yesterday": 400,
+        "/api/traces/no-id": 400,
+        f"/api/traces/{'9' * 32}": 404,
+        "/api/dependencies?endTs=soon": 400,
+        "/api/metrics/latencies?service=web&quantile=0.95&endTs=1&lookback=1&step=1&ratePer=1&spanKind=server": 501,
+    }
+    for path, code in failures.items():
+        status, answer = await api.ask("GET", path)
+        assert status == code and answer["data"] is None, path
+        assert [(error["code"], bool(error["msg"])) for error in answer["errors"]] == [(code, True)], path
+    for path, code in (("/api/v3/operations", 400), ("/api/v3/traces/no-id", 400), (f"/api/v3/traces/{'9' * 32}", 404)):
+        status, answer = await api.ask("GET", path)
+        assert (status, answer["error"]["httpCode"]) == (code, code)
+
+
+async def test_what_jaeger_ui_asks_for_from_2_15_on_is_answered(api: Any) -> None:
+    await kept(api)
+    assert await api.ask("GET", "/api/v3/services") == (200, {"services": ["db", "web"]})
+    for kind in ("", "&spanKind=server", "&span_kind=SERVER"):
+        status, answer = await api.ask("GET", f"/api/v3/operations?service=db{kind}")
+        assert (status, answer) == (200, {"operations": [{"name": "GET /", "spanKind": "server"}]})
+    summary = {
+        "traceId": TRACE,
+        "traceID": TRACE,
+        "rootServiceName": "web",
+        "rootOperationName": "GET /",
+        "minStartTimeUnixNano": str(START),
+        "maxEndTimeUnixNano": str(START + 2_500_000),
+        "spanCount": 2,
+        "errorSpanCount": 0,
+        "orphanSpanCount": 0,
+        "services": [
+            {"name": "db", "spanCount": 1, "errorSpanCount": 0},
+            {"name": "web", "spanCount": 1, "errorSpanCount": 0},
+        ],
+    }
+    # 1,800,000,000 is 2027-01-15T08:00:00Z.
+    asked = {
+        "query.serviceName=web&query.startTimeMin=2027-01-15T07:59:59.999Z&query.startTimeMax=2027-01-15T08:00:00.001Z"
+        '&query.searchDepth=20&query.durationMin=2ms&query.durationMax=3s&query.attributes={"span.kind":"client"}': 1,
+        "query.service_name=web&query.span_name=GET%20/&query.start_time_min=2027-01-15T08:00:00.000Z&query.num_traces=1": 1,
+        "query.serviceName=web&query.startTimeMin=2027-01-15T08:00:00.001Z": 0,
+        "query.service_name=web&query.start_time_max=2027-01-15T07:59:59.999Z": 0,
+        "query.serviceName=web&query.operationName=POST%20/": 0,
+        "query.serviceName=web&query.duration_min=2.6ms": 0,
+    }
+    for query, count in asked.items():
+        status, answer = await api.ask("GET", f"/api/v3/trace-summaries?{query}")
+        assert (status, answer) == (200, {"summaries": [summary] * count}), query
+    for wrong in ("startTimeMin=today", "startTimeMax=2027-01-15T08:00:00", "durationMax=long", "attributes=[]"):
+        assert (await api.ask("GET", f"/api/v3/trace-summaries?query.{wrong}"))[0] == 400, wrong
+    status, answer = await api.ask("GET", f"/api/v3/traces/{TRACE}")
+    parts = answer["result"]["resourceSpans"]
+    names = [part["resource"]["attributes"][0]["value"]["stringValue"] for part in parts]
+    (db,), (web,) = ([one for scope in part["scopeSpans"] for one in scope["spans"]] for part in parts)
+    assert (status, names, db["kind"], web["kind"]) == (200, ["db", "web"], 2, 3)
+    assert (db["traceId"], db["parentSpanId"], "parentSpanId" in web) == (TRACE, web["spanId"], False)
+    assert (web["startTimeUnixNano"], web["endTimeUnixNano"]) == (str(START), str(START + 2_500_000))
+
+
 async def test_whole_traces_are_put_into_words_beside_the_loop(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     for module in (jaeger, traces):
@@ -88,10 +206,7 @@ async def test_whole_traces_are_put_into_words_beside_the_loop(api: Any, monkeyp
             return real(found)
 
         monkeypatch.setattr(module, "_shown", watched)
-    assert await sent(api, "/v1/otlp/v1/traces", export()) == 200
-    async with asyncio.timeout(10):
-        while not (await api.ask("GET", "/v1/traces"))[1]["traces"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await kept(api)
     for path in (
         "/api/traces?service=web",
         f"/api/traces/{TRACE}",

@@ -21,7 +21,7 @@ GET    /v1/audit                         api.audit_log
 /v1/ui/...                               api.sign_in
 POST   /v1/agents/{proxy}/spans, /v1/otlp/v1/traces    api.spans
 /v1/traces...                            api.traces
-/api/...                                 api.jaeger
+/api/..., /api/v3/...                    api.jaeger, api.jaeger_v3
 GET    /metrics, /v1/prometheus/targets  api.prometheus
 """
 
@@ -57,6 +57,7 @@ from tulle.api.enrolment import Enrolling
 from tulle.api.explaining import Explaining
 from tulle.api.figures import FiguresApi
 from tulle.api.jaeger import Jaeger
+from tulle.api.jaeger_v3 import JaegerV3
 from tulle.api.jwt_svids import JwtSvids
 from tulle.api.logs import LogsApi
 from tulle.api.measured import Measured
@@ -119,6 +120,7 @@ def build_app(doors: Doors) -> Starlette:
         *Spans(doors.mesh, doors.traces).routes,
         *TracesApi(doors.traces).routes,
         *Jaeger(doors.traces).routes,
+        *JaegerV3(doors.traces).routes,
         *Prometheus(
             doors.own, lambda: doors.force.mesh().proxies.values(), lambda: api.sessions.count, doors.web
         ).routes,

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.answers import as_json, encoded
-from tulle.api.bodies import MALFORMED
+from tulle.api.jaeger_words import LATEST, duration, number, tags
 from tulle.api.traces import asked_of
 from tulle.telemetry.traces import jaeger
 from tulle.telemetry.traces.keeper import Traces
@@ -23,9 +23,6 @@ from tulle.telemetry.traces.search import MOST, Asked, Search
 from tulle.telemetry.traces.span import Span
 
 _MOST_IDS = 100
-_MOST_NUMBER = 1 << 62
-_UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h)")
 _WEEK_MS = 7 * 24 * 3600 * 1000
 
 
@@ -45,6 +42,7 @@ class Jaeger:
             Route("/api/traces", self.find),
             Route("/api/traces/{id}", self.show),
             Route("/api/dependencies", self.dependencies),
+            Route("/api/metrics/{kind}", self.metrics),
         ]
 
     async def services(self, request: Request) -> Response:
@@ -70,12 +68,12 @@ class Jaeger:
             asked = Asked(
                 service=query.get("service", ""),
                 operation=query.get("operation", ""),
-                shortest=_duration(query.get("minDuration", "")),
-                longest=_duration(query.get("maxDuration", "")),
-                since=_number(query.get("start", "0")) * 1000,
-                until=min(_number(query.get("end", str(_MOST_NUMBER // 1000))) * 1000, _MOST_NUMBER),
-                limit=min(_number(query.get("limit", "100")), MOST),
-                tags=_tags(query.get("tags", ""), query.getlist("tag")),
+                shortest=duration(query.get("minDuration", "")),
+                longest=duration(query.get("maxDuration", "")),
+                since=number(query.get("start") or "0") * 1000,
+                until=min(number(query.get("end") or str(LATEST // 1000)) * 1000, LATEST),
+                limit=min(number(query.get("limit") or "100"), MOST),
+                tags=tags(query.get("tags", ""), query.getlist("tag")),
             )
         except ValueError as error:
             return _failure(400, str(error))
@@ -93,13 +91,17 @@ class Jaeger:
     async def dependencies(self, request: Request) -> Response:
         query = request.query_params
         try:
-            until = _number(query.get("endTs", str(int(self._clock() * 1000))))
-            since = max(0, until - _number(query.get("lookback", str(_WEEK_MS))))
+            until = number(query.get("endTs", str(int(self._clock() * 1000))))
+            since = max(0, until - number(query.get("lookback", str(_WEEK_MS))))
         except ValueError as error:
             return _failure(400, str(error))
-        until = min(until, _MOST_NUMBER // 10**6)
+        until = min(until, LATEST // 10**6)
         found = await asked_of(self._traces, lambda search: search.dependencies(since * 10**6, until * 10**6))
         return as_json(jaeger.answer(jaeger.dependencies(found)))
+
+    async def metrics(self, request: Request) -> Response:
+        """Jaeger's answer where it has none: its UI then says so, in place of an error."""
+        return _failure(501, "figures of spans are not kept; the sidecars' own are at /v1/stats")
 
     async def _several(self, ids: list[str]) -> tuple[int, bytes]:
         """How many there are, and an answer with them. Raises ValueError."""
@@ -122,34 +124,3 @@ def _shown(found: list[list[Span]]) -> bytes:
 
 def _failure(status: int, text: str) -> Response:
     return as_json(jaeger.failure(status, text), status)
-
-
-def _number(text: str) -> int:
-    """Raises ValueError."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ValueError(f"{text[:40]!r} is no number of micro- or milliseconds")
-    return min(int(text), _MOST_NUMBER // 1000)
-
-
-def _duration(text: str) -> int:
-    """In nanoseconds, of Go's way to write it. Raises ValueError."""
-    if not text:
-        return 0
-    parts = _PART.findall(text)
-    if "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text[:40]!r} is no duration: write 1.2s, 100ms or 500us")
-    return min(sum(int(float(number) * _UNITS[unit]) for number, unit in parts), _MOST_NUMBER)
-
-
-def _tags(text: str, pairs: list[str]) -> dict[str, str]:
-    """`{"http.status_code":"503"}`, or `http.status_code:503`. Raises ValueError."""
-    try:
-        found = msgspec.json.decode(text or "{}", type=dict[str, str])
-    except MALFORMED as error:
-        raise ValueError("tags must be JSON, an object of texts") from error
-    for pair in pairs:
-        key, colon, value = pair.partition(":")
-        if not colon:
-            raise ValueError(f"{pair[:40]!r} is no tag: write key:value")
-        found[key] = value
-    return found

@@ -82,6 +82,11 @@ ROLES: Mapping[str, Role | None] = {
     "GET /api/traces": Role.VIEWER,
     "GET /api/traces/{id}": Role.VIEWER,
     "GET /api/dependencies": Role.VIEWER,
+    "GET /api/metrics/{kind}": Role.VIEWER,
+    "GET /api/v3/services": Role.VIEWER,
+    "GET /api/v3/operations": Role.VIEWER,
+    "GET /api/v3/trace-summaries": Role.VIEWER,
+    "GET /api/v3/traces/{id}": Role.VIEWER,
     "GET /v1/prometheus/targets": Role.VIEWER,
 }
 

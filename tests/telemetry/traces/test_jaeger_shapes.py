@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tulle.telemetry.traces import jaeger
+from tulle.telemetry.traces import jaeger, jaeger_v3
 from tulle.telemetry.traces.span import Span, SpanEvent
 
 
@@ -74,3 +74,27 @@ def test_a_trace_has_the_shape_of_jaegers_in_microseconds() -> None:
         },
         "warnings": None,
     }
+
+
+def test_a_trace_as_otlps_json_has_numbers_of_64_bits_as_text() -> None:
+    event = SpanEvent(5, "thrown", {"n": 1})
+    known = Span(
+        "a" * 32, "1" * 16, "0" * 15 + "9", "b.default", "b-1", "GET", "server", 1, 2, True, {}, (event,), "envoy"
+    )
+    other = Span("a" * 32, "2" * 16, "1" * 16, "b.default", "b-1", "x", "", 1, 2, False, {"t": True, "f": 0.5, "s": ""})
+    told = jaeger_v3.in_few_words([known, other])
+    assert (told["orphanSpanCount"], told["errorSpanCount"], told["rootOperationName"]) == (1, 1, "GET")
+    (part,) = jaeger_v3.as_otlp([known, other])["resourceSpans"]
+    assert part["resource"]["attributes"][1] == {"key": "service.instance.id", "value": {"stringValue": "b-1"}}
+    plain, scoped = part["scopeSpans"]
+    assert (plain["scope"], scoped["scope"]) == ({}, {"name": "envoy"})
+    assert plain["spans"][0]["attributes"] == [
+        {"key": "t", "value": {"boolValue": True}},
+        {"key": "f", "value": {"doubleValue": 0.5}},
+        {"key": "s", "value": {"stringValue": ""}},
+    ]
+    (span,) = scoped["spans"]
+    assert span["events"] == [
+        {"timeUnixNano": "5", "name": "thrown", "attributes": [{"key": "n", "value": {"intValue": "1"}}]}
+    ]
+    assert (span["status"], plain["spans"][0]["status"], plain["spans"][0]["kind"]) == ({"code": 2}, {}, 0)
