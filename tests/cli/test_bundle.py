@@ -72,6 +72,34 @@ def test_every_query_of_our_dashboards_is_one(tmp_path: Path) -> None:
     promtool("check", "rules", str(file))
 
 
+@needs_promtool
+def test_a_service_of_which_no_sidecar_answers_is_no_gap_in_the_dashboards(tmp_path: Path) -> None:
+    caller = 'source_workload="web", source_workload_namespace="default"'
+    service = 'destination_service="db.default.svc.cluster.local"'
+    answers = 'response_code="503", response_flags="UH"'
+    more = 'reporter="source", destination_service_namespace="default", destination_principal="unknown"'
+    wanted = {
+        (dashboards.mesh, "Requests"): {"": 1, service: 1},
+        (dashboards.mesh, "Success"): {"": 0, service: 0},
+        (dashboards.service, "Requests"): {"": 1, caller: 1},
+        (dashboards.service, "Success"): {"": 0, caller: 0},
+        (dashboards.service, "Answers by status"): {answers: 1},
+    }
+    asked = []
+    for (make, title), samples in wanted.items():
+        panels = [one["targets"][0]["expr"] for one in make()["panels"] if one["title"] == title]
+        for query, (labels, value) in zip(panels, samples.items(), strict=False):  # instances come after callers
+            text = re.sub(r"\$\w+", ".*", query.replace("$__rate_interval", "1m"))
+            found = {"labels": f"{{{labels}}}", "value": value}
+            asked.append({"expr": text, "eval_time": "5m", "exp_samples": [found]})
+    assert len(asked) == 9
+    series = {"series": f"istio_requests_total{{{caller}, {service}, {answers}, {more}}}", "values": "0+15x30"}
+    test = {"interval": "15s", "input_series": [series], "promql_expr_test": asked}
+    file = tmp_path / "outage.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    promtool("test", "rules", str(file))
+
+
 @pytest.mark.parametrize("make", dashboards.ALL)
 def test_a_dashboard_is_laid_out_and_asks_for_nothing_that_it_does_not_define(make: Any) -> None:
     board = make()

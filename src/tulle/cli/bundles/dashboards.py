@@ -1,7 +1,8 @@
 """Our four dashboards: the mesh, a service, a workload, and the control plane.
 
-What a call is counted by is the sidecar that serves it (reporter="destination"), so that none counts twice; what a workload
-calls is told by its own (reporter="source").
+What a call is counted by is the sidecar that serves it (reporter="destination"), so that none counts twice, and where it came
+to none, that of its caller; what a workload calls is told by its own (reporter="source"). A service has both views, each by
+itself: while none of its instances answers, its callers alone tell of it.
 """
 
 from __future__ import annotations
@@ -9,28 +10,34 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.cli.bundles.panels import Ask, Choice, Row, dashboard, number, panel
-from tulle.cli.bundles.rules import SUCCEEDED
+from tulle.cli.bundles.rules import SERVED, SUCCEEDED, UNMET
 
 _R = "[$__rate_interval]"
-_SERVED = 'reporter="destination"'
 _NAMESPACES = 'destination_service_namespace=~"$namespace"'
-_OF_SERVICE = f'{_SERVED}, destination_service=~"$service"'
-_IN = f'{_SERVED}, destination_workload_namespace=~"$namespace", destination_workload=~"$workload"'
+_OF_SERVICE = f'{SERVED}, destination_service=~"$service"'
+_TO_SERVICE = 'reporter="source", destination_service=~"$service"'
+_IN = f'{SERVED}, destination_workload_namespace=~"$namespace", destination_workload=~"$workload"'
 _OUT = 'reporter="source", source_workload_namespace=~"$namespace", source_workload=~"$workload"'
 
 
-def _rate(metric: str, labels: str, by: str = "") -> str:
-    whole = f"(rate({metric}{{{labels}}}{_R}))"
-    return f"sum by ({by}) {whole}" if by else f"sum {whole}"
+def _rate(metric: str, labels: str, by: str = "", *more: str) -> str:
+    """more: labels of others that count too."""
+    whole = " or ".join(f"rate({metric}{{{each}}}{_R})" for each in (labels, *more))
+    return f"sum by ({by}) ({whole})" if by else f"sum ({whole})"
 
 
-def _success(labels: str, by: str = "") -> str:
-    return _share(labels, SUCCEEDED, by)
+def _requests(labels: str, by: str = "", *more: str) -> str:
+    return _rate("istio_requests_total", labels, by, *more)
 
 
-def _share(labels: str, of_which: str, by: str = "") -> str:
+def _success(labels: str, by: str = "", *more: str) -> str:
+    return _share(SUCCEEDED, labels, by, *more)
+
+
+def _share(of_which: str, labels: str, by: str = "", *more: str) -> str:
     """Of calls. Where it is so of none, there is no series of these, and the share is 0, not nothing."""
-    some, whole = (_rate("istio_requests_total", each, by) for each in (f"{labels}, {of_which}", labels))
+    some = _requests(f"{labels}, {of_which}", by, *(f"{each}, {of_which}" for each in more))
+    whole = _requests(labels, by, *more)
     return f"({some} or 0 * {whole}) / {whole}"
 
 
@@ -42,6 +49,11 @@ def _latency(labels: str) -> tuple[Ask, ...]:
     return tuple(Ask(_percentile(share, labels), f"p{share * 100:.0f}") for share in (0.5, 0.95, 0.99))
 
 
+def _by(labels: str, *names: str) -> tuple[Ask, ...]:
+    """Requests, told apart by these labels."""
+    return (Ask(_requests(labels, ", ".join(names)), " ".join(f"{{{{{name}}}}}" for name in names)),)
+
+
 def _bytes(labels: str, by: str, legend: str) -> tuple[Ask, ...]:
     return (
         Ask(_rate("istio_tcp_received_bytes_total", labels, by), f"{legend} received"),
@@ -49,10 +61,10 @@ def _bytes(labels: str, by: str, legend: str) -> tuple[Ask, ...]:
     )
 
 
-def _numbers(labels: str) -> tuple[Any, ...]:
+def _numbers(labels: str, *more: str) -> tuple[Any, ...]:
     return (
-        number("Requests", "reqps", _rate("istio_requests_total", labels), 5),
-        number("Success", "percentunit", _success(labels), 5),
+        number("Requests", "reqps", _requests(labels, "", *more), 5),
+        number("Success", "percentunit", _success(labels, "", *more), 5),
         number("p50", "ms", _percentile(0.5, labels), 4),
         number("p95", "ms", _percentile(0.95, labels), 5),
         number("p99", "ms", _percentile(0.99, labels), 5),
@@ -60,18 +72,17 @@ def _numbers(labels: str) -> tuple[Any, ...]:
 
 
 def mesh() -> dict[str, Any]:
-    served, by = f"{_SERVED}, {_NAMESPACES}", "destination_service"
-    secure = _share(served, 'connection_security_policy="mutual_tls"')
-    namespaces = Choice(
-        "namespace", f"label_values(istio_requests_total{{{_SERVED}}}, destination_service_namespace)", True
-    )
+    served, unmet, by = f"{SERVED}, {_NAMESPACES}", f"{UNMET}, {_NAMESPACES}", "destination_service"
+    secure = _share('connection_security_policy="mutual_tls"', served)
+    space = "destination_service_namespace"
+    namespaces = Choice("namespace", f'label_values(istio_requests_total{{{space}!="unknown"}}, {space})', True)
     rows = (
-        Row("All calls", _numbers(served)),
+        Row("All calls", _numbers(served, unmet)),
         Row(
             "Services",
             (
-                panel("Requests", "reqps", Ask(_rate("istio_requests_total", served, by), "{{destination_service}}")),
-                panel("Success", "percentunit", Ask(_success(served, by), "{{destination_service}}"), most=1.0),
+                panel("Requests", "reqps", Ask(_requests(served, by, unmet), "{{destination_service}}")),
+                panel("Success", "percentunit", Ask(_success(served, by, unmet), "{{destination_service}}"), most=1.0),
                 panel("Latency, p95", "ms", Ask(_percentile(0.95, served, by=by), "{{destination_service}}")),
                 panel("TCP", "Bps", *_bytes(served, by, "{{destination_service}}")),
             ),
@@ -89,43 +100,35 @@ def mesh() -> dict[str, Any]:
 
 def service() -> dict[str, Any]:
     callers, legend = "source_workload, source_workload_namespace", "{{source_workload}}.{{source_workload_namespace}}"
-    codes = Ask(_rate("istio_requests_total", _OF_SERVICE, "response_code"), "{{response_code}}")
     requests, answers = "istio_request_bytes", "istio_response_bytes"
     rows = (
-        Row("Calls", _numbers(_OF_SERVICE)),
-        Row(
-            "Signals",
-            (
-                panel("Answers by status", "reqps", codes),
-                panel("Latency", "ms", *_latency(_OF_SERVICE)),
-                panel("Length of requests", "decbytes", Ask(_percentile(0.95, _OF_SERVICE, requests), "p95")),
-                panel("Length of answers", "decbytes", Ask(_percentile(0.95, _OF_SERVICE, answers), "p95")),
-            ),
-        ),
+        Row("What callers see", _numbers(_TO_SERVICE)),
         Row(
             "Callers",
             (
-                panel("Requests", "reqps", Ask(_rate("istio_requests_total", _OF_SERVICE, callers), legend)),
-                panel("Success", "percentunit", Ask(_success(_OF_SERVICE, callers), legend), most=1.0),
+                panel("Requests", "reqps", Ask(_requests(_TO_SERVICE, callers), legend)),
+                panel("Success", "percentunit", Ask(_success(_TO_SERVICE, callers), legend), most=1.0),
+                panel("Answers by status", "reqps", *_by(_TO_SERVICE, "response_code", "response_flags")),
+                panel("Latency", "ms", *_latency(_TO_SERVICE)),
             ),
         ),
+        Row("What its instances see", _numbers(_OF_SERVICE)),
         Row(
             "Instances",
             (
-                panel(
-                    "Requests by workload",
-                    "reqps",
-                    Ask(_rate("istio_requests_total", _OF_SERVICE, "destination_workload"), "{{destination_workload}}"),
-                ),
-                panel(
-                    "Requests by instance",
-                    "reqps",
-                    Ask(_rate("istio_requests_total", _OF_SERVICE, "instance"), "{{instance}}"),
-                ),
+                panel("Answers by status", "reqps", *_by(_OF_SERVICE, "response_code")),
+                panel("Latency", "ms", *_latency(_OF_SERVICE)),
+                panel("Length of requests", "decbytes", Ask(_percentile(0.95, _OF_SERVICE, requests), "p95")),
+                panel("Length of answers", "decbytes", Ask(_percentile(0.95, _OF_SERVICE, answers), "p95")),
+                panel("Requests by workload", "reqps", *_by(_OF_SERVICE, "destination_workload")),
+                panel("Requests by instance", "reqps", *_by(_OF_SERVICE, "instance")),
+                panel("Requests by caller", "reqps", Ask(_requests(_OF_SERVICE, callers), legend)),
             ),
         ),
     )
-    services = Choice("service", f"label_values(istio_requests_total{{{_SERVED}}}, destination_service)")
+    services = Choice(
+        "service", 'label_values(istio_requests_total{destination_service_namespace!="unknown"}, destination_service)'
+    )
     return dashboard("tulle-service", "tulle: service", rows, (services,))
 
 
@@ -137,18 +140,14 @@ def workload() -> dict[str, Any]:
         Row(
             "In",
             (
-                panel(
-                    "Answers by status",
-                    "reqps",
-                    Ask(_rate("istio_requests_total", _IN, "response_code"), "{{response_code}}"),
-                ),
+                panel("Answers by status", "reqps", *_by(_IN, "response_code")),
                 panel("Latency", "ms", *_latency(_IN)),
             ),
         ),
         Row(
             "Out",
             (
-                panel("Requests", "reqps", Ask(_rate("istio_requests_total", _OUT, callee), legend)),
+                panel("Requests", "reqps", Ask(_requests(_OUT, callee), legend)),
                 panel("Success", "percentunit", Ask(_success(_OUT, callee), legend), most=1.0),
                 panel("Latency, p95", "ms", Ask(_percentile(0.95, _OUT, by=callee), legend)),
                 panel("TCP", "Bps", *tcp_in, *_bytes(_OUT, callee, "{{destination_service}}")),
@@ -170,10 +169,10 @@ def workload() -> dict[str, Any]:
     )
     space = "destination_workload_namespace"
     choices = (
-        Choice("namespace", f"label_values(istio_requests_total{{{_SERVED}}}, {space})"),
+        Choice("namespace", f"label_values(istio_requests_total{{{SERVED}}}, {space})"),
         Choice(
             "workload",
-            f'label_values(istio_requests_total{{{_SERVED}, {space}=~"$namespace"}}, destination_workload)',
+            f'label_values(istio_requests_total{{{SERVED}, {space}=~"$namespace"}}, destination_workload)',
         ),
     )
     return dashboard("tulle-workload", "tulle: workload", rows, choices)

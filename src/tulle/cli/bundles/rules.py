@@ -7,9 +7,9 @@ from typing import Any
 from tulle.model.grpc_statuses import FAILED
 
 _SERVICE = "destination_service_namespace, destination_service_name"
-_SERVED = 'reporter="destination"'
+SERVED = 'reporter="destination"'
 # What came to no sidecar of a service, as where nobody serves it: only its callers tell of that.
-_UNMET = 'reporter="source", destination_principal="unknown", destination_service_namespace!="unknown"'
+UNMET = 'reporter="source", destination_principal="unknown", destination_service_namespace!="unknown"'
 # What `tulle stat` takes for success: an answer without 5xx, and with none of gRPC's that say that the server failed.
 SUCCEEDED = f'response_code!~"5..|0", grpc_response_status!~"{"|".join(FAILED)}"'
 _NAMED = "{{ $labels.destination_service_name }}.{{ $labels.destination_service_namespace }}"
@@ -24,7 +24,7 @@ def recording() -> dict[str, Any]:
         _record("service:istio_requests_errors:ratio1m", f"1 - ({good} or 0 * {rate}) / {rate}"),
     ]
     for percent in (50, 95, 99):
-        buckets = f"sum by (le, {_SERVICE}) (rate(istio_request_duration_milliseconds_bucket{{{_SERVED}}}[1m]))"
+        buckets = f"sum by (le, {_SERVICE}) (rate(istio_request_duration_milliseconds_bucket{{{SERVED}}}[1m]))"
         name = f"service:istio_request_duration_milliseconds:p{percent}_1m"
         rules.append(_record(name, f"histogram_quantile(0.{percent}, {buckets})"))
     return {"groups": [{"name": "tulle services", "rules": rules}]}
@@ -32,7 +32,7 @@ def recording() -> dict[str, Any]:
 
 def _requests(more: str) -> str:
     """Of each service, a second. more: of which requests."""
-    both = " or ".join(f"rate(istio_requests_total{{{which}{more}}}[1m])" for which in (_SERVED, _UNMET))
+    both = " or ".join(f"rate(istio_requests_total{{{which}{more}}}[1m])" for which in (SERVED, UNMET))
     return f"sum by ({_SERVICE}) ({both})"
 
 
