@@ -39,6 +39,10 @@ def mesh_config(**spec: Any) -> Document:
     return {"apiVersion": "mesh.istio.io/v1alpha1", "kind": "MeshConfig", "spec": spec}
 
 
+def telemetry(name: str, **spec: Any) -> Document:
+    return {"apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry", "metadata": {"name": name}, "spec": spec}
+
+
 def document(kind: str, name: str, spec: Document, namespace: str = "") -> Document:
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": _NETWORKING, "kind": kind, "metadata": metadata, "spec": spec}

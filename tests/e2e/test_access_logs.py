@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from declaring import Document, apply
+from declaring import Document, apply, telemetry
 from running import Mesh, Running, wait_for
-
-
-def telemetry(name: str, **spec: Any) -> Document:
-    return {"apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry", "metadata": {"name": name}, "spec": spec}
 
 
 def records(running: Running, path: str) -> list[dict[str, Any]]:

@@ -121,3 +121,15 @@ def test_doors_do_not_wait_for_a_collector_that_is_not_there_and_find_it_when_it
     made.apply(Snapshot(made.mesh.revision + 1, {OTEL.id: OTEL}))
     web.settle()
     assert logs(web, WEB.id, CLUSTER) and CLUSTER in web.held[CDS] and web.view.ready
+
+
+def test_a_collector_whose_instances_change_is_followed() -> None:
+    made, web, _ = hub()
+    declare(made, PROVIDERS, *resources(RECORDS))
+    for port in (7001, 7002):
+        made.apply(Snapshot(made.mesh.revision + 1, {OTEL.id: replace(OTEL, inbound_port=port)}))
+        web.settle()
+        assert str(port) in str(web.bodies[EDS, CLUSTER])
+    made.apply(Snapshot(made.mesh.revision + 1, {OTEL.id: None}))
+    web.settle()
+    assert CLUSTER not in web.held[CDS] and CLUSTER not in web.held[EDS] and not logs(web, WEB.id, CLUSTER)

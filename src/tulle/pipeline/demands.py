@@ -28,6 +28,11 @@ class Demand(Struct, frozen=True):
     destination: Destination
 
 
+def collectors_of(door: str) -> str:
+    """In place of a route configuration: the door itself tells a service of calls, which the program may call as well."""
+    return f"collectors of {door}"
+
+
 class Demands:
     """A demand is a stranger unless a service of the mesh, or a declared host, is behind it; it may become one, or cease to be.
 

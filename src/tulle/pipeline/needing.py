@@ -12,7 +12,7 @@ from tulle.ir.routes import BackendRef
 from tulle.ir.types import Inbound, Outbound
 from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Capture, Workload
-from tulle.pipeline.demands import Demand
+from tulle.pipeline.demands import Demand, collectors_of
 from tulle.pipeline.picture import Encoder, needed
 from tulle.pipeline.reaching import Reaching
 from tulle.resolve.mesh import Mesh
@@ -68,12 +68,11 @@ def _deciding(door: Inbound | Outbound) -> _Needed:
 
 
 def _told(door: Inbound | Outbound) -> _Needed:
-    """Their demands have names of their own, as the program may call these services too."""
     if isinstance(door, Outbound) and door.capture is Capture.NONE:
         return {}
     found: _Needed = {}
     for one in door.telemetry.collectors:
         if one.service is not None:
             port = one.backend.destination.port if one.backend else 0
-            found[Demand(f"collectors of {_name(door)}", Destination(one.service, port))] = (one.service, one.backend)
+            found[Demand(collectors_of(_name(door)), Destination(one.service, port))] = (one.service, one.backend)
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from tulle.model.names import Destination, ServiceName
 from tulle.model.workload import Proxy, Workload
-from tulle.pipeline.demands import Demand, Demands
+from tulle.pipeline.demands import Demand, Demands, collectors_of
 from tulle.pipeline.eviction import KEPT_SERVICES
 from tulle.pipeline.holdings import Holdings
 from tulle.pipeline.mistakes import Mistakes, told
@@ -84,7 +84,8 @@ class Reaching:
             elif demand in self.failing:
                 self._reach(mesh, demand)
         for workload in self.proxy.workloads if self.proxy else ():
-            own = (route_config(workload), names.inbound_listener(workload.id))
+            doors = (route_config(workload), names.inbound_listener(workload.id))
+            own = {*doors, *map(collectors_of, doors)}
             demands = [d for d in self.demands.of(service) if d.route_config in own and d not in self.rejected]
             for ref in self.holdings.backends(demands, service):
                 try:

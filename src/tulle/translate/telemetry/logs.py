@@ -116,7 +116,7 @@ def _file(log: AccessLog) -> Any:
 
 
 def _records(log: AccessLog, to: Collector) -> Any:
-    """By gRPC, gathered for a second or 16 KiB. What a collector does not take in time is lost, and Envoy counts it."""
+    """By gRPC, gathered for a second or 16 KiB. What a collector does not take in time is lost."""
     assert to.backend is not None
     body = log.text or LINE
     cluster, timeout = names.backend(to.backend), duration(to.timeout)

@@ -102,9 +102,10 @@ def _extension(
 def _exporter(collector: Collector | None) -> dict[str, Any]:
     if collector is not None and collector.backend is not None:
         cluster, timeout = names.backend(collector.backend), duration(collector.timeout)
-        if not collector.path:
-            return {"grpc_service": {"envoy_grpc": {"cluster_name": cluster}, "timeout": timeout}}
         host = collector.backend.destination.service.host
+        if not collector.path:
+            # Envoy's own would be the cluster's name, for which the collector's sidecar ends the connection.
+            return {"grpc_service": {"envoy_grpc": {"cluster_name": cluster, "authority": host}, "timeout": timeout}}
         uri = {"uri": f"http://{host}{collector.path}", "cluster": cluster, "timeout": timeout}
         return {"http_service": {"http_uri": uri}}
     uri = {"uri": f"http://{names.AGENT}{_PATH}", "cluster": names.AGENT, "timeout": _EXPORT}
