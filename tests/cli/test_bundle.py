@@ -143,6 +143,12 @@ def test_a_collectors_pipelines_are_made_of_what_it_has() -> None:
         for part in ("receivers", "processors", "exporters"):
             assert set(pipeline[part]) <= set(made[part])
     assert all(one["endpoint"].startswith("127.0.0.1:") for one in made["receivers"]["otlp"]["protocols"].values())
+    # Names that the collector's own documents have now: those before 0.144 are deprecated, and so is batching by a processor.
+    assert {part: set(made[part]) for part in ("receivers", "processors", "exporters")} == {
+        "receivers": {"otlp", "prometheus"},
+        "processors": {"memory_limiter"},
+        "exporters": {"otlp_http"},
+    }
 
 
 async def test_it_writes_where_it_is_told_to_and_overwrites_nothing(tulle: Any, tmp_path: Path) -> None:

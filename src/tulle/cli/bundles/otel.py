@@ -1,6 +1,7 @@
 """For an OpenTelemetry Collector (opentelemetry.io, "Configuration"): takes traces, scrapes figures, and sends both on.
 
-The components are in the collector's `contrib` distribution.
+The components are in the collector's `contrib` distribution, by the names that they have since 0.144; before, `otlp_http` was
+`otlphttp`. What goes out is put together by the exporter's queue, so that a full one holds up those who send, as it should.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ _TO = "${env:OTEL_EXPORTER_OTLP_ENDPOINT}"
 def files(control_plane: str) -> Mapping[str, str]:
     """control_plane: `host:port` of its door for browsers."""
     job = {"scrape_interval": f"{SECONDS}s", **scrape(control_plane)}
-    through = {"processors": ["memory_limiter", "batch"], "exporters": ["otlphttp"]}
     configuration = {
         "receivers": {
             "otlp": {
@@ -25,15 +25,18 @@ def files(control_plane: str) -> Mapping[str, str]:
         },
         "processors": {
             "memory_limiter": {"check_interval": "1s", "limit_mib": 400, "spike_limit_mib": 100},
-            "batch": {"timeout": "5s"},
         },
-        "exporters": {"otlphttp": {"endpoint": _TO}},
+        "exporters": {"otlp_http": {"endpoint": _TO, "sending_queue": {"batch": {"flush_timeout": "5s"}}}},
         "service": {
             "pipelines": {
-                "traces": {"receivers": ["otlp"], **through},
-                "metrics": {"receivers": ["otlp", "prometheus"], **through},
-                "logs": {"receivers": ["otlp"], **through},
+                "traces": _pipeline("otlp"),
+                "metrics": _pipeline("otlp", "prometheus"),
+                "logs": _pipeline("otlp"),
             },
         },
     }
     return {"collector.yaml": written(configuration)}
+
+
+def _pipeline(*receivers: str) -> dict[str, list[str]]:
+    return {"receivers": [*receivers], "processors": ["memory_limiter"], "exporters": ["otlp_http"]}
