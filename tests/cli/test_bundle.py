@@ -13,8 +13,10 @@ import click
 import pytest
 import yaml
 
+from tulle.agent.figures.labels import HTTP_LABELS
 from tulle.cli.bundles import dashboards, grafana, otel, prometheus
 from tulle.cli.commands import tulle as every_command
+from tulle.translate.telemetry.tracing import ISTIO_TAGS
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of Debian's package prometheus")
@@ -65,6 +67,7 @@ def test_every_query_of_our_dashboards_is_one(tmp_path: Path) -> None:
     every = [
         re.sub(r"\$\w+", "x", q.replace("$__rate_interval", "1m")) for make in dashboards.ALL for q in queries(make())
     ]
+    every.append(grafana.TO_SERVICE.replace("$__tags", 'a="b"').replace("$__rate_interval", "1m"))
     recorded = [{"record": f"q{number}", "expr": query} for number, query in enumerate(every)]
     assert len(every) > 50
     file = tmp_path / "queries.yml"
@@ -124,7 +127,7 @@ def test_a_dashboard_is_laid_out_and_asks_for_nothing_that_it_does_not_define(ma
 
 
 def test_grafana_finds_each_dashboard_once_and_no_secret_is_written(tmp_path: Path) -> None:
-    made = grafana.files("127.0.0.1:10080", "http://127.0.0.1:9090", "/etc/tulle")
+    made = grafana.files("127.0.0.1:10080", "http://127.0.0.1:9090", "/etc/$tulle")
     boards = [json.loads(content) for name, content in made.items() if name.startswith("dashboards/")]
     assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 4
     sources = yaml.safe_load(made["provisioning/datasources/tulle.yaml"])["datasources"]
@@ -133,8 +136,13 @@ def test_grafana_finds_each_dashboard_once_and_no_secret_is_written(tmp_path: Pa
         ("jaeger", "http://127.0.0.1:10080"),
     ]
     assert sources[1]["secureJsonData"] == {"httpHeaderValue1": "Bearer $TULLE_API"}
+    to_figures = sources[1]["jsonData"]["tracesToMetrics"]
+    assert to_figures["datasourceUid"] == sources[0]["uid"]
+    assert '{reporter="destination", $$__tags}[$$__rate_interval]' in to_figures["queries"][0]["query"]
+    assert {tag["value"] for tag in to_figures["tags"]} <= set(HTTP_LABELS)
+    assert {tag["key"] for tag in to_figures["tags"]} <= {tag["tag"] for tag in ISTIO_TAGS}
     [provider] = yaml.safe_load(made["provisioning/dashboards/tulle.yaml"])["providers"]
-    assert provider["options"]["path"] == "/etc/tulle/dashboards"
+    assert provider["options"]["path"] == "/etc/$$tulle/dashboards"
 
 
 def test_a_collectors_pipelines_are_made_of_what_it_has() -> None:

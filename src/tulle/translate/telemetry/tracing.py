@@ -49,7 +49,7 @@ def tracing(reporter: Reporter, telemetry: Telemetry, port: str = "") -> dict[st
             "no_context_propagation": not of.propagates,
             # Made when the call is over. Never of a path, which may have ids in it.
             "operation": f"%REQ(:METHOD)% {port}" if reporter is Reporter.DESTINATION else OUTBOUND_OPERATION,
-            "custom_tags": [*_ROUTE_TAGS[reporter], *(_ISTIO_TAGS if of.istio_tags else ()), *map(_tag, of.tags)],
+            "custom_tags": [*_ROUTE_TAGS[reporter], *(ISTIO_TAGS if of.istio_tags else ()), *map(_tag, of.tags)],
             **({"max_path_tag_length": {"value": of.longest_path}} if of.longest_path else {}),
             "provider": provider,
         }
@@ -121,7 +121,7 @@ _ROUTE_TAGS = {
     Reporter.DESTINATION: [{"tag": "peer.identity", "value": "%DOWNSTREAM_PEER_URI_SAN%"}],
 }
 
-_ISTIO_TAGS = [
+ISTIO_TAGS = [
     {"tag": "istio.canonical_service", "environment": {"name": CANONICAL_SERVICE, "default_value": "unknown"}},
     {"tag": "istio.canonical_revision", "environment": {"name": CANONICAL_REVISION, "default_value": "latest"}},
     {"tag": "istio.namespace", "environment": {"name": NAMESPACE, "default_value": "default"}},
