@@ -195,6 +195,7 @@ def test_a_full_disk_is_said_and_survived(mesh: Mesh) -> None:
         ballast.unlink()
         mesh.serve("service-d", "d1")
         assert caller.call("http://service-b/data").status == 200
+        assert "none are kept: " in mesh.tulle("status").stdout  # traces give way to that
     finally:
         mesh.close()
         os.system(f"umount {disk}")

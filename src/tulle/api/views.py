@@ -30,7 +30,7 @@ class StatusView(Struct, frozen=True):
     envoy: the version of the Envoy that this control plane speaks to.
     connected: proxies whose Envoy has a session. in_sync: those of them that have acknowledged everything.
     refused: the sum of the proxies'. problems: what of the mesh can't be taken in, by tulle's own mistake, and why.
-    web_port: of the dashboard; None: there is none.
+    web_port: of the dashboard; None: there is none. traces: why none are kept now, or "".
     """
 
     version: str
@@ -48,6 +48,7 @@ class StatusView(Struct, frozen=True):
     refused: int = 0
     problems: list[MistakeView] = []
     web_port: int | None = None
+    traces: str = ""
 
 
 class PortView(Struct, frozen=True):

@@ -9,7 +9,7 @@ import click
 from tulle.api.views import StatusView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
-from tulle.cli.printing import ago, print_facts, print_json
+from tulle.cli.printing import ago, print_facts, print_json, printable
 from tulle.cli.proxies import print_problem
 
 
@@ -38,6 +38,7 @@ def command(output: str, data: Path) -> None:
             ("instances", f"{status.instances}, {status.healthy} of them healthy"),
             ("sidecars", f"{status.proxies}, {status.connected} of them connected, {status.in_sync} in sync"),
             *([("unknown names", f"{status.refused} refused: a client asks for too many")] if status.refused else []),
+            *([("traces", f"none are kept: {printable(status.traces)}")] if status.traces else []),
         ]
     )
     for problem in status.problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import tulle
 from tulle.api.views import (
@@ -30,7 +31,7 @@ from tulle.xds.resources import CDS, EDS, LDS, RDS, VHDS, Resource
 class Inspection:
     """data: the state folder, xds_port: where Envoys connect, started_at: Unix time, envoy: the version spoken to.
 
-    web_port: where the dashboard is; None: nowhere.
+    web_port: where the dashboard is; None: nowhere. traces: says why none are kept now, or "".
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Inspection:
         xds_port: int,
         started_at: float,
         envoy: str,
-        web_port: int | None = None,
+        web_port: int | None,
+        traces: Callable[[], str],
     ) -> None:
-        self._web_port = web_port
+        self._web_port, self._traces = web_port, traces
         self._hub = hub
         self._timeline = timeline
         self._data, self._xds_port, self._started_at, self._envoy = data, xds_port, started_at, envoy
@@ -67,6 +69,7 @@ class Inspection:
             refused=sum(view.allowance.refused for view in views),
             problems=[MistakeView(part, why) for part, why in self._hub.problems],
             web_port=self._web_port,
+            traces=self._traces(),
         )
 
     def services(self) -> list[ServiceView]:

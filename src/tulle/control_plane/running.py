@@ -174,7 +174,8 @@ async def running(
 
         doors = Doors(
             mesh=Inspection(
-                mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version, web.port if web else None
+                *(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
+                *(web.port if web else None, lambda: traces.counts().trouble),
             ),
             agents=AgentReports(registry, mesh, records, revocations),
             enrolment=Enrolment(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from tulle.telemetry.traces import keeper, otlp, search
 from tulle.telemetry.traces.database import Database
 from tulle.telemetry.traces.keeper import FILE, Full, Traces, Unreadable
 from tulle.telemetry.traces.otlp import Sender
+from tulle.telemetry.traces.room import least_free
 from tulle.telemetry.traces.search import Ambiguous, Asked, Search
 from tulle.telemetry.traces.span import Span
 
 NOW = 1_800_000_000 * 10**9
 MS = 10**6
+MB = 1024 * 1024
 OUT, INTO = "1" * 16, "2" * 16
 
 
@@ -185,6 +188,29 @@ def test_a_file_that_may_not_grow_holds_what_fits(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "lost some, alive\n"
+
+
+def test_on_a_short_disk_traces_give_way_before_any_other_write_fails(tmp_path: Path) -> None:
+    private_mounts = ["unshare", "--mount"] + ["--map-root-user"] * bool(os.geteuid())
+    mount = f"mount -t tmpfs -o size=20m,mode=700 tulle-test {tmp_path}"
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*private_mounts, "sh", "-c", mount], capture_output=True).returncode
+    ):
+        pytest.skip("this user can't mount a small disk")
+    program = f"{mount} && exec {sys.executable} {Path(__file__).with_name('short_disk.py')} {tmp_path}"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([*private_mounts, "sh", "-c", program], capture_output=True, text=True, timeout=60, env=env)
+    assert run.returncode == 0, run.stderr
+    given_back, gone = run.stdout.splitlines()
+    assert "short of room" in given_back and "for the mesh's own store" in gone
+
+
+@pytest.mark.parametrize(
+    ("size", "left"), [(0, 0), (4 * MB, 8 * MB), (100 * MB, 25 * MB), (250_000 * MB, 64 * MB)], ids=str
+)
+def test_so_much_of_a_disk_is_left_to_the_mesh_itself(size: int, left: int) -> None:
+    assert least_free(size) == left
 
 
 async def test_an_envoy_is_who_its_agent_has_proved_to_be_and_names_are_of_services(tmp_path: Path) -> None:

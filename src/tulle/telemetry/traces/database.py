@@ -3,7 +3,8 @@
 A trace is a row that says what it is in few words, and the spans of each export that had some of it. Room is shared by who
 tells: a trace counts for whoever has told most of it, and who has most room in all loses his oldest first, so that nobody pushes
 out what others tell. Traces with errors and slow ones last an hour longer. Nothing in here is precious: a file that is damaged,
-or of another version, is begun anew, and the last second may be lost with the machine's power.
+or of another version, is begun anew, and the last second may be lost with the machine's power. Where the disk is short, it gives
+back what it has, the oldest first (room.py); where there is no room even for that, all of it, as to unlink a file needs none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from tulle.telemetry.traces.room import NoRoom, missing
 from tulle.telemetry.traces.span import Span, Summary, joined, summary
 
 MOST_BYTES = 200 * 1024 * 1024
@@ -25,10 +27,11 @@ MOST_SPANS_OF_ONE = 20_000
 _PART_OF_ONE = 20  # of all room, for one trace: a twentieth
 _PAGE = 4096
 SEPARATOR = "\x1f"  # of services
-_VERSION = 2
+_VERSION = 3
 _MOST_OPERATIONS = 5_000
 _LONGEST_ID = 128
 _LESS = 0.9  # when it is full, so much of it is kept
+_AT_ONCE = 4 * 1024 * 1024  # given back: what is deleted is in the write-ahead log first
 _FAILED_LAST = 3600 * 10**9  # so much later than its last spans a rank may be: Summary.lasts
 _JUMP = 300 * 10**9
 
@@ -65,10 +68,13 @@ class Database:
         self.deleted = 0  # traces, for the want of room or for their age
         self.crowded_out = 0  # of these, for the want of room
         self.lost = 0  # spans, of traces that have too many
+        self.given_back = 0  # traces, for the want of room on the disk
+        self._is_short = False
 
     def write(self, told: Mapping[str, Iterable[Span]], now: int) -> None:
-        """Adds spans, by who tells, and deletes what is too much. now: Unix time in nanoseconds."""
+        """Adds spans, by who tells, and deletes what is too much. now: Unix time in nanoseconds. Raises NoRoom as well."""
         try:
+            self._leave_room(now)
             db = self._opened(now)
             try:
                 self._put(db, told, now)
@@ -77,11 +83,64 @@ class Database:
                     raise
                 db.rollback()
                 self._count(db)
-                self._make_room(db, int(self._bytes / 2))
-                self._put(db, told, now)
+                try:
+                    self._make_room(db, int(self._bytes / 2))
+                    self._put(db, told, now)
+                except sqlite3.OperationalError:  # less is free than is said, as where there are quotas
+                    self._begin_anew()
+                    raise
         except BaseException:
             self.close()
             raise
+
+    def _leave_room(self, now: int) -> None:
+        """On the disk, for the mesh's own store. Raises NoRoom."""
+        folder = self.path.parent
+        if not missing(folder, spare=self._is_short):
+            self._is_short = False
+            return
+        before = self.crowded_out
+        try:
+            self._give_way(folder, now)
+        finally:
+            self.given_back += self.crowded_out - before
+
+    def _give_way(self, folder: Path, now: int) -> None:
+        if self.path.exists():
+            try:
+                self._shrink(self._opened(now))
+            except sqlite3.Error:
+                self._begin_anew()
+        if missing(folder, spare=True):
+            self._begin_anew()
+            self._is_short = True
+            raise NoRoom("its disk has too little room, and what is left there is for the mesh's own store")
+
+    def _shrink(self, db: sqlite3.Connection) -> None:
+        """Until enough is free, or nothing is left. Raises NoRoom while somebody reads what is to go."""
+        while True:
+            db.executescript("PRAGMA incremental_vacuum")  # `execute` would give back one page of all
+            (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise NoRoom("its disk has too little room, and traces are being read")
+            short = missing(self.path.parent, spare=True)
+            if not short or not self._bytes:
+                return
+            self._make_room(db, max(0, self._bytes - min(short, _AT_ONCE)))
+
+    def _begin_anew(self) -> None:
+        if self._db:
+            with suppress(sqlite3.Error):
+                (gone,) = self._db.execute("SELECT COUNT(*) FROM traces").fetchone()
+                self.deleted += gone
+                self.crowded_out += gone
+        self.close()
+        self._unlink()
+        self._bytes_of.clear()
+
+    def _unlink(self) -> None:
+        for path in (self.path, *self._beside()):
+            path.unlink(missing_ok=True)
 
     def shift(self, nanoseconds: int, now: int) -> None:
         """The clock has jumped by so much: nothing has grown older by that. now: what it is after that."""
@@ -193,8 +252,7 @@ class Database:
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
-                for path in (self.path, *self._beside()):
-                    path.unlink(missing_ok=True)
+                self._unlink()
                 self._db = self._open()
             self._count(self._db)
             (newest,) = self._db.execute("SELECT MAX(rank) FROM traces").fetchone()
@@ -210,6 +268,7 @@ class Database:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = sqlite3.connect(self.path, timeout=5, check_same_thread=False)
         try:
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a file that is new
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = OFF")
             db.execute(f"PRAGMA journal_size_limit = {self._most // 8}")

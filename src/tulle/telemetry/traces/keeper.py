@@ -1,7 +1,7 @@
 """Takes exports in, and has them written: whoever sends is answered at once, and nobody waits for the disk.
 
 What waits is bounded in bytes; beyond, senders are told to come again. A disk that is full or broken costs spans, which are
-counted and told of once; it is tried again.
+counted and told of once; it is tried again. It is also looked at when nothing comes: others may need the room.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -28,6 +29,8 @@ FILE = "traces.db"
 MOST_WAITING = 16 * 1024 * 1024
 _AT_ONCE = 1024 * 1024
 _AGAIN_SECONDS = 5.0
+_LOOK_EVERY = 5.0
+_TELL_AGAIN = 3600.0  # that traces give way: on a short disk they do all the time
 _MOST_AGENTS = 10_000
 _FAREWELL_SECONDS = 3.0
 _MOST_ASKING = 50
@@ -99,6 +102,7 @@ class Traces:
         self._lost_by: dict[str, int] = {}
         self._lost_by_agents = 0
         self._trouble = ""
+        self._given_back, self._told_of_it = 0, -_TELL_AGAIN
         self._asking = 0
 
     def take(self, export: bytes, sender: Sender | None = None) -> None:
@@ -151,7 +155,9 @@ class Traces:
             await loop.run_in_executor(self._writing, self._write, [])
             self._begun.set()
             while True:
-                await self._some.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_EVERY):
+                        await self._some.wait()
                 await loop.run_in_executor(self._writing, self._write, self._batch())
                 if self._trouble:
                     await asyncio.sleep(_AGAIN_SECONDS)
@@ -195,10 +201,19 @@ class Traces:
                 _log.warning("traces can't be written, and spans are lost until they can: %s", text)
             self._trouble = text
         else:
-            self._taken += count
             if self._trouble:
                 _log.info("traces are written again; %d spans were lost", self._lost)
             self._trouble = ""
+            self._taken += count
+        self._tell_what_was_given_back()
+
+    def _tell_what_was_given_back(self) -> None:
+        more, now = self._database.given_back - self._given_back, self._steady()
+        if more and now - self._told_of_it >= _TELL_AGAIN:
+            self._given_back, self._told_of_it = self._database.given_back, now
+            _log.warning(
+                "%s: its disk is short of room; %d traces were dropped, the oldest first", self._database.path, more
+            )
 
     def _now(self) -> int:
         """Unix time in nanoseconds. What is kept does not age by a jump of the machine's clock."""
