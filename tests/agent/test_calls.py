@@ -206,7 +206,13 @@ async def test_headers_end_with_the_wish_for_them_and_what_envoy_does_not_take_i
     bench.calls.told(line())
     bench.reports.came.clear()
     await bench.told()
-    assert bench.runtime == [WITH_HEADERS, ON, ON]
+    bench.calls.wish({})
+    bench.failures = 1
+    bench.calls.told(with_headers(status=500))  # by one that can't be told any more, as its admin interface is gone
+    bench.reports.came.clear()
+    [call] = (await bench.told())["calls"]
+    assert (call["status"], "request_headers" in call) == (500, False)
+    assert bench.runtime == [WITH_HEADERS, ON, ON, OFF]
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,14 @@ async def test_headers_are_seen_by_an_admin_who_asks_and_kept_for_nobody(api: An
         assert await api.ask("POST", "/v1/agents/web-3fa2c1/calls", json.dumps(report).encode()) == (200, {})
         call = await full.seen()
         assert {name: call[name] for name in OF_HEADERS} == OF_HEADERS
+        bare = {"request_headers": {"cookie": "a=1"}, "response_headers": {"x": "Bearer abcdefgh"}}
+        report = {"calls": [{**CALL, **bare, "path": "/b", "taps": list(wanted)}]}
+        assert await api.ask("POST", "/v1/agents/web-3fa2c1/calls", json.dumps(report).encode()) == (200, {})
+        call = await full.seen()  # of an agent that has redacted nothing
+        assert call["request_headers"] == {"cookie": "<redacted, 3 bytes>"}
+        assert call["response_headers"] == {"x": "<redacted, 15 bytes>"}
         for other in (await plain.seen(), *(await api.ask("GET", "/v1/calls"))[1]["calls"]):
-            assert other["path"] == "/a" and OF_HEADERS.keys().isdisjoint(other)
+            assert other["path"] in ("/a", "/b") and OF_HEADERS.keys().isdisjoint(other)
     [event] = api.events
     assert (event.event, event.who, event.what) == ("looked at headers", "user ada", "GET /v1/tap/headers: service=web")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tulle.model.headers import LONGEST_NAME, LONGEST_VALUE, MORE, MOST, MOST_BYTES, shown
+from tulle.model.headers import LONGEST_NAME, LONGEST_VALUE, MORE, MOST, MOST_BYTES, shown, shown_again
 
 TOKEN = "tulleapi1.eyJhdCI6W10sImNhIjpbXX0"
 
@@ -77,3 +77,24 @@ def test_they_are_few_and_short_and_harmless_to_a_terminal() -> None:
 @pytest.mark.parametrize("odd", [None, "-", [], 5, {}])
 def test_what_is_no_headers_is_none(odd: object) -> None:
     assert shown(odd) == {}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer abcdefgh", "x-note": "Basic dXNlcjpwYXNz", "accept": "*/*"},
+        {"location": "https://ann:pw@shop/cb?a=1#access=1", "link": "</next?page=2>; rel=next"},
+        {"x": "v" * 3000, "y": "/a?" + "v" * 3000, "z": "\u00e4" * 501, "x-what": " <cut, 1 bytes in all>"},
+        {f"x-{number:03}": "v" for number in range(100)},
+        {f"x-{number}": 400 * "v" for number in range(50)},
+        {},
+    ],
+)
+def test_what_was_shown_is_shown_again_as_it_is(headers: dict[str, str]) -> None:
+    told = shown(headers)
+    assert shown_again(told) == told and list(shown_again(told)) == list(told)
+
+
+def test_what_somebody_only_says_to_have_shown_is_shown_by_us() -> None:
+    bare = {"cookie": "<redacted, 3 bytes> a=1", "x": "Bearer abcdefgh <cut, 9 bytes in all>", MORE: "Bearer abcdefgh"}
+    assert shown_again(bare) == {"cookie": "<redacted, 23 bytes>", "x": "<redacted, 37 bytes>"}

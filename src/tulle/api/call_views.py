@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET, Struct, UnsetType
 
 from tulle.ir.telemetry import Reporter
+from tulle.model.headers import shown_again
 from tulle.telemetry.calls.kept import Kept
 
 
@@ -85,7 +86,12 @@ def shown(kept: Kept) -> CalledView:
         failure=told.failure,
         identity=told.peer_id,
         mtls=bool(told.peer_id),
-        request_headers=told.request_headers,
-        response_headers=told.response_headers,
-        response_trailers=told.response_trailers,
+        request_headers=_again(told.request_headers),
+        response_headers=_again(told.response_headers),
+        response_trailers=_again(told.response_trailers),
     )
+
+
+def _again(headers: dict[str, str] | UnsetType) -> dict[str, str] | UnsetType:
+    """An agent should have done it."""
+    return UNSET if headers is UNSET else shown_again(headers)

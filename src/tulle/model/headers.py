@@ -1,6 +1,7 @@
 """Headers as somebody who looks at a request may see them: few, short, and of what is or may be a secret its length alone.
 
 By names and by values, rather too much than too little. Never the path of the request: its query is told to nobody.
+Agents do it, so that nothing secret leaves their machine; the control plane does it again, as an agent may be another's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ MOST_BYTES = 8192
 LONGEST_NAME, LONGEST_VALUE = 100, 500
 _LOOKED_AT = 2000  # of a value, which Envoy takes up to 60 KiB of
 MORE = "(more)"  # in place of what is left out; no header can have that name
+_LEFT_OUT = re.compile(r"[0-9]{1,6} headers are left out")
+_REDACTED = re.compile(r"<redacted, [0-9]{1,6} bytes>")
+_CUT = re.compile(r" <cut, [0-9]{1,6} bytes in all>\Z")
 
 _NAMES = re.compile(
     r"auth|cookie|token|secret|passw|pwd|credential|session|jwt|saml|bearer|signature|[cx]srf|assertion|apikey|proof|ticket"
@@ -51,6 +55,14 @@ def shown(headers: Any) -> dict[str, str]:
     return told
 
 
+def shown_again(told: Mapping[str, str]) -> dict[str, str]:
+    """What somebody says that he has shown; the same if he has."""
+    again = shown({name: value for name, value in told.items() if name != MORE})
+    if (more := told.get(MORE)) and _LEFT_OUT.fullmatch(more):
+        again.setdefault(MORE, more)
+    return again
+
+
 def is_secret(name: str) -> bool:
     """Whether such a header is never shown, whatever it holds."""
     name = name.lower()
@@ -62,11 +74,13 @@ def is_secret(name: str) -> bool:
 def _value(name: str, value: str) -> str:
     told = value[:_LOOKED_AT]
     if is_secret(name) or _SECRETS.search(told):
-        return _redacted(value)
+        return value if _REDACTED.fullmatch(value) else _redacted(value)
     if _ADDRESS.search(told):
         told = _USER_IN_ADDRESS.sub("://<redacted>@", told)
         told = _REST_OF_ADDRESS.sub(lambda rest: rest[0][0] + _redacted(rest[0][1:]), told)
     cut = f" <cut, {_bytes(value)} in all>" if len(told) > LONGEST_VALUE or len(value) > _LOOKED_AT else ""
+    if found := _CUT.search(told):  # by whom it was shown before
+        told, cut = told[: found.start()], found[0]
     return _printable(told[:LONGEST_VALUE]) + cut
 
 
