@@ -37,6 +37,17 @@ def test_lines_for_another_come_to_nobody_else_also_when_they_are_torn_or_have_n
     assert len(taken) == 3 and taken[2].startswith(b'{"secret":"xx') and not taken[2].endswith(b"}")
 
 
+def test_no_caller_ends_the_line_that_tells_of_it_unseen() -> None:
+    found: list[bytes] = []
+    taken: list[bytes] = []
+    lines = Lines(found.append, b'{"secret"', taken.append)
+    lines.add(b'"GET /" "curl" 1\n"GET /a" "{"secret"" 2\n"GET /b" {"secret":3}\n"GET /c" "curl" 4\n')
+    assert b"".join(found).splitlines() == [
+        *(b'"GET /" "curl" 1', b'"GET /a" "<the rest may be secret>', b'"GET /b" ', b'"GET /c" "curl" 4')
+    ]
+    assert taken == [b'{"secret"" 2', b'{"secret":3}']
+
+
 def test_a_reader_that_does_not_read_holds_nothing_up_and_learns_what_is_lost() -> None:
     told: list[str] = []
     reading, writing = os.pipe()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
+import msgspec
+
 from tulle.api.own_log import OWN_LOG
+from tulle.model.snapshot import Snapshot
+from tulle.model.workload import Proxy
+
+LINE = {"number": 1, "time": "2026-01-02T03:04:05.678Z", "level": "info", "logger": "agent", "message": "said"}
 
 
 async def test_the_control_planes_lines_are_told_and_their_level_is_changed(api: Any) -> None:
@@ -32,3 +40,31 @@ async def test_an_agent_without_a_session_can_not_be_asked(api: Any) -> None:
     for unasked in (b'{"id": "0", "level": "info"}', b"not even read"):
         status, _ = await api.ask("POST", "/v1/agents/web-3fa2c1/logs", unasked)
         assert status == 200
+
+
+async def test_an_agent_tells_its_lines_and_none_that_are_beyond_all_bounds(api: Any, web: Proxy) -> None:
+    api.mesh.hub.apply(Snapshot(10**6, {web.id: web}))
+    async with api.agent(web.id) as agent:
+        agent.say(proxy=msgspec.to_builtins(web))
+        await api.see(lambda: web.id in api.agents.registered)
+        asking = asyncio.create_task(api.ask("GET", f"/v1/proxies/{web.id}/logs"))
+        while "log" not in (heard := (await agent.hear()).get("do", {})):
+            pass
+        answer = {"id": heard["log"]["id"], "level": "info"}
+        odd: list[dict[str, Any]] = [
+            {"number": 2**60},
+            {"time": "x" * 41},
+            {"level": "\x1b[31m"},
+            {"message": "x" * 5000},
+            {"logger": "x" * 201},
+        ]
+        for lines in (*([{**LINE, **one}] for one in odd), [LINE] * 1001):
+            status, told = await api.ask(
+                "POST", f"/v1/agents/{web.id}/logs", json.dumps({**answer, "lines": lines}).encode()
+            )
+            assert (status, "this is no answer about logs" in told["error"]) == (400, True)
+        assert (await api.ask("POST", f"/v1/agents/{web.id}/logs", json.dumps({**answer, "lines": [LINE]}).encode()))[
+            0
+        ] == 200
+        status, found = await asking
+        assert (status, found["lines"]) == (200, [LINE])

@@ -15,7 +15,7 @@ from tulle.envoy_api.messages import message
 from tulle.telemetry.traces.otlp import REQUEST
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-START = 1_800_000_000 * 10**9
+START = 1_700_000_000 * 10**9
 
 
 def export() -> bytes:

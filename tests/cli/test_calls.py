@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 import msgspec
+import pytest
 
 from tulle.api.call_views import CalledView, shown
-from tulle.cli.calls import each_once, header_lines
+from tulle.cli.calls import each_once, header_lines, line
 from tulle.telemetry.calls.kept import Kept
 from tulle.telemetry.calls.told import decoder
 
@@ -38,3 +39,10 @@ def test_in_json_headers_are_there_only_if_they_were_asked_for() -> None:
     assert b"headers" not in msgspec.json.encode(call())
     told = json.loads(msgspec.json.encode(call(request_headers={"a": "1"})))
     assert told["request_headers"] == {"a": "1"} and "response_headers" not in told
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-inf", "1e300", "1e12", "-1e9", "1e-400", "soon", ""])
+def test_a_time_that_no_clock_shows_keeps_nobody_from_reading_on(time: str) -> None:
+    told = call(time=time)
+    again = msgspec.json.decode(msgspec.json.encode(told), type=CalledView)
+    assert again == told and "GET /a  200" in click.unstyle(line(again))

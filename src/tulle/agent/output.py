@@ -16,6 +16,7 @@ from contextlib import suppress
 _MOST_BYTES = 4 * 1024 * 1024  # that wait to be written
 _LONGEST_LINE = 512 * 1024
 _END_SECONDS = 1.0
+_MORE = b"<the rest may be secret>\n"
 
 
 class Output:
@@ -75,7 +76,8 @@ class Lines:
     """Parts of a stream in, whole lines out to `write`. One that has no end is cut.
 
     apart: how lines begin that are for `taken`, one by one without its end, and for nobody else; also where one is found within a
-    line, which was then torn.
+    line, as after a line of a format that does not end it. A caller may have sent such a beginning, as its user agent: then the
+    line says that there was more.
     """
 
     def __init__(
@@ -109,6 +111,6 @@ class Lines:
             if found:
                 self._taken((found + rest)[:_LONGEST_LINE])
             if other or not found:
-                others.append(other + b"\n")
+                others.append(other + (b"\n" if not found or rest.endswith(b"}") else _MORE))
         if others:
             self._write(b"".join(others))

@@ -5,10 +5,10 @@ An agent is asked over its session, `{"do": {"log": {...}}}`, and answers by a r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +22,7 @@ from tulle.api.doors import Force
 from tulle.api.log_views import LogLineView, LogsView, shown
 from tulle.api.own_log import OWN_LOG
 from tulle.api.queries import number
-from tulle.model.log_lines import LEVELS
+from tulle.model.log_lines import LEVELS, LONGEST, MOST_LINES
 
 _ANSWER_SECONDS = 5.0
 _LONGEST_REPORT = 8 * 1024 * 1024
@@ -32,12 +32,22 @@ class _Wanted(Struct):
     level: str
 
 
+class _Line(LogLineView, omit_defaults=True):
+    """As an agent may tell it."""
+
+    number: Annotated[int, Meta(ge=0, lt=2**53)]
+    time: Annotated[str, Meta(max_length=40)]
+    level: Literal["debug", "info", "warning", "error"]
+    logger: Annotated[str, Meta(max_length=200)]
+    message: Annotated[str, Meta(max_length=LONGEST + 1)]
+
+
 class _Answer(Answer):
     """What an agent answers. problem: why its Envoy's level is not as it should be, if that is so."""
 
-    level: str
-    lines: list[LogLineView] = msgspec.field(default_factory=list)
-    problem: str = ""
+    level: Annotated[str, Meta(max_length=20)]
+    lines: Annotated[list[_Line], Meta(max_length=MOST_LINES)] = msgspec.field(default_factory=list)
+    problem: Annotated[str, Meta(max_length=1000)] = ""
 
 
 _answers = msgspec.json.Decoder(_Answer)
@@ -74,7 +84,7 @@ class LogsApi:
     async def of_proxy(self, request: Request) -> Response:
         after, level, since = _which(request)
         found = await self._ask(request.path_params["name"], {"after": after, "from": level, "since": since})
-        return as_json(LogsView(request.path_params["name"], found.level, found.lines))
+        return as_json(LogsView(request.path_params["name"], found.level, [*found.lines]))
 
     async def set_proxy(self, request: Request) -> Response:
         name, level = request.path_params["name"], await _level(request)

@@ -21,6 +21,7 @@ import msgspec
 from tulle.aio.unix import short_path
 from tulle.cli.exits import Failed, Mistakes, Unreachable
 from tulle.cli.over_tls import TlsConnection
+from tulle.cli.printing import harmless
 from tulle.config import API_SOCKET, API_TOKEN, SECRET, data_folder
 from tulle.model.api_token import ApiToken, NoApiToken, decode
 
@@ -193,6 +194,6 @@ def _with(path: str, query: Query) -> str:
 
 def _error(status: int, body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"])
+        return harmless(str(json.loads(body)["error"]))  # which agents may have a word in
     except (ValueError, KeyError, TypeError):
         return f"the control plane answered with HTTP status {status}"

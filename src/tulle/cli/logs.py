@@ -17,7 +17,7 @@ from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.durations import seconds
 from tulle.cli.exits import Failed, Mistakes
-from tulle.cli.printing import print_json, printable
+from tulle.cli.printing import harmless, print_json, printable
 from tulle.model.log_lines import LEVELS
 
 OWN = "control-plane"
@@ -137,10 +137,15 @@ def _print(of: str, line: LogLineView, output: str) -> None:
         fields = {"time": line.time, "level": line.level, "logger": line.logger, "message": line.message}
         click.echo(msgspec.json.encode({**whose, **fields, **line.more}))
         return
-    at = datetime.fromisoformat(line.time).astimezone().strftime("%H:%M:%S")
     level = "" if line.level == "info" else f"{line.level}: "
     logger = f"{line.logger}: " if line.logger.startswith("envoy") else ""
-    for part in printable(line.message).splitlines() or [""]:
-        click.echo(f"{at} {f'{of} ' if of else ''}{level}{logger}{part}")
+    click.echo(printable(f"{_at(line.time)} {f'{of} ' if of else ''}{level}{logger}{line.message}"))
     if exception := line.more.get("exception"):
-        click.echo(str(exception))
+        click.echo(harmless(str(exception)))
+
+
+def _at(time: str) -> str:
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S")
+    except (ValueError, OverflowError):  # an agent may say anything
+        return "--:--:--"

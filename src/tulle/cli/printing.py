@@ -70,6 +70,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def harmless(text: str) -> str:
+    """The same of a text that may have several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _styled(cell: str, bold: bool) -> str:
     if bold:
         return click.style(cell, bold=True)

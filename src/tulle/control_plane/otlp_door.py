@@ -22,6 +22,9 @@ _OPTIONS = [
     ("grpc.max_allowed_incoming_connections", 1_000),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_connection_idle_ms", 300_000),  # who says nothing, or never ends a message, leaves room for others
+    ("grpc.max_connection_age_ms", 1_800_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 LEVELS = ("debug", "info", "warning", "error")
 MOST_LINES = 1000
-_LONGEST = 4000
+LONGEST = 4000  # characters of a message
 
 
 def rfc3339(at: float) -> str:
@@ -54,7 +54,7 @@ class Ring:
     def add(self, level: str, logger: str, message: str, at: float | None = None, **more: Any) -> LogLine:
         """Kept or not, the line is made."""
         self._number += 1
-        shown = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+        shown = message if len(message) <= LONGEST else f"{message[:LONGEST]}…"
         line = LogLine(self._number, time.time() if at is None else at, level, logger, shown, more)
         if is_told(level, self.least):
             self._lines.append(line)

@@ -33,7 +33,7 @@ def export(number: int) -> bytes:
         for one in range(1, 21)
     ]
     for span in spans:
-        span["attributes"] = [{"key": "text", "value": {"string_value": "x" * 1000}}]
+        span["attributes"] = [{"key": "text", "value": {"string_value": "x" * 2000}}]
     request = message(REQUEST)(resource_spans=[{"scope_spans": [{"spans": spans}]}])
     return bytes(request.SerializeToString())
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tulle.envoy_api.messages import message
@@ -141,6 +142,33 @@ def test_what_is_older_than_a_day_goes(tmp_path: Path) -> None:
     database.write({"": [span("2")]}, NOW + 25 * 3600 * 10**9)
     assert [found.id.lstrip("0") for found in Search(tmp_path / FILE).find(Asked())] == ["2"]
     database.close()
+
+
+def test_names_of_operations_go_with_the_last_trace_that_has_them(tmp_path: Path) -> None:
+    database = Database(tmp_path / FILE)
+    database.write({"": [span("1", name="GET /1")]}, NOW)
+    database.write({"": [span("2", name="GET /2")]}, NOW + 25 * 3600 * 10**9)
+    assert Search(tmp_path / FILE).operations("web.default") == [("GET /2", "client")]
+    database.close()
+
+
+def test_a_trace_of_the_far_future_stands_before_no_later_ones(tmp_path: Path) -> None:
+    database, later = Database(tmp_path / FILE), NOW + 600 * 10**9
+    database.write({"": [span("1", start=1 << 62, end=1 << 62), span("2", start=NOW + 60 * 10**9, end=later)]}, NOW)
+    database.write({"": [span("3", start=later - MS, end=later)]}, later)
+    found = Search(tmp_path / FILE).find(Asked(since=NOW + 1))
+    assert [one.id.lstrip("0") for one in found] == ["3", "1", "2"]
+    assert Search(tmp_path / FILE).trace("1".rjust(32, "0"))[0].start == 1 << 62  # as it was told
+    database.close()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1.7e308])
+def test_a_number_that_json_has_no_word_for_spoils_no_trace(number: float) -> None:
+    attributes = [{"key": "n", "value": {"double_value": number}}]
+    spans = [{"trace_id": b"t" * 16, "span_id": b"s" * 8, "attributes": attributes}]
+    [found] = otlp.spans_of(message(otlp.REQUEST)(resource_spans=[{"scope_spans": [{"spans": spans}]}]))
+    told = msgspec.json.decode(msgspec.json.encode(found.attributes), type=dict[str, float | str])
+    assert str(told["n"]) == str(number)
 
 
 def test_a_file_that_is_no_database_is_begun_anew(tmp_path: Path) -> None:

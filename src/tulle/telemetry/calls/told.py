@@ -19,6 +19,7 @@ _Name = Annotated[str, Meta(max_length=LONGEST_NAME, pattern=r"^[ -~]*$")]
 _Value = Annotated[str, Meta(max_length=LONGEST_VALUE + 50, pattern=r"^[ -~]*$")]  # a cut one says so
 Headers = Annotated[dict[_Name, _Value], Meta(max_length=MOST + 1)]
 _Count = Annotated[int, Meta(ge=0, lt=2**53)]
+_LATEST = 1e11  # Unix time, in the year 5138
 _IDENTITY = re.compile(r"spiffe://[^/]+/ns/([^/]+)/sa/([^/]+)")
 _HOST_OF_CLUSTER = re.compile(r"outbound\|[0-9]+\|[^|]*\|([^|]+)(\|tcp)?")
 
@@ -63,10 +64,12 @@ class Told(Struct, frozen=True):
 
     @property
     def at(self) -> float:
+        """0 for what is no time that a clock could show."""
         try:
-            return float(self.time)
+            at = float(self.time)
         except ValueError:
             return 0.0
+        return at if 0 <= at < _LATEST else 0.0
 
     def peer_name(self) -> str:
         """The other side: `namespace/name`, or what is known of it."""

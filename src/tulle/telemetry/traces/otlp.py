@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 from msgspec import Struct
@@ -128,7 +129,8 @@ def _value(value: Any) -> Value:
         case "int_value":
             return int(value.int_value)
         case "double_value":
-            return float(value.double_value)
+            number = float(value.double_value)
+            return number if isfinite(number) else str(number)  # which JSON has no word for
         case "array_value":
             return ", ".join(str(_value(each)) for each in value.array_value.values[:_MOST_ATTRIBUTES])[:_LONGEST_VALUE]
         case "bytes_value":
