@@ -303,6 +303,11 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def envoys_of(running: Running) -> list[int]:
+    """Two of them while one takes over from the other."""
+    return [pid for pid in children(running.pid) if "--restart-epoch" in command_line(pid)]
+
+
 def envoy_of(running: Running) -> int:
     return next(p for p in children(running.pid) if "bootstrap.json" in command_line(p))
 

@@ -15,13 +15,15 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from machine import excused
-from running import Caller, Load, Mesh, Running, children, command_line, program_of, wait_for
+from running import Caller, Load, Mesh, Running, children, command_line, envoys_of, program_of, wait_for
 from tulle.agent.capture.choose import MODES as ALL_MODES
+from tulle.cli.client import ControlPlane, Refused
 from tulle.envoy_api import binary
 
 MODES = [mode for mode in ALL_MODES if (mode != "none" and find_spec(f"tulle.agent.capture.{mode}")) or mode == "proxy"]
@@ -39,22 +41,18 @@ def restarted(mesh: Mesh, sidecar: str) -> Restart:
     return done
 
 
-def envoys(running: Running) -> list[int]:
-    return [pid for pid in children(running.pid) if "--restart-epoch" in command_line(pid)]
-
-
 def epoch(pid: int) -> int:
     words = command_line(pid).split()
     return int(words[words.index("--restart-epoch") + 1])
 
 
 def only_one(running: Running) -> bool:
-    return len(envoys(running)) == 1
+    return len(envoys_of(running)) == 1
 
 
 def folder_of(running: Running) -> Path:
     """The working directory of its Envoys, which is named as the sidecar."""
-    return Path(f"/proc/{envoys(running)[0]}/cwd").readlink()
+    return Path(f"/proc/{envoys_of(running)[0]}/cwd").readlink()
 
 
 class KeepAlive(Load):
@@ -117,7 +115,7 @@ def test_restarts_of_both_sides_fail_no_call(mesh: Mesh, options: tuple[str, ...
             for load in running:
                 load.more(50)
             for each in (caller.running, server):
-                assert max(map(epoch, envoys(each))) == round_
+                assert max(map(epoch, envoys_of(each))) == round_
     assert not failures(running)
     assert program_of(server) == program
     for each in (caller.running, server):
@@ -201,7 +199,7 @@ def test_an_envoy_that_does_not_start_leaves_the_old_one(mesh: Mesh, envoy: Call
         restarted(mesh, "service-b")
         load.more(50)
     assert not load.failed
-    assert max(map(epoch, envoys(server))) == 1
+    assert max(map(epoch, envoys_of(server))) == 1
     Path(mesh.folder / "envoy").unlink()
     done = restart(mesh, "service-b")
     assert done.returncode == 1
@@ -213,16 +211,16 @@ def test_an_envoy_that_takes_no_calls_in_time_is_given_up(mesh: Mesh, envoy: Cal
     mesh.up()
     server = mesh.serve("service-b", "b1", TULLE_ENVOY=envoy(f"touch {mesh.folder / 'hangs'}; exec sleep 60"))
     with mesh.caller().load("http://service-b/data") as load, ThreadPoolExecutor(1) as threads:
-        first = threads.submit(restart, mesh, "service-b", "--timeout", "10s")
+        (proxy,) = (one["id"] for one in mesh.proxies() if one["service"] == "service-b")
+        first = threads.submit(restart, mesh, "service-b", "--timeout", "3s")
         wait_for("the new one hangs", (mesh.folder / "hangs").exists)
-        second = restart(mesh, "service-b")
-        assert second.returncode == 1
-        assert "a restart of this sidecar is under way already" in second.stderr
+        with pytest.raises(Refused, match="a restart of this sidecar is under way already"):
+            ControlPlane(mesh.data).post(f"/v1/proxies/{proxy}/restart", Any, 10)  # no command: to start one takes long
         assert first.result().returncode == 1
-        assert "the new Envoy takes no calls after 10 s\nthe old Envoy goes on" in first.result().stderr
+        assert "the new Envoy takes no calls after 3 s\nthe old Envoy goes on" in first.result().stderr
         load.more(50)
     assert not load.failed
-    assert len(envoys(server)) == 1
+    assert len(envoys_of(server)) == 1
     assert not [pid for pid in children(server.pid) if "sleep 60" in command_line(pid)]
 
 
@@ -234,7 +232,7 @@ def test_a_new_envoy_that_is_killed_as_it_starts_leaves_one_that_serves(mesh: Me
     mesh.serve("service-b", "b2")
     with mesh.caller().load("http://service-b/data") as load:
         for delay in (0.0, 0.01, 0.02, 0.03, 0.04, 0.06):
-            known = set(envoys(server))
+            known = set(envoys_of(server))
             with ThreadPoolExecutor(1) as threads:
                 done = threads.submit(restart, mesh, sidecar)
                 _kill_new(server, known, delay)
@@ -248,7 +246,7 @@ def test_a_new_envoy_that_is_killed_as_it_starts_leaves_one_that_serves(mesh: Me
 
 def _kill_new(server: Running, known: set[int], delay: float) -> None:
     deadline = time.monotonic() + 30
-    while not (new := set(envoys(server)) - known):
+    while not (new := set(envoys_of(server)) - known):
         assert time.monotonic() < deadline
     time.sleep(delay)
     for pid in new:
@@ -263,9 +261,9 @@ def test_a_killed_envoy_comes_back_after_a_restart(mesh: Mesh) -> None:
     program, sidecar = program_of(server), folder_of(server).name
     with mesh.caller().load("http://service-b/data") as load:
         restarted(mesh, sidecar)
-        for pid in sorted(envoys(server), key=epoch):
+        for pid in sorted(envoys_of(server), key=epoch):
             os.kill(pid, signal.SIGKILL)
-        wait_for("a fresh one serves", lambda: [epoch(pid) for pid in envoys(server)] == [0])
+        wait_for("a fresh one serves", lambda: [epoch(pid) for pid in envoys_of(server)] == [0])
         wait_for("both serve", lambda: mesh.healthy("service-b") == 2)
         load.more(100)
         restarted(mesh, sidecar)
@@ -291,7 +289,7 @@ def test_a_download_goes_on_through_a_restart(mesh: Mesh, options: tuple[str, ..
         assert answer.readline() == b"part %d\n" % part
     go_on.touch()
     connection.close()
-    wait_for("the old one has ended with its last call", lambda: len(envoys(caller.running)) == 1, 20)
+    wait_for("the old one has ended with its last call", lambda: len(envoys_of(caller.running)) == 1, 20)
 
 
 async def test_a_websocket_lasts_as_long_as_the_drain_and_no_longer(mesh: Mesh) -> None:
@@ -309,20 +307,22 @@ async def test_a_websocket_lasts_as_long_as_the_drain_and_no_longer(mesh: Mesh) 
         assert await socket.receive_str(timeout=30) == "echo after"
         message = await socket.receive(timeout=30)
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR, aiohttp.WSMsgType.CLOSE)
-    wait_for("the old one is gone", lambda: len(envoys(caller.running)) == 1)
+    wait_for("the old one is gone", lambda: len(envoys_of(caller.running)) == 1)
 
 
 def test_the_end_waits_for_calls_at_the_old_envoy_too(mesh: Mesh) -> None:
     mesh.up()
     server = mesh.serve("service-b", "b1")
     caller = mesh.caller()
-    arrived = mesh.folder / "arrived"
+    arrived, go_on = mesh.folder / "arrived", mesh.folder / "next"
     with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(caller.call, f"http://service-b/data?sleep=10&touch={arrived}")
+        call = threads.submit(caller.call, f"http://service-b/data?until={go_on}&touch={arrived}")
         wait_for("the call has arrived", arrived.exists)
         restarted(mesh, "service-b")
-        assert not call.done()
         server.process.terminate()
+        wait_for("nobody else calls it any more", lambda: mesh.healthy("service-b") == 0)
+        assert not call.done()
+        go_on.touch()
         assert call.result().status == 200
     assert server.wait() == 143
 
@@ -337,7 +337,7 @@ def test_nothing_is_left_in_shared_memory(mesh: Mesh, envoy: Callable[[str], str
     first = link.readlink()
     assert first.exists()
     assert first.stat().st_mode & 0o777 == 0o600
-    os.kill(envoys(running)[0], signal.SIGKILL)
+    os.kill(envoys_of(running)[0], signal.SIGKILL)
     wait_for("a fresh Envoy has its own", lambda: link.is_symlink() and link.readlink() != first and link.exists())
     assert not first.exists()
     second = link.readlink()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from declaring import applied, virtual_service
-from running import Caller, Mesh, wait_for
+from running import Caller, Mesh, envoys_of, wait_for
 
 URL = "http://service-b/data"
 Shown = Callable[[], list[dict[str, Any]]]
@@ -69,7 +69,9 @@ def test_an_admin_sees_headers_but_no_secret_also_of_an_envoy_that_took_over(mes
         assert first["response_headers"]["content-type"]
         assert not any(name.startswith(":") for name in first["request_headers"])
         assert mesh.tulle("proxy", first["proxy"], "restart").returncode == 0
-        before = len(shown())
+        server = next(one for one in mesh.running if one.name == "service-b")
+        wait_for("the old Envoy has gone", lambda: caller.call(URL).status == 200 and len(envoys_of(server)) == 1)
+        before = len(seen())
         wait_for("the new Envoy is looked at as well", lambda: seen()[before:])
     with tapping(mesh, "service-b") as shown:
         plain = wait_for("a request is shown without them", lambda: caller.call(URL, headers=headers) and shown())

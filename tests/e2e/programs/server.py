@@ -1,4 +1,5 @@
-"""A test service: `server.py NAME` answers with its name, on $PORT. ?sleep=S waits, ?code=N sets the status, ?exit=N
+"""A test service: `server.py NAME` answers with its name, on $PORT. ?sleep=S waits, ?until=PATH
+for that file, ?code=N sets the status, ?exit=N
 dies, ?touch=PATH makes a file (INSTANCE in it is its name), ?header=NAME adds one.
 While the file $SICK_FILE is there, /healthz says 503; while $SICK_ALL is, every path says 500."""
 
@@ -29,6 +30,8 @@ class Handler(BaseHTTPRequestHandler):
         if "exit" in query:
             os._exit(int(query["exit"]))
         time.sleep(float(query.get("sleep", 0)))
+        while "until" in query and not os.path.exists(query["until"]):
+            time.sleep(0.02)
         answer = {
             "instance": NAME,
             "path": self.path,
