@@ -44,7 +44,7 @@ async def test_a_program_is_started_registered_and_drained(
 ) -> None:
     agent = start_agent(sys.executable, server, version="v1", labels=(("tier", "front"),))
     await agent.says("the program is healthy")
-    await until(lambda: control_plane.healths == ["starting", "healthy"])
+    await until(lambda: control_plane.healths == ["starting", "running", "healthy"])
 
     assert control_plane.proxies[0]["workloads"][0]["ports"] == [], "nothing is offered before it is found"
     proxy = msgspec.convert(control_plane.proxies[-1], Proxy)
@@ -55,7 +55,7 @@ async def test_a_program_is_started_registered_and_drained(
         version="v1",
         labels=(("tier", "front"),),
         ports=(ServicePort(80, proxy.workloads[0].ports[0].target, Protocol.HTTP),),
-        health=Health.STARTING,
+        health=Health.RUNNING,
     )
     assert proxy.workloads == (workload,)
     assert proxy.address == "127.0.0.1"
@@ -70,7 +70,7 @@ async def test_a_program_is_started_registered_and_drained(
 
     agent.send(signal.SIGTERM)
     assert await agent.exit_code() == 143
-    assert control_plane.healths == ["starting", "healthy", "draining"]
+    assert control_plane.healths == ["starting", "running", "healthy", "draining"]
     assert control_plane.heard[-1] == {"bye": True}
     assert not folder.exists()
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tulle.agent.console import Console
-from tulle.agent.health import DRAINING, HEALTHY, STARTING, UNHEALTHY, Checks, Health
+from tulle.agent.health import DRAINING, HEALTHY, RUNNING, STARTING, UNHEALTHY, Checks, Health
 
 Until = Callable[..., Awaitable[Any]]
 
@@ -174,3 +174,23 @@ def test_an_instance_without_its_sidecar_is_unhealthy_and_one_that_leaves_stays_
     health.program_is(UNHEALTHY)
     health.sidecar_is_live(False)
     assert health.value == DRAINING
+
+
+def test_a_program_that_need_not_serve_is_running_with_its_sidecar_until_it_serves_or_ends() -> None:
+    health = Health()
+    health.program_runs(True)
+    assert health.value == STARTING
+    health.sidecar_is_live(True)
+    assert health.value == RUNNING
+    health.program_runs(False)
+    assert health.value == STARTING
+    health.program_runs(True)
+    health.sidecar_has_its_door(False)
+    health.program_is(HEALTHY)
+    assert health.value == RUNNING
+    health.sidecar_has_its_door(True)
+    assert health.value == HEALTHY
+    health.sidecar_has_its_door(False)
+    assert health.value == UNHEALTHY
+    health.program_is(UNHEALTHY)
+    assert health.value == UNHEALTHY

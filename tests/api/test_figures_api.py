@@ -30,7 +30,7 @@ BUCKETS = [0, 0, 0, 1] + [0] * 16
 
 
 def proxy(service: str, number: int, *, serves: bool = True) -> Proxy:
-    ports, health = ((ServicePort(80, 8080),), Health.HEALTHY) if serves else ((), Health.STARTING)
+    ports, health = ((ServicePort(80, 8080),), Health.HEALTHY) if serves else ((), Health.RUNNING)
     workload = Workload(f"{service}-{number}", ServiceName("shop", service), service, "v1", (), ports, health)
     return Proxy(f"{service}-{number}", "127.0.0.1", 15001, 15002, (workload,))
 
@@ -151,7 +151,7 @@ async def test_services_are_shown_with_their_calls_and_without(door: Door) -> No
     api = rows["api"]
     assert (api["requests"], api["rate"], api["success"], api["mtls"]) == (12, 0.2, 0.75, 1.0)
     assert api["codes"] == {"200": 9, "503": 3} and api["p50"] == 7.5
-    assert api["instances"] == {"healthy": 1, "total": 1} and api["tcp"] is None
+    assert api["instances"] == {"healthy": 1, "total": 1, "running": 0} and api["tcp"] is None
     assert (rows["db"]["requests"], rows["db"]["success"], rows["db"]["p50"]) == (0, None, None)
 
 
@@ -193,9 +193,10 @@ async def test_calls_in_plain_text_that_both_sides_tell_of_count_once(door: Door
     assert (row["requests"], row["success"], row["unreached"]) == (7, 1, 0)
 
 
-def test_what_only_calls_others_has_no_instances_that_could_take_calls() -> None:
+def test_what_only_calls_others_runs_and_has_no_instances_that_take_calls() -> None:
     api = InstancesView(1, 1)
-    assert Instances.of(AMesh(serves=False).mesh()).by_service == {"shop/web": None, "shop/api": api, "shop/db": api}
+    web = InstancesView(0, 1, running=1)
+    assert Instances.of(AMesh(serves=False).mesh()).by_service == {"shop/web": web, "shop/api": api, "shop/db": api}
 
 
 async def test_each_kind_of_row_names_what_it_is_about(door: Door) -> None:

@@ -92,6 +92,7 @@ class Mesh:
             2,
             problems=[MISTAKE],
             web_port=10080,
+            running=1,
         )
 
     def services(self) -> list[ServiceView]:
@@ -100,9 +101,11 @@ class Mesh:
             InstanceView("web-000001", Health.HEALTHY, "127.0.0.1", 15001, "v1", {"tier": "front"}, since),
             InstanceView("web-000002", Health.DRAINING, "127.0.0.1", 15011, "v2"),
         ]
+        caller = InstanceView("api-000003", Health.RUNNING, "127.0.0.1", 1)
         ports = [PortView(80, Protocol.HTTP), PortView(9000, Protocol.GRPC, "grpc")]
         return [
-            ServiceView("api", "shop", "api.shop.svc.cluster.local", [], [], 0),
+            ServiceView("api", "shop", "api.shop.svc.cluster.local", [], [caller], 0, running=1),
+            ServiceView("db", "shop", "db.shop.svc.cluster.local", [], [], 0),
             ServiceView("web", "default", "web.default.svc.cluster.local", ports, instances, 1),
         ]
 

@@ -18,7 +18,7 @@ async def test_status_is_shown_in_numbers(tulle: Any) -> None:
     ended = await tulle("status")
     assert (ended.code, ended.err) == (0, "")
     assert "control plane   0.1.0, pid 42, running for 3m" in ended.out
-    assert "instances       3, 2 of them healthy" in ended.out
+    assert "instances       3, 2 of them healthy, 1 running (only calling others, or about to serve)" in ended.out
     status = (await tulle("status", "-o", "json")).json
     assert ended.out.splitlines()[-1].startswith(
         "problem in the mesh: ServiceEntry default/ [31mapi: tulle's own mistake:"
@@ -29,10 +29,11 @@ async def test_status_is_shown_in_numbers(tulle: Any) -> None:
 
 async def test_services_are_listed_of_all_namespaces_or_one(tulle: Any) -> None:
     assert (await tulle("services")).rows == [
-        ["api", "shop", "-", "0/0", "-"],
+        ["api", "shop", "-", "1 running", "-"],
+        ["db", "shop", "-", "0/0", "-"],
         ["web", "default", "80/http,9000/grpc", "1/2 (1 draining)", "v1,v2"],
     ]
-    assert [row[0] for row in (await tulle("services", "-n", "shop")).rows] == ["api"]
+    assert [row[0] for row in (await tulle("services", "-n", "shop")).rows] == ["api", "db"]
     [web] = (await tulle("services", "-n", "default", "-o", "json")).json
     assert (web["host"], web["instances"][0]["health"]) == ("web.default.svc.cluster.local", "healthy")
 

@@ -145,11 +145,9 @@ class Mesh:
         def found() -> dict[str, Any] | None:
             self._alive(running)
             new = [p for p in self.proxies() if p["service"] == service and p["id"] not in known and p["in_sync"]]
-            return new[0] if new else None
+            return new[0] if new and new[0]["health"] == "running" else None
 
-        proxy = wait_for(f"the sidecar of {service} is in sync", found)
-        # Before that it is still being tried whether the program can be captured.
-        wait_for("its program is started", lambda: self._alive(running) and _has_program(running, "sleeper.py"))
+        proxy = wait_for(f"the program of {service} runs beside its sidecar", found)
         return Caller(proxy["id"], proxy["outbound_port"], running)
 
     def _alive(self, running: Running) -> bool:
@@ -317,11 +315,6 @@ def kill_program(running: Running) -> None:
     pid = program_of(running)
     os.kill(pid, signal.SIGKILL)
     wait_for("the program is dead", lambda: not Path(f"/proc/{pid}").exists())
-
-
-def _has_program(running: Running, words: str) -> bool:
-    lines = map(command_line, children(running.pid))
-    return any(words in line and "reaper" not in line for line in lines)
 
 
 def program_of(running: Running, words: str = "server.py") -> int:

@@ -78,6 +78,7 @@ PARTS = [
         {"drives": ["http://checkout/buy", "http://catalog/items", "http://payments/charge", "http://catalog/item/7"]},
         "v7",
     ),
+    Part("crawler", {"drives": ["http://catalog/items"], "serves": False}),
 ]
 
 
@@ -99,12 +100,16 @@ class Shop:
             )
             self.mesh.run(part.name, sys.executable, str(PROGRAM), json.dumps(part.meant), options=options)
         names = {part.name for part in self.parts}
-        wait_for("all are healthy", lambda: sum(map(self.mesh.healthy, names)) == len(self.parts), 120)
+        wait_for("all are there", lambda: sum(map(self._there, names)) == len(self.parts), 120)
         rules = self.mesh.folder / "shop.yaml"
         rules.write_text(RULES)
         done = self.mesh.tulle("apply", "-f", str(rules))
         assert done.returncode == 0, done.stdout + done.stderr
         wait_for("the graph has edges with figures", lambda: sum(1 for edge in self.edges() if edge["rate"]) >= 5, 60)
+
+    def _there(self, name: str) -> int:
+        service = self.mesh.service(name)
+        return service["healthy"] + service["running"] if service else 0
 
     def edges(self) -> list[dict[str, Any]]:
         graph = self.mesh._ask("graph")

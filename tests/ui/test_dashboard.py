@@ -24,8 +24,9 @@ PAGES = {
     "graph?sel=shop/checkout": "aside .plot canvas",
     "graph?sel=shop/checkout>shop/payments": "aside code:has-text('spiffe://cluster.local/ns/shop/sa/payments')",
     "graph?view=list&find=err>1%25": "[data-row='shop/checkout>shop/payments']",
-    "services": "[data-row='shop/checkout'] a",
+    "services": "[data-row='shop/crawler'] td:has-text('1 running')",
     "service/shop/checkout": "[data-row='shop/web>shop/checkout']",
+    "service/shop/crawler": ".tile:has-text('1 running')",
     "service/shop/checkout?tab=instances": "td:has-text('v2')",
     "service/shop/checkout?tab=routes": "[data-table=routes] tbody tr",
     "service/shop/payments?tab=policies": ".policies :text('shop/sa/checkout')",
@@ -42,7 +43,7 @@ PAGES = {
     "resource/VirtualService/shop/catalog?tab=history": ".history .plus",
     "resource/VirtualService/shop/checkout?tab=edit": "textarea",
     "policy?from=shop/web&to=shop/payments": ".verdict .badge.bad",
-    "proxies": "[data-table=proxies] tbody tr:nth-child(6) :text('left')",
+    "proxies": "[data-table=proxies] tbody tr:nth-child(7) :text('left')",
 }
 
 

@@ -12,6 +12,7 @@ export interface Status {
   in_sync: number;
   refused: number;
   problems: { part: string; message: string }[];
+  running: number;
 }
 
 export interface Instance {
@@ -24,6 +25,12 @@ export interface Instance {
   since: number | null;
   weight: number;
   locality: string;
+}
+
+export interface Instances {
+  healthy: number;
+  total: number;
+  running: number;
 }
 
 export interface Port {
@@ -41,6 +48,7 @@ export interface Service {
   instances: Instance[];
   healthy: number;
   vip: string;
+  running: number;
 }
 
 export interface Proxy {
@@ -218,7 +226,7 @@ export interface StatRow {
   codes: Record<string, number>;
   flags: Record<string, number>;
   tcp: { opened: number; open: number; sent_rate: number; received_rate: number } | null;
-  instances: { healthy: number; total: number } | null;
+  instances: Instances | null;
 }
 
 export interface Stats {
@@ -238,7 +246,7 @@ export interface GraphNode {
   rate: number;
   success: number | null;
   p95: number | null;
-  instances: { healthy: number; total: number } | null;
+  instances: Instances | null;
   members?: number;
 }
 

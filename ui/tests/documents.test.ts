@@ -5,7 +5,7 @@ import { faulted, shifted, Unclear, weightsOf } from "../src/documents";
 import type { Declared, Service } from "../src/types";
 import { lineOf, yaml } from "../src/yaml";
 
-const SERVICE = { name: "reviews", namespace: "shop", host: "", ports: [], instances: [], healthy: 0, vip: "" } as Service;
+const SERVICE = { name: "reviews", namespace: "shop", host: "", ports: [], instances: [], healthy: 0, vip: "", running: 0 } as Service;
 
 function declared(kind: string, spec: Record<string, unknown>, name = "reviews"): Declared {
   return { kind, namespace: "shop", name, revision: 7, generation: 1, created: 0, labels: {}, annotations: {}, file: "", line: 0, spec, in_force: { needed: 0, acknowledged: 0, rejected: [] }, status: "", findings: [], decisions: [] };

@@ -2,14 +2,14 @@ import { describe, expect, it } from "vitest";
 import type { Service } from "../src/types";
 import { troubles } from "../src/wrong";
 
-function starting(name: string, ports: number[]): Service {
-  const one = { id: `${name}-1`, health: "starting", address: "127.0.0.1", port: 0, version: "", labels: {}, since: null, weight: 1, locality: "" };
-  return { name, namespace: "shop", host: name, vip: "", healthy: 0, instances: [one], ports: ports.map((number) => ({ number, protocol: "http", name: "", mutual_tls: [] })) };
+function service(name: string, health: string, ports: number[]): Service {
+  const one = { id: `${name}-1`, health, address: "127.0.0.1", port: 0, version: "", labels: {}, since: null, weight: 1, locality: "" };
+  return { name, namespace: "shop", host: name, vip: "", healthy: 0, running: Number(health === "running"), instances: [one], ports: ports.map((number) => ({ number, protocol: "http", name: "", mutual_tls: [] })) };
 }
 
 describe("what is wrong now", () => {
   it("is a service of which no instance takes calls, and no program that only calls others", () => {
-    const services = [starting("api", [80]), starting("job", [])];
+    const services = [service("api", "starting", [80]), service("job", "running", [])];
     const found = troubles({ status: null, services, proxies: null, findings: null, ca: null, graph: null, now: 0 });
     expect(found.map((one) => [one.level, one.text])).toEqual([["bad", "0 of 1 instance of shop/api take calls"]]);
   });

@@ -10,7 +10,8 @@ from tulle.agent import http1
 from tulle.agent.console import Console
 from tulle.model.addresses import LOOPBACK
 
-STARTING, HEALTHY, UNHEALTHY, DRAINING = "starting", "healthy", "unhealthy", "draining"
+STARTING, RUNNING = "starting", "running"
+HEALTHY, UNHEALTHY, DRAINING = "healthy", "unhealthy", "draining"
 
 _OFTEN_SECONDS = 0.1  # between checks, until it is healthy or it takes longer than _LATE_SECONDS
 _SELDOM_SECONDS = 1.0
@@ -24,6 +25,7 @@ class Health:
 
     def __init__(self) -> None:
         self._program = STARTING
+        self._program_runs = False
         self._sidecar_is_live = False
         self._sidecar_has_its_door = True
         self._has_served = False
@@ -37,13 +39,22 @@ class Health:
         if self._program == HEALTHY:
             if not self._sidecar_is_live:
                 return UNHEALTHY
-            if not self._sidecar_has_its_door:
-                return UNHEALTHY if self._has_served else STARTING
-            self._has_served = True
-        return self._program
+            if self._sidecar_has_its_door:
+                self._has_served = True
+                return HEALTHY
+            if self._has_served:
+                return UNHEALTHY
+        elif self._program != STARTING:
+            return self._program
+        return RUNNING if self._program_runs and self._sidecar_is_live else STARTING
 
     def program_is(self, health: str) -> None:
         self._program = health
+        self._changed.set()
+
+    def program_runs(self, runs: bool) -> None:
+        """Of one that need not serve: it may only call others, for which a sidecar that is live is enough."""
+        self._program_runs = runs
         self._changed.set()
 
     def sidecar_is_live(self, live: bool) -> None:

@@ -133,8 +133,10 @@ class Life:
             group.create_task(workload.manager.heartbeat(), name="service manager"),
             following,
         ]
+        may_only_call = not (workload.config.ports or workload.config.health_path)
         restarts: Restarts | None = Restarts(workload.config.restart)
         while restarts:
+            workload.health.program_runs(may_only_call)
             enders = (workload.signals.stop(), _done(following), workload.session.revoked())
             if await unless(workload.program.ended(), *enders) is None:
                 if workload.session.revocation and not workload.signals.first:
@@ -146,6 +148,7 @@ class Life:
                 await drain(workload)
                 break
             checks.look()
+            workload.health.program_runs(False)
             restarts = await after_end(workload, restarts)
         return workload.program.exit_code()
 

@@ -9,10 +9,11 @@ from msgspec import Struct
 
 
 class InstancesView(Struct, frozen=True):
-    """healthy: that take calls. total: that there are."""
+    """healthy: that take calls. total: that there are. running: that run and have not served yet, as programs that only call."""
 
     healthy: int
     total: int
+    running: int = 0
 
 
 class TcpView(Struct, frozen=True):
@@ -30,7 +31,7 @@ class StatView(Struct, frozen=True):
     requests: in the window. codes: requests by HTTP code, or `grpc N`. flags: calls by Envoy's response flags.
     unreached: calls that failed on the way, as callers' sidecars say, beside `requests`, where the called one's own tell of any.
     workload, route, proxy, caller, version: "" where it is none. version: the workload's. tcp: null without connections.
-    instances: null where there are none to count.
+    instances: a service's, else null.
     """
 
     kind: str

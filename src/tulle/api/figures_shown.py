@@ -5,7 +5,7 @@ Each is made in turns with what else runs on the event loop, as there may be tho
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
@@ -50,17 +50,17 @@ class Asked(Struct, frozen=True):
 
 
 class Instances(Struct, frozen=True):
-    """Who is alive, by service (`namespace/name`); None of programs that only call others, as they serve at no port."""
+    """Who is alive, by service (`namespace/name`)."""
 
-    by_service: Mapping[str, InstancesView | None]
+    by_service: Mapping[str, InstancesView]
 
     @classmethod
     def of(cls, mesh: Mesh) -> Instances:
-        found: dict[str, InstancesView | None] = {}
+        found: dict[str, InstancesView] = {}
         for name, service in mesh.services.items():
             if name.namespace and (service.instances or service.ports):
-                healthy = sum(1 for one in service.instances if one.workload.health is Health.HEALTHY)
-                there = InstancesView(healthy, len(service.instances)) if service.ports else None
+                healths = Counter(one.workload.health for one in service.instances)
+                there = InstancesView(healths[Health.HEALTHY], healths.total(), healths[Health.RUNNING])
                 found[f"{name.namespace}/{name.name}"] = there
         return cls(found)
 

@@ -30,7 +30,8 @@ class StatusView(Struct, frozen=True):
     envoy: the version of the Envoy that this control plane speaks to.
     connected: proxies whose Envoy has a session. in_sync: those of them that have acknowledged everything.
     refused: the sum of the proxies'. problems: what of the mesh can't be taken in, by tulle's own mistake, and why.
-    web_port: of the dashboard; None: there is none. traces: why none are kept now, or "".
+    web_port: of the dashboard; None: there is none. traces: why none are kept now, or "". running: instances whose programs
+    run and have not served yet, as those that only call others.
     """
 
     version: str
@@ -49,6 +50,7 @@ class StatusView(Struct, frozen=True):
     problems: list[MistakeView] = []
     web_port: int | None = None
     traces: str = ""
+    running: int = 0
 
 
 class PortView(Struct, frozen=True):
@@ -80,7 +82,8 @@ class InstanceView(Struct, frozen=True):
 class ServiceView(Struct, frozen=True):
     """healthy: how many of the instances are given new requests. A service that the mesh remembers may have none.
 
-    vip: the address on loopback by which captured programs know it.
+    vip: the address on loopback by which captured programs know it. running: how many run and have not served yet, as programs
+    that only call others.
     """
 
     name: str
@@ -90,6 +93,7 @@ class ServiceView(Struct, frozen=True):
     instances: list[InstanceView]
     healthy: int
     vip: str = ""
+    running: int = 0
 
 
 class RejectedView(Struct, frozen=True):

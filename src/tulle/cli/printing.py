@@ -11,6 +11,7 @@ import msgspec
 # Words of which a colour says at a glance whether to look closer.
 _COLOURS = {
     "healthy": "green",
+    "running": "green",
     "unhealthy": "red",
     "starting": "yellow",
     "draining": "yellow",

@@ -71,9 +71,11 @@ def _port(port: PortView) -> str:
 
 
 def _healthy(service: ServiceView) -> str:
-    """`1/3 (2 starting)`: a program that only calls others stays `starting`, and nothing is wrong with it."""
+    """`1/3 (2 starting)`; `2 running` of programs that only call others, of which none is to be called."""
     others = Counter(str(i.health) for i in service.instances if i.health is not Health.HEALTHY)
     words = ", ".join(f"{count} {health}" for health, count in sorted(others.items()))
+    if service.running == len(service.instances) > 0 and not service.ports:
+        return words
     return f"{service.healthy}/{len(service.instances)}" + (f" ({words})" if words else "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tulle.api.figure_views import StatsView, StatView
+from tulle.api.figure_views import InstancesView, StatsView, StatView
 from tulle.cli.signals import lines, milliseconds, rate, share, size, success_colour
 from tulle.telemetry.figures.flow import UNKNOWN
 
@@ -60,7 +60,7 @@ _NAMES = {
 def _row(row: StatView, kind: str, *, has_tcp: bool) -> Sequence[str]:
     namespace = row.namespace or "-"
     names = {
-        "service": [row.name, namespace, f"{row.instances.healthy}/{row.instances.total}" if row.instances else "-"],
+        "service": [row.name, namespace, _instances(row.instances)],
         "workload": [row.workload or "-", row.name, namespace],
         "route": [row.route or "-", row.name, namespace, row.caller],
         "proxy": [row.proxy, row.name, namespace],
@@ -76,3 +76,12 @@ def _row(row: StatView, kind: str, *, has_tcp: bool) -> Sequence[str]:
         tcp = row.tcp
         cells += [str(tcp.open), size(tcp.sent_rate), size(tcp.received_rate)] if tcp else ["-", "-", "-"]
     return cells
+
+
+def _instances(there: InstancesView | None) -> str:
+    """`2/3`: how many take calls; `1 running`, of programs that only call others."""
+    if there is None:
+        return "-"
+    if there.running == there.total > 0:
+        return f"{there.running} running"
+    return f"{there.healthy}/{there.total}" + (f" ({there.running} running)" if there.running else "")

@@ -35,7 +35,7 @@ def command(output: str, data: Path) -> None:
             ("Envoy", f"{status.envoy}, configured on port {status.xds_port}"),
             ("dashboard", f"port {status.web_port}; `tulle ui` opens it" if status.web_port else "none"),
             ("services", str(status.services)),
-            ("instances", f"{status.instances}, {status.healthy} of them healthy"),
+            ("instances", f"{status.instances}, {status.healthy} of them healthy{_running(status.running)}"),
             ("sidecars", f"{status.proxies}, {status.connected} of them connected, {status.in_sync} in sync"),
             *([("unknown names", f"{status.refused} refused: a client asks for too many")] if status.refused else []),
             *([("traces", f"none are kept: {printable(status.traces)}")] if status.traces else []),
@@ -43,3 +43,7 @@ def command(output: str, data: Path) -> None:
     )
     for problem in status.problems:
         print_problem("in the mesh", problem)
+
+
+def _running(count: int) -> str:
+    return f", {count} running (only calling others, or about to serve)" if count else ""

@@ -62,7 +62,8 @@ class Inspection:
             xds_port=self._xds_port,
             services=len(services),
             instances=sum(len(s.instances) for s in services),
-            healthy=sum(_healthy(s) for s in services),
+            healthy=sum(_count(s, Health.HEALTHY) for s in services),
+            running=sum(_count(s, Health.RUNNING) for s in services),
             proxies=len(self._hub.mesh.proxies),
             connected=len(views),
             in_sync=sum(view.ready for view in views),
@@ -109,7 +110,8 @@ class Inspection:
                 for port in service.ports
             ],
             instances=[self._instance(instance) for instance in service.instances],
-            healthy=_healthy(service),
+            healthy=_count(service, Health.HEALTHY),
+            running=_count(service, Health.RUNNING),
             vip=service.vip,
         )
 
@@ -162,8 +164,8 @@ class Inspection:
         return views[-1] if views else None
 
 
-def _healthy(service: Service) -> int:
-    return sum(i.workload.health is Health.HEALTHY for i in service.instances)
+def _count(service: Service, health: Health) -> int:
+    return sum(i.workload.health is health for i in service.instances)
 
 
 def _rejected(view: View) -> list[RejectedView]:

@@ -55,9 +55,14 @@ class Capture(StrEnum):
 
 
 class Health(StrEnum):
-    """Where an instance is in its life. Only HEALTHY ones are given new requests."""
+    """Where an instance is in its life. Only HEALTHY ones are given new requests.
+
+    RUNNING: its program runs and has not served yet, as one that only calls others never does. One that has to serve is
+    STARTING until then.
+    """
 
     STARTING = "starting"
+    RUNNING = "running"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"

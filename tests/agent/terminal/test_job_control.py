@@ -38,7 +38,7 @@ async def test_ctrl_c_at_a_server_ends_it_in_good_order(
     await screen.shows("SIGINT: ending after the calls in flight")
     await screen.shows("KeyboardInterrupt")
     await screen.shows("outer> ")
-    assert control_plane.healths == ["starting", "healthy", "draining"]
+    assert control_plane.healths == ["starting", "running", "healthy", "draining"]
     await screen.enter("echo code=$?", "code=130")
 
 

@@ -2,7 +2,7 @@
 
 part.py '{"ms": 12, "fail": 0.05, "calls": ["http://payments/charge"], "drives": ["http://checkout/buy"], "rate": 4}'
 ms: how long it takes, about. fail: the share of calls that it fails. calls: what each call to it calls. drives: what it calls by
-itself, so often a second.
+itself, so often a second. serves: whether it answers at all; else it only calls.
 """
 
 import json
@@ -60,6 +60,8 @@ def drive():
             time.sleep(random.expovariate(MEANT.get("rate", 4)))
 
 
+if MEANT.get("serves") is False:
+    drive()
 if MEANT.get("drives"):
     threading.Thread(target=drive, daemon=True).start()
 Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()

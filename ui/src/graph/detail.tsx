@@ -1,5 +1,6 @@
 /** What is chosen in the graph, beside it: a service, or a call. */
 import { bytes, duration, percent, rate } from "../format";
+import { instancesText, isShort } from "../instances";
 import { Badge, Empty, Facts, Tile } from "../parts/basics";
 import { Command } from "../parts/command";
 import { Icon, Lock } from "../parts/icons";
@@ -34,7 +35,7 @@ function OfNode({ node, shape }: { node: GraphNode; shape: Shape }) {
         <h2>{node.name}</h2>
         <p>
           {node.instances && (
-            <Badge tone={node.instances.healthy < node.instances.total ? "warn" : "ok"}>{`${node.instances.healthy}/${node.instances.total} healthy`}</Badge>
+            <Badge tone={isShort(node.instances) ? "warn" : "ok"}>{`${instancesText(node.instances)}${node.instances.healthy ? " healthy" : ""}`}</Badge>
           )}
           {node.versions.filter((one) => one.version && one.version !== "unknown").map((one) => (
             <Badge key={one.version} tone={toneOf(one.success, one.rate)} title={`${percent(one.success)} succeed`}>{`${one.version} ${rate(one.rate)}/s`}</Badge>

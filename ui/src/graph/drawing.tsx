@@ -1,8 +1,9 @@
 /** The drawing: frames of namespaces, calls, their figures, services. */
 import { useMemo, useRef, useState } from "preact/hooks";
 import { bytes, duration, percent, rate } from "../format";
+import { isShort } from "../instances";
 import { Icon } from "../parts/icons";
-import type { GraphEdge, GraphNode } from "../types";
+import type { GraphEdge, GraphNode, Instances } from "../types";
 import type { Found } from "./find";
 import { edgeId, toneOfEdge, toneOfNode } from "./health";
 import { LABEL, layout, versionsOf, type Box, type Layout, type Point } from "./layout";
@@ -188,12 +189,15 @@ function Label({ edge, at, dim }: { edge: GraphEdge; at: Point; dim: boolean }) 
   );
 }
 
+/** There is little room: `2/2` of those that are to take calls. */
+const inNode = ({ healthy, total, running }: Instances) => (running && running === total ? `${running} running` : `${healthy}/${total - running}`);
+
 function Node(props: { node: GraphNode; box: Box; dim: boolean; chosen: Chosen; dragged: () => boolean; point: (id: string) => void }) {
   const { node, box, chosen } = props;
   const tone = toneOfNode(node);
   const [width, height] = [box.width, box.height];
   const errors = node.success === null ? 0 : 1 - node.success;
-  const short = node.instances !== null && node.instances.healthy < node.instances.total;
+  const short = isShort(node.instances);
   const versions = versionsOf(node);
   const select = () => (node.kind === "namespace" ? chosen.onFold(node.namespace) : chosen.onSelect(node.id));
   const room = Math.floor((width - 36 - versions.length * 6.8) / 8.2);
@@ -226,7 +230,7 @@ function Node(props: { node: GraphNode; box: Box; dim: boolean; chosen: Chosen; 
       <text class="right" x={width - 11} y={21}>{versions}</text>
       {node.kind === "external" && <text class="right" x={width - 11} y={39}>external</text>}
       {node.instances && (
-        <text class={`right ${short ? "short" : ""}`} x={width - 11} y={39}>{`${node.instances.healthy}/${node.instances.total}`}</text>
+        <text class={`right ${short ? "short" : ""}`} x={width - 11} y={39}>{inNode(node.instances)}</text>
       )}
     </g>
   );

@@ -1,4 +1,5 @@
 /** From figures to colours: one scale for the whole page. Pure. */
+import { isDown, isShort } from "../instances";
 import type { Tone } from "../parts/basics";
 import type { GraphEdge, GraphNode } from "../types";
 
@@ -12,10 +13,9 @@ export function toneOf(success: number | null | undefined, rate = 1): Tone {
 }
 
 export function toneOfNode(node: GraphNode): Tone {
-  const { instances } = node;
-  if (instances && instances.total > 0 && instances.healthy === 0) return "bad";
+  if (isDown(node.instances)) return "bad";
   const tone = toneOf(node.success, node.rate);
-  return instances && instances.healthy < instances.total && tone !== "bad" ? "warn" : tone;
+  return isShort(node.instances) && tone !== "bad" ? "warn" : tone;
 }
 
 export function toneOfEdge(edge: GraphEdge): Tone {

@@ -1,4 +1,5 @@
 /** Which part of a graph is drawn: around one service, with namespaces folded up, and kept from flickering. Pure. */
+import { added } from "../instances";
 import type { Graph, GraphEdge, GraphNode } from "../types";
 import { edgeId } from "./health";
 
@@ -63,7 +64,6 @@ export function folded(shape: Shape, namespaces: Set<string>): Shape {
 
 function asOne(namespace: string, members: GraphNode[]): GraphNode {
   const rate = members.reduce((sum, node) => sum + node.rate, 0);
-  const counted = members.filter((node) => node.instances);
   return {
     id: foldedId(namespace),
     kind: "namespace",
@@ -74,12 +74,7 @@ function asOne(namespace: string, members: GraphNode[]): GraphNode {
     success: weighted(members),
     p95: null,
     members: members.length,
-    instances: counted.length
-      ? {
-          healthy: counted.reduce((sum, node) => sum + node.instances!.healthy, 0),
-          total: counted.reduce((sum, node) => sum + node.instances!.total, 0),
-        }
-      : null,
+    instances: added(members.map((node) => node.instances)),
   };
 }
 

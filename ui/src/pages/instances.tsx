@@ -8,7 +8,7 @@ import { isAdmin } from "../session";
 import type { Instance, Proxy, Service } from "../types";
 import { about, to } from "../url";
 
-const TONES: Record<string, Tone> = { healthy: "ok", starting: "idle", draining: "warn", unhealthy: "bad" };
+const TONES: Record<string, Tone> = { healthy: "ok", running: "ok", starting: "idle", draining: "warn", unhealthy: "bad" };
 
 export const toneOfHealth = (health: string): Tone => TONES[health] ?? "idle";
 
@@ -18,7 +18,7 @@ export function Instances({ service, version }: { service: Service; version?: st
   const rows = service.instances.filter((one) => version === undefined || one.version === version);
   const now = Date.now() / 1000;
   return (
-    <Section title="Instances" note={`${rows.filter((one) => one.health === "healthy").length} of ${rows.length} healthy`} command={`tulle services -n ${service.namespace}`} flush>
+    <Section title="Instances" note={noteOf(rows)} command={`tulle services -n ${service.namespace}`} flush>
       <Table
         name="instances"
         rows={rows}
@@ -50,6 +50,11 @@ export function Instances({ service, version }: { service: Service; version?: st
       />
     </Section>
   );
+}
+
+function noteOf(rows: Instance[]): string {
+  const number = (health: string) => rows.filter((one) => one.health === health).length;
+  return [`${number("healthy")} of ${rows.length} healthy`, ...(number("running") ? [`${number("running")} running: may call, and has not served`] : [])].join(", ");
 }
 
 export function SyncOf({ proxy }: { proxy: Proxy | undefined }) {

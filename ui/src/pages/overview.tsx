@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import { useGet } from "../data";
 import { duration, percent, plural, rate } from "../format";
 import { useHistory } from "../history";
+import { added } from "../instances";
 import { graph, useGraph } from "../live";
 import { Dot, Empty, Failure, Section, Skeleton, Tile, type Tone } from "../parts/basics";
 import { Spark } from "../parts/chart";
@@ -87,9 +88,7 @@ function Tiles({ stats, proxies, services, current }: { stats: Stats | null; pro
   const mtls = all ? edges.reduce((sum, edge) => sum + weight(edge) * edge.mtls!, 0) / all : null;
   const plain = edges.filter((edge) => edge.mtls! < 1).length;
   const synced = proxies?.filter((proxy) => proxy.in_sync && proxy.connected).length ?? 0;
-  const serving = services?.filter((one) => one.ports.length) ?? [];
-  const healthy = serving.reduce((sum, one) => sum + one.healthy, 0);
-  const instances = serving.reduce((sum, one) => sum + one.instances.length, 0);
+  const there = added(services?.map((one) => ({ healthy: one.healthy, total: one.instances.length, running: one.running })) ?? []);
   const tone: Tone = !proxies || synced === proxies.length ? "ok" : "bad";
   return (
     <div class="tiles" data-tiles>
@@ -104,7 +103,7 @@ function Tiles({ stats, proxies, services, current }: { stats: Stats | null; pro
       </Tile>
       <Tile label="Saturation" value={requests ? percent(turnedAway / requests) : "–"} tone={turnedAway ? "warn" : undefined} note="turned away by limits" />
       <Tile label="Mutual TLS" value={percent(mtls)} tone={mtls === null ? undefined : plain ? "warn" : "ok"} note={mtls === null ? "no calls" : plain ? plural(plain, "plain call path") : "all calls"} href={to("policy")} />
-      <Tile label="Proxies in sync" value={proxies ? `${synced}/${proxies.length}` : "–"} tone={proxies ? tone : undefined} note={services ? `${healthy}/${instances} instances healthy` : ""} href={to("proxies")} />
+      <Tile label="Proxies in sync" value={proxies ? `${synced}/${proxies.length}` : "–"} tone={proxies ? tone : undefined} note={there ? `${there.healthy}/${there.total - there.running} healthy${there.running ? `, ${there.running} only calling` : ""}` : ""} href={to("proxies")} />
     </div>
   );
 }

@@ -10,6 +10,7 @@ import { Signals } from "../parts/signals";
 import { Table } from "../parts/table";
 import { faultDialog } from "../actions/fault";
 import { shiftDialog } from "../actions/shift";
+import { instancesText, isShort } from "../instances";
 import { figuresQuery, windowOption } from "../range";
 import { isAdmin } from "../session";
 import type { Declared, Graph, Service, StatRow, Stats } from "../types";
@@ -106,7 +107,7 @@ export function Tiles({ row }: { row: StatRow | null }) {
       <Tile label="p50" value={duration(row?.p50)} />
       <Tile label="p95" value={duration(row?.p95)} />
       <Tile label="p99" value={duration(row?.p99)} />
-      <Tile label="Instances" value={row?.instances ? `${row.instances.healthy}/${row.instances.total}` : "–"} tone={row?.instances && row.instances.healthy < row.instances.total ? "warn" : undefined} note={row?.mtls == null ? "" : `${percent(row.mtls)} mutual TLS`} />
+      <Tile label="Instances" value={row?.instances ? instancesText(row.instances) : "–"} tone={row && isShort(row.instances) ? "warn" : undefined} note={row?.mtls == null ? "" : `${percent(row.mtls)} mutual TLS`} />
     </div>
   );
 }

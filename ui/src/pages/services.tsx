@@ -1,5 +1,6 @@
 /** All services, with their figures. */
 import { useGet } from "../data";
+import { instancesText, isShort } from "../instances";
 import { Badge, Empty, Failure, Section, Skeleton } from "../parts/basics";
 import { inNamespace } from "../parts/command";
 import { figureColumns, nameColumn } from "../parts/figures";
@@ -18,7 +19,7 @@ export function serviceColumns(): Column<StatRow>[] {
       label: "Instances",
       number: true,
       by: (row) => row.instances?.total,
-      cell: ({ instances }) => (instances ? <span class={instances.healthy < instances.total || !instances.total ? "text warn" : undefined}>{`${instances.healthy}/${instances.total}`}</span> : "–"),
+      cell: ({ instances }) => (instances ? <span class={isShort(instances) || !instances.total ? "text warn" : undefined}>{instancesText(instances)}</span> : "–"),
     },
   ];
 }
@@ -67,7 +68,7 @@ function together(stats: Stats | null, services: Service[] | null, ns: string): 
     if (known.has(`${one.namespace}/${one.name}`) || (ns && one.namespace !== ns)) continue;
     rows.push({
       kind: "service", namespace: one.namespace, name: one.name, requests: 0, rate: 0, success: null, p50: null, p95: null, p99: null,
-      mtls: null, codes: {}, flags: {}, tcp: null, instances: one.ports.length ? { healthy: one.healthy, total: one.instances.length } : null,
+      mtls: null, codes: {}, flags: {}, tcp: null, instances: { healthy: one.healthy, total: one.instances.length, running: one.running },
     });
   }
   return rows;

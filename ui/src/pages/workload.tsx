@@ -32,6 +32,7 @@ export function WorkloadPage({ namespace, name }: { namespace: string; name: str
   if (!parts) return <Empty title={`No instance of ${name} runs`} command={`tulle services -n ${namespace}`} />;
   const { service, version } = parts;
   const instances = service.instances.filter((one) => one.version === version);
+  const number = (health: string) => instances.filter((one) => one.health === health).length;
   const row = stats.data?.rows.find((one) => (one.workload ?? one.name) === name) ?? null;
   const mine = new Set(instances.map((one) => one.id));
   const tab = asked("tab") || "signals";
@@ -46,7 +47,7 @@ export function WorkloadPage({ namespace, name }: { namespace: string; name: str
       <Tabs current={tab} hrefOf={(key) => to(about("workload", namespace, name), { tab: key === "signals" ? undefined : key })} tabs={[["signals", "Signals"], ["instances", "Instances", instances.length], ["config", "Config in force"]]} />
       {tab === "signals" && (
         <>
-          <Tiles row={row && { ...row, instances: { healthy: instances.filter((one) => one.health === "healthy").length, total: instances.length } }} />
+          <Tiles row={row && { ...row, instances: { healthy: number("healthy"), total: instances.length, running: number("running") } }} />
           <Section title="Signals" command={`tulle stat workloads ${id}${windowOption.value}`}><Signals of={{ service: id!, workload: name }} height={170} /></Section>
           <Section title="By instance" command={`tulle stat proxies ${id}${windowOption.value}`} flush>
             {proxies.data ? (

@@ -1,13 +1,14 @@
 /** Figures as tables show them: of services, workloads, routes and proxies alike. */
 import { secured, toneOf } from "../graph/health";
 import { count, duration, percent, rate } from "../format";
+import { isDown } from "../instances";
 import type { StatRow } from "../types";
 import { Dot, Share } from "./basics";
 import { Lock } from "./icons";
 import type { Column } from "./table";
 
 export function toneOfRow(row: StatRow): ReturnType<typeof toneOf> {
-  if (row.instances && row.instances.total > 0 && row.instances.healthy === 0) return "bad";
+  if (isDown(row.instances)) return "bad";
   return toneOf(row.success, row.rate);
 }
 

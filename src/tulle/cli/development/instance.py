@@ -67,7 +67,7 @@ class Instance:
     @property
     def _only_calls(self) -> bool:
         """A guess: nobody has said that it listens. The second process of one that did not at first is known to."""
-        if self.service.must_listen or self.health != Health.STARTING:
+        if self.service.must_listen or self.health != Health.RUNNING:
             return False
         return self._expect_no_health or time.monotonic() - self._registered_at > _ONLY_CALLS_SECONDS
 

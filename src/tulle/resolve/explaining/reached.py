@@ -16,6 +16,7 @@ from tulle.resolve.mesh import Instance, Mesh
 
 _ILL = {
     Health.STARTING: "it is starting, and has not been healthy yet",
+    Health.RUNNING: "its program runs, and has not served yet",
     Health.UNHEALTHY: "its health check fails",
 }
 FARTHER = "nearer ones come first (localities); it is used when too few of them are healthy"
