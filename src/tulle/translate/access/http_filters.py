@@ -17,12 +17,14 @@ from tulle.translate.access import custom, rule_sets
 _AUDIT, _DENY, _ALLOW = "tulle.audit", "tulle.deny", "tulle.allow"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
-# Counters are named by the filter, not by the routes: `http.inbound.rbac.deny_.denied`, and one for each rule.
+# Counters are named by the filter, not by the routes: `http.inbound.rbac.deny_.denied`, and one for each rule by which it is.
+_BY_RULE = {"track_per_rule_stats": True}
 _STATS: dict[str, dict[str, Any]] = {
-    custom.CUSTOM: {"shadow_rules_stat_prefix": custom.PREFIX},
-    custom.TRIED: {"shadow_rules_stat_prefix": custom.DRY_RUN},
-    _AUDIT: {"shadow_rules_stat_prefix": rule_sets.AUDIT},
-    _DENY: {"rules_stat_prefix": "deny_", "shadow_rules_stat_prefix": rule_sets.DRY_RUN_DENY},
+    custom.CUSTOM: {"shadow_rules_stat_prefix": custom.PREFIX, **_BY_RULE},
+    custom.TRIED: {"shadow_rules_stat_prefix": custom.DRY_RUN, **_BY_RULE},
+    _AUDIT: {"shadow_rules_stat_prefix": rule_sets.AUDIT, **_BY_RULE},
+    _DENY: {"rules_stat_prefix": "deny_", "shadow_rules_stat_prefix": rule_sets.DRY_RUN_DENY, **_BY_RULE},
+    # What it denies no rule fits, and to count by which it has allowed costs as much as to decide it.
     _ALLOW: {"rules_stat_prefix": "allow_", "shadow_rules_stat_prefix": rule_sets.DRY_RUN_ALLOW},
 }
 
@@ -57,7 +59,7 @@ def _named(name: str) -> dict[str, Any]:
 
 
 def _filter(name: str, settings: Mapping[str, Any] = {}) -> Any:
-    return message(_RBAC)(**{**settings, **_STATS[name]}, track_per_rule_stats=True)
+    return message(_RBAC)(**{**settings, **_STATS[name]})
 
 
 def _audits(access: Access) -> bool:
