@@ -172,20 +172,20 @@ async def test_what_jaeger_ui_asks_for_from_2_15_on_is_answered(api: Any) -> Non
             {"name": "web", "spanCount": 1, "errorSpanCount": 0},
         ],
     }
-    # 1,800,000,000 is 2027-01-15T08:00:00Z.
+    # 1,800,000,000 is 2023-11-14T22:13:20Z.
     asked = {
-        "query.serviceName=web&query.startTimeMin=2027-01-15T07:59:59.999Z&query.startTimeMax=2027-01-15T08:00:00.001Z"
+        "query.serviceName=web&query.startTimeMin=2023-11-14T22:13:19.999Z&query.startTimeMax=2023-11-14T22:13:20.001Z"
         '&query.searchDepth=20&query.durationMin=2ms&query.durationMax=3s&query.attributes={"span.kind":"client"}': 1,
-        "query.service_name=web&query.span_name=GET%20/&query.start_time_min=2027-01-15T08:00:00.000Z&query.num_traces=1": 1,
-        "query.serviceName=web&query.startTimeMin=2027-01-15T08:00:00.001Z": 0,
-        "query.service_name=web&query.start_time_max=2027-01-15T07:59:59.999Z": 0,
+        "query.service_name=web&query.span_name=GET%20/&query.start_time_min=2023-11-14T22:13:20.000Z&query.num_traces=1": 1,
+        "query.serviceName=web&query.startTimeMin=2023-11-14T22:13:20.001Z": 0,
+        "query.service_name=web&query.start_time_max=2023-11-14T22:13:19.999Z": 0,
         "query.serviceName=web&query.operationName=POST%20/": 0,
         "query.serviceName=web&query.duration_min=2.6ms": 0,
     }
     for query, count in asked.items():
         status, answer = await api.ask("GET", f"/api/v3/trace-summaries?{query}")
         assert (status, answer) == (200, {"summaries": [summary] * count}), query
-    for wrong in ("startTimeMin=today", "startTimeMax=2027-01-15T08:00:00", "durationMax=long", "attributes=[]"):
+    for wrong in ("startTimeMin=today", "startTimeMax=2023-11-14T22:13:20", "durationMax=long", "attributes=[]"):
         assert (await api.ask("GET", f"/api/v3/trace-summaries?query.{wrong}"))[0] == 400, wrong
     status, answer = await api.ask("GET", f"/api/v3/traces/{TRACE}")
     parts = answer["result"]["resourceSpans"]
