@@ -174,8 +174,14 @@ async def running(
 
         doors = Doors(
             mesh=Inspection(
-                *(mesh.hub, mesh.timeline, str(settings.data), xds_port, clock(), envoy.version),
-                *(web.port if web else None, lambda: traces.counts().trouble),
+                mesh.hub,
+                mesh.timeline,
+                str(settings.data),
+                xds_port,
+                clock(),
+                envoy.version,
+                web.port if web else None,
+                traces=lambda: traces.counts().trouble,
             ),
             agents=AgentReports(registry, mesh, records, revocations),
             enrolment=Enrolment(

@@ -8,9 +8,8 @@ from pathlib import Path
 _MB = 1024 * 1024
 _LEAST_FREE = 64 * _MB
 _PART = 4  # of a small disk, a quarter; of one that is smaller still
-_LEAST_OF_ALL = (
-    8 * _MB
-)  # which the store's write-ahead log may take, with what one write of spans does before it is looked again
+# The store's write-ahead log may take as much, with what one write of spans takes before the disk is looked at again.
+_LEAST_OF_ALL = 8 * _MB
 _SPARE = 1.25  # so much more is free before traces take any again, so that they don't begin and end all the time
 
 
