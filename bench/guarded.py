@@ -43,7 +43,7 @@ DESTINATION = Destination(ServiceName("default", "service-b"), 80)
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _A_POLICY = 10  # rules
 _DECIDE = ("tulle.deny", "tulle.allow")
-_LOGGERS = ("figures", "messages")
+_LOGGERS = ("figures", "figures of gRPC", "messages")
 # What else a sidecar can be without: telling single calls, telling them with their headers, giving requests ids.
 CALLS, HEADERS, IDS = "calls", "calls with headers", "ids"
 _SETTINGS = ("layered_runtime", "stats_config", "deferred_stat_options", "stats_flush_interval", "bootstrap_extensions")

@@ -25,7 +25,7 @@ _BACKEND = meshed(Policy())
 _CLUSTER = "outbound|80||reviews.default.svc.cluster.local"
 _PEER = "reviews-v1.default.reviews.v1.reviews.v1.workload"
 _CALLER = "web-v2_d1.default.web.v2_d1.web.v2_d1.workload"
-_OK = {"response_code": "200", "response_flags": "-", "grpc_status": ""}
+_OK = {"response_code": "200", "response_flags": "-"}
 
 
 @pytest.fixture

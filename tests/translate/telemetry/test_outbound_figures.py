@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_what_the_sidecar_answers_itself_is_counted_for_whom_it_was_meant_where_
         envoy.call(name)
         seen = [stat for stat in envoy.stats("istio.requests_total") if f"cluster={cluster};" in stat]
         assert len(seen) == 1, (name, envoy.stats("istio.requests_total"))
+
+
+def test_what_is_no_http_is_counted_as_well(envoy: OneEnvoy) -> None:
+    with socket.create_connection(("127.0.0.1", envoy.port), 5) as client:
+        client.sendall(b"hello\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 400")
+        while client.recv(1000):
+            pass
+    assert _one(envoy, "requests_total", "response_code=400;response_flags=DPE") == 1
 
 
 def test_messages_are_counted_where_a_port_is_of_grpc(envoy: OneEnvoy) -> None:

@@ -73,32 +73,32 @@ _DESTINATION = {
 _HTTP = {
     "response_code": "%RESPONSE_CODE%",
     "response_flags": "%RESPONSE_FLAGS%",
-    "grpc_status": "%GRPC_STATUS_NUMBER%",
 }
 _TCP = {"response_flags": "%RESPONSE_FLAGS%"}
+
+# What a call says of itself; one that says nothing is not of gRPC.
+_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+_GRPC: dict[str, Any] = {"header_filter": {"header": _CONTENT}}
+_OTHER = {"header_filter": {"header": {**_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True}}}
 
 Tags = Mapping[str, str]
 Overrides = Sequence[MetricOverride]
 
 
 def http_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> list[dict[str, Any]]:
-    """The loggers of a connection manager. port: as http_observed's."""
+    """The loggers of a connection manager. port: as http_observed's.
+
+    Those of gRPC have a tag more; all other calls, which are most, would pay for it as well.
+    """
     peers = _tags(reporter, port)
     tags = peers | _HTTP
     if reporter is Reporter.SOURCE:
         tags |= {"route": "%METADATA(ROUTE:tulle:route)%", "cluster": _CLUSTER_OF_HTTP}
-    counters = _stats({"requests_total": _ONE}, tags, overrides)
-    histograms = _stats(
-        {
-            "request_duration_milliseconds": {"unit": "Milliseconds", "value_format": "%DURATION%"},
-            # With headers, as Istio counts them.
-            "request_bytes": {"unit": "Bytes", "value_format": "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"},
-            "response_bytes": {"unit": "Bytes", "value_format": "%DOWNSTREAM_WIRE_BYTES_SENT%"},
-        },
-        tags,
-        overrides,
-    )
-    return [*_logger("figures", counters, histograms), *_messages(peers, overrides)]
+    return [
+        *_requests("figures", tags, overrides, _OTHER),
+        *_requests("figures of gRPC", {**tags, "grpc_status": "%GRPC_STATUS_NUMBER%"}, overrides, _GRPC),
+        *_messages(peers, overrides),
+    ]
 
 
 def message_counter(*, by_route: bool = False) -> dict[str, Any]:
@@ -136,6 +136,21 @@ def tcp_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> lis
     ]
 
 
+def _requests(name: str, tags: Tags, overrides: Overrides, which: Mapping[str, Any]) -> list[dict[str, Any]]:
+    counters = _stats({"requests_total": _ONE}, tags, overrides)
+    histograms = _stats(
+        {
+            "request_duration_milliseconds": {"unit": "Milliseconds", "value_format": "%DURATION%"},
+            # With headers, as Istio counts them.
+            "request_bytes": {"unit": "Bytes", "value_format": "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"},
+            "response_bytes": {"unit": "Bytes", "value_format": "%DOWNSTREAM_WIRE_BYTES_SENT%"},
+        },
+        tags,
+        overrides,
+    )
+    return _logger(name, counters, histograms, which)
+
+
 def _messages(tags: Tags, overrides: Overrides) -> list[dict[str, Any]]:
     """Of gRPC: a request for each of those numbers of messages. Envoy tells both as one text, and counts by numbers alone.
 
@@ -146,9 +161,7 @@ def _messages(tags: Tags, overrides: Overrides) -> list[dict[str, Any]]:
         {**tags, MESSAGES: f"%FILTER_STATE({_MESSAGES}:PLAIN)%"},
         overrides,
     )
-    string = {"prefix": "application/grpc"}
-    grpc = {"header_filter": {"header": {"name": "content-type", "string_match": string}}}
-    return _logger("messages", counters, [], _all(grpc, _where(f"'{_MESSAGES}' in filter_state")), _MESSAGES_SCOPE)
+    return _logger("messages", counters, [], _all(_GRPC, _where(f"'{_MESSAGES}' in filter_state")), _MESSAGES_SCOPE)
 
 
 def _tags(reporter: Reporter, port: str) -> dict[str, str]:
