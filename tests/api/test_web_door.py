@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tulle.api import web
+from tulle.api import server, web
 from tulle.api.roles import OPEN_ON_LOOPBACK, ROLES, comes_to_browsers
 from tulle.api.ui_files import UiFiles
 from tulle.identity.browsers import IDLE_SECONDS
@@ -50,6 +51,7 @@ async def browser(api: Any, tmp_path: Path) -> AsyncIterator[Browser]:
     (folder / "index.html").write_bytes(PAGE)
     (folder / "app.js").write_text("let a")
     (folder / "assets" / "a.svg").write_text("<svg/>")
+    (folder / "assets" / "large.svg").write_text("<svg/>" * 100_000)
     (tmp_path / "secret.txt").write_text("secret")
     port = api.web_listening.getsockname()[1]
     door = web.WebDoor(api.app, UiFiles(folder), web.Web(port))
@@ -273,6 +275,39 @@ async def test_who_says_nothing_is_let_go(browser: Browser, monkeypatch: pytest.
             await asyncio.wait_for(reader.readexactly(1), 10)
         writer.close()
     assert (await browser.ask("GET", "/ui/")).status_code == 200
+
+
+async def test_who_says_nothing_keeps_nobody_out(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "MOST_CONNECTIONS", 3)
+    port = browser.http.base_url.port
+    assert (await browser.ask("GET", "/ui/")).status_code == 200  # over a connection that is kept
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(9)]
+    silent[-1][1].write(b"GET /ui/ HTTP/1.1\r\nX: ")
+    async with httpx.AsyncClient(trust_env=False) as other:
+        for client in (other, browser.http):
+            assert (await client.get(f"http://127.0.0.1:{port}/ui/")).status_code == 200
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_who_does_not_fetch_what_it_asks_for_is_let_go(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "FETCH_WITHIN", 0.1)
+    port, loop = browser.http.base_url.port or 0, asyncio.get_running_loop()
+    with socket.socket() as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.setblocking(False)
+        await loop.sock_connect(lazy, ("127.0.0.1", port))
+        await loop.sock_sendall(lazy, b"GET /ui/assets/large.svg HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port * 20)
+        async with asyncio.timeout(10):
+            while server_has(port, lazy.getsockname()[1]):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert (await browser.ask("GET", "/ui/assets/large.svg")).status_code == 200
+
+
+def server_has(port: int, peer: int) -> bool:
+    """Whether its end of that connection is open."""
+    pairs = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [f"0100007F:{port:04X}", f"0100007F:{peer:04X}", "01"] in pairs
 
 
 async def test_without_its_files_the_rest_is_served(api: Any, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from tulle.api.server import JsonProtocol, close_all, configured
+from tulle.api.server import ImpatientProtocol, close_all, configured
 
 _log = logging.getLogger(__name__)
 _MAX_HEAD = 32 * 1024  # a join token or a JWT is in it
@@ -164,7 +164,7 @@ class _Once:
             do()
 
 
-class _RemoteProtocol(JsonProtocol):
+class _RemoteProtocol(ImpatientProtocol):
     """stranger: to be called once it is known that this is none, or when it has gone."""
 
     def __init__(

@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _MAX_HEAD = 64 * 1024
 _BACKLOG = 1024
 _FAREWELL_WITHIN = 2.0
+FETCH_WITHIN, _LEAST_FETCHED = 20.0, 64 * 1024
 
 
 async def serve(app: ASGIApp, path: Path, listening: asyncio.Event) -> None:
@@ -102,6 +103,38 @@ class JsonProtocol(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+class ImpatientProtocol(JsonProtocol):
+    """For doors where strangers knock: who does not fetch what it has asked for, or hardly, is let go."""
+
+    _fetching: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_fetching()
+
+    def resume_writing(self) -> None:
+        self._end_of_fetching()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_of_fetching()
+        super().connection_lost(exc)
+
+    def _await_fetching(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._fetching = self.loop.call_later(FETCH_WITHIN, self._look_at_fetching, left)
+
+    def _look_at_fetching(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < _LEAST_FETCHED:
+            self.transport.abort()
+        else:
+            self._await_fetching()
+
+    def _end_of_fetching(self) -> None:
+        if self._fetching:
+            self._fetching.cancel()
 
 
 class LocalProtocol(JsonProtocol):

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from tulle.api.answers import as_json
 from tulle.api.remote import bound
-from tulle.api.server import JsonProtocol, close_all, configured
+from tulle.api.server import ImpatientProtocol, close_all, configured
 from tulle.api.ui_files import ROOT
 from tulle.model.addresses import LOOPBACK
 
@@ -112,7 +112,8 @@ async def serve(app: ASGIApp, taken: socket.socket) -> None:
     """Serves until it is cancelled, and closes the socket."""
     config, state = configured(app, _WebProtocol, _MAX_HEAD), ServerState()
     closing = asyncio.Event()
-    make = partial(_WebProtocol, config=config, server_state=state, app_state={"closing": closing})
+    made: dict[_WebProtocol, None] = {}
+    make = partial(_WebProtocol, config=config, server_state=state, app_state={"closing": closing}, waited_for=made)
     server = await asyncio.get_running_loop().create_server(make, sock=taken)
     try:
         await server.serve_forever()
@@ -121,34 +122,49 @@ async def serve(app: ASGIApp, taken: socket.socket) -> None:
         await close_all(state)
 
 
-class _WebProtocol(JsonProtocol):
-    """Bounded, as any user of the machine may connect: in number, and in the time until a request's head is there."""
+class _WebProtocol(ImpatientProtocol):
+    """Bounded, as any user of the machine may connect: in number, and in the time until a request's head is there.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    waited_for: all of them, the one whose last request is longest ago first. Where there are too many, the first has to go that
+    says nothing or does not fetch what it has asked for.
+    """
+
+    def __init__(self, *args: Any, waited_for: dict[_WebProtocol, None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._waited_for = waited_for
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-            return
         self._await_request()
+        if len(self.connections) > MOST_CONNECTIONS:
+            first = next((one for one in self._waited_for if one.is_silent or one.flow.write_paused), self)
+            first.transport.abort()
+            # Its end is only on its way, and the next one is to take the place of another.
+            self._waited_for.pop(first, None)
+            self.connections.discard(first)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
             self._timer.cancel()
+        self._waited_for.pop(self, None)
         super().connection_lost(exc)
+
+    @property
+    def is_silent(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._await_request()
 
     def _await_request(self) -> None:
+        self._waited_for.pop(self, None)
+        self._waited_for[self] = None
         if self._timer:
             self._timer.cancel()
         self._timer = self.loop.call_later(_REQUEST_WITHIN, self._look)
 
     def _look(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if self.is_silent:
             self.transport.abort()
