@@ -43,7 +43,8 @@ DESTINATION = Destination(ServiceName("default", "service-b"), 80)
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _A_POLICY = 10  # rules
 _DECIDE = ("tulle.deny", "tulle.allow")
-_LOGGERS = ("figures", "figures of gRPC", "messages")
+# The loggers of all figures.
+FIGURES = ("figures", "figures of gRPC", "messages")
 # What else a sidecar can be without: telling single calls, telling them with their headers, giving requests ids.
 CALLS, HEADERS, IDS = "calls", "calls with headers", "ids"
 _SETTINGS = ("layered_runtime", "stats_config", "deferred_stat_options", "stats_flush_interval", "bootstrap_extensions")
@@ -172,7 +173,7 @@ def _reduce(manager: Any, counts: tuple[str, ...] | None, without: tuple[str, ..
     if IDS in without:
         manager.generate_request_id.value = False
     if counts is not None:
-        _keep(manager.access_log, lambda name: name not in _LOGGERS or name in counts)
+        _keep(manager.access_log, lambda name: name not in FIGURES or name in counts)
         _keep(manager.http_filters, lambda name: name != message_counter()["name"] or "messages" in counts)
 
 

@@ -22,7 +22,6 @@ from tulle.ir.access import Action
 from tulle.ir.telemetry import DEFAULT
 
 _RULES = 10
-_ALL = ("figures", "messages")
 
 _HAPROXY = """
 global
@@ -74,12 +73,12 @@ def run(quick: bool) -> list[Figure]:
         Case("bare", "bare pair", is_mesh=False),
         Case("bare_again", "bare pair again", is_mesh=False),
         Case("sidecars", "two sidecars that tell nothing, without access rules"),
-        Case("counted", "two sidecars, metrics alone", counts=_ALL),
+        Case("counted", "two sidecars, metrics alone", counts=guarded.FIGURES),
         Case(
             "all",
             f"two sidecars, metrics, {_RULES} access rules, ids, 1 % of traces, failed and slow requests",
             DEFAULT,
-            _ALL,
+            guarded.FIGURES,
             without=(),
             rules=rules,
             decides=True,
