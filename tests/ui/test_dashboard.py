@@ -126,6 +126,7 @@ def test_what_is_done_on_a_page_takes_effect_and_can_be_undone(shop: Shop) -> No
         page.click("dialog [data-confirm]")
         page.wait_for_selector(".toast:has-text('created')")
         wait_for("calls fail by the fault", lambda: any("FI" in one["flags"] for one in shop.edges()), 60)
+        page.wait_for_selector(".tile b:has-text('did not reach it')")
         page.click(".toast:has-text('created') button:has-text('Undo')")
         wait_for("the fault is gone", lambda: not spec("inventory"))
 

@@ -227,6 +227,7 @@ export interface StatRow {
   flags: Record<string, number>;
   tcp: { opened: number; open: number; sent_rate: number; received_rate: number } | null;
   instances: Instances | null;
+  unreached: number;
 }
 
 export interface Stats {
@@ -247,6 +248,7 @@ export interface GraphNode {
   success: number | null;
   p95: number | null;
   instances: Instances | null;
+  unreached: number;
   members?: number;
 }
 

@@ -8,7 +8,7 @@ import type { GraphEdge, GraphNode } from "../src/types";
 
 function node(id: string, more: Partial<GraphNode> = {}): GraphNode {
   const [namespace, name] = id.includes("/") ? id.split("/") : ["", id];
-  return { id, kind: "service", namespace: namespace!, name: name!, versions: [], rate: 1, success: 1, p95: 5, instances: { healthy: 1, total: 1, running: 0 }, ...more };
+  return { id, kind: "service", namespace: namespace!, name: name!, versions: [], rate: 1, success: 1, p95: 5, instances: { healthy: 1, total: 1, running: 0 }, unreached: 0, ...more };
 }
 
 function edge(from: string, to: string, more: Partial<GraphEdge> = {}): GraphEdge {

@@ -4,7 +4,7 @@ import { instancesText, isShort } from "../instances";
 import { Badge, Empty, Facts, Tile } from "../parts/basics";
 import { Command } from "../parts/command";
 import { Icon, Lock } from "../parts/icons";
-import { Codes } from "../parts/figures";
+import { Codes, Unreached } from "../parts/figures";
 import { Neighbours } from "../parts/neighbours";
 import { Signals } from "../parts/signals";
 import type { GraphEdge, GraphNode } from "../types";
@@ -51,7 +51,7 @@ function OfNode({ node, shape }: { node: GraphNode; shape: Shape }) {
         )}
       </header>
       <div class="tiles small">
-        <Tile label="Requests" value={rate(node.rate)} unit="/s" />
+        <Tile label="Requests" value={rate(node.rate)} unit="/s" note={node.unreached ? <Unreached count={node.unreached} /> : ""} />
         <Tile label="Success" value={percent(node.success)} tone={toneOfNode(node)} />
         <Tile label="p95" value={duration(node.p95)} />
       </div>

@@ -75,6 +75,7 @@ function asOne(namespace: string, members: GraphNode[]): GraphNode {
     p95: null,
     members: members.length,
     instances: added(members.map((node) => node.instances)),
+    unreached: members.reduce((sum, node) => sum + node.unreached, 0),
   };
 }
 

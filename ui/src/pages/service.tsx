@@ -3,7 +3,7 @@ import { useGet } from "../data";
 import { duration, percent, plural, rate } from "../format";
 import { toneOf } from "../graph/health";
 import { Badge, Empty, Failure, Section, Skeleton, Tabs, Tile } from "../parts/basics";
-import { Codes, figureColumns, nameColumn } from "../parts/figures";
+import { Codes, figureColumns, nameColumn, Unreached } from "../parts/figures";
 import { Icon } from "../parts/icons";
 import { Neighbours } from "../parts/neighbours";
 import { Signals } from "../parts/signals";
@@ -102,7 +102,7 @@ export function Tiles({ row }: { row: StatRow | null }) {
   const errors = row && row.success !== null ? row.rate * (1 - row.success) : null;
   return (
     <div class="tiles">
-      <Tile label="Requests" value={rate(row?.rate)} unit="/s" />
+      <Tile label="Requests" value={rate(row?.rate)} unit="/s" note={row?.unreached ? <Unreached count={row.unreached} /> : ""} />
       <Tile label="Success" value={percent(row?.success)} tone={toneOf(row?.success, row?.rate)} note={errors === null ? "" : `${rate(errors)} errors/s`} />
       <Tile label="p50" value={duration(row?.p50)} />
       <Tile label="p95" value={duration(row?.p95)} />
@@ -128,6 +128,11 @@ function OnSignals({ namespace, name, row }: { namespace: string; name: string; 
         </Section>
         <Section title="Answers" note={row ? plural(Math.round(row.requests), "request") : ""}>
           <Codes codes={row?.codes ?? {}} flags={row?.flags ?? {}} />
+          {row !== null && row.unreached > 0 && (
+            <p class="quiet">
+              <Unreached count={row.unreached} />: as its callers' sidecars tell, no instance took {row.unreached === 1 ? "that call" : "these calls"}. What callers got is not among the answers above; <code>Called by</code> counts it.
+            </p>
+          )}
         </Section>
       </div>
       <Section title="Workloads" command={`tulle stat workloads ${namespace}/${name}${windowOption.value}`} flush>

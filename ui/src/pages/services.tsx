@@ -68,7 +68,7 @@ function together(stats: Stats | null, services: Service[] | null, ns: string): 
     if (known.has(`${one.namespace}/${one.name}`) || (ns && one.namespace !== ns)) continue;
     rows.push({
       kind: "service", namespace: one.namespace, name: one.name, requests: 0, rate: 0, success: null, p50: null, p95: null, p99: null,
-      mtls: null, codes: {}, flags: {}, tcp: null, instances: { healthy: one.healthy, total: one.instances.length, running: one.running },
+      mtls: null, codes: {}, flags: {}, tcp: null, instances: { healthy: one.healthy, total: one.instances.length, running: one.running }, unreached: 0,
     });
   }
   return rows;

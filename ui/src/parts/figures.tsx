@@ -42,6 +42,11 @@ export function nameColumn(label: string, hrefOf: (row: StatRow) => string | nul
   };
 }
 
+/** Calls that callers' sidecars tell of and none of the service's own. */
+export function Unreached({ count: number }: { count: number }) {
+  return <b class="text bad">{`${count(number)} did not reach it`}</b>;
+}
+
 /** What Envoy's response flags mean, as its documentation has them, in a few words. */
 const FLAGS: Record<string, string> = {
   UH: "no healthy instance",
@@ -86,7 +91,7 @@ export function Codes({ codes, flags }: { codes: Record<string, number>; flags: 
     <div class="codes">
       {parts.map(([code, number]) => (
         <div key={code} class={`code-row ${toneOfCode(code)}`}>
-          <code>{code}</code>
+          <code title={code === "0" ? "It ended before there was an answer" : undefined}>{code === "0" ? "none" : code}</code>
           <Share of={number / total} label={percent(number / total)} />
           <span class="number">{count(number)}</span>
           <span class="number muted">{percent(number / total)}</span>
