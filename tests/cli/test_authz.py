@@ -15,7 +15,7 @@ from tulle.api.views import DecisionView
 from tulle.cli.access import explain
 from tulle.model.decisions import What
 from tulle.model.names import ServiceName
-from tulle.model.snapshot import Snapshot
+from tulle.model.snapshot import KnownPort, KnownService, Snapshot
 from tulle.model.workload import Health, Protocol, Proxy, ServicePort, Workload
 
 POLICIES = """\
@@ -43,6 +43,7 @@ metadata: {name: everybody}
 spec: {mtls: {mode: PERMISSIVE}}
 """
 KEYS = '{"keys": [{"kty": "oct", "k": "AAAA"}]}'
+WEB = ServiceName("default", "web")
 API = "cluster.local/ns/shop/sa/api"
 
 
@@ -165,6 +166,10 @@ async def test_the_policies_for_a_service_are_explained_in_their_order(ruled: An
     guards = (await ruled("authz", "explain", "web", "-o", "json")).json["guards"]
     assert [guard["port"] for guard in guards] == [80, 80, 5432, 5432]
     assert (await ruled("authz", "explain", "wbe")).code == 2
+    known = KnownService(WEB, tuple(KnownPort(number, Protocol.HTTP) for number in (80, 81, 5432)), ())
+    ruled.live.hub.apply(Snapshot(2, services={WEB: known}))
+    again = (await ruled("authz", "explain", "web", "-o", "json")).json["guards"]
+    assert [guard["port"] for guard in again] == [guard["port"] for guard in guards], "81 was served once"
 
 
 def test_what_was_decided_is_told_below_its_rule(capsys: pytest.CaptureFixture[str]) -> None:

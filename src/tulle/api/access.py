@@ -74,7 +74,9 @@ class Access:
         mesh = self._force.mesh()
         try:
             there = service(mesh, request.query_params.get("service", ""), namespace)
-            numbers = [int(port)] if port else [one.number for one in there.ports]
+            known = [one.number for one in there.ports]
+            offered = {one.number for instance in there.instances for one in instance.workload.ports}
+            numbers = [int(port)] if port else [number for number in known if number in offered] or known
             found = [door for number in numbers for door in doors(mesh, there.name, number)]
         except Unknown as error:
             raise HTTPException(404, str(error)) from error

@@ -2,15 +2,19 @@
 import { useGet } from "../data";
 import { count, date } from "../format";
 import { Badge, Empty, Facts, Failure, Section, Skeleton, type Tone } from "../parts/basics";
-import type { Decision, Guard, Guards } from "../types";
+import { mainPort } from "../instances";
+import type { Decision, Guard, Guards, Service } from "../types";
 import { to } from "../url";
 
 const TONES: Record<string, Tone> = { ALLOW: "ok", DENY: "bad", CUSTOM: "accent", AUDIT: "idle", STRICT: "ok", PERMISSIVE: "warn", DISABLED: "bad" };
 
-export function GuardsOf({ namespace, name }: { namespace: string; name: string }) {
-  const found = useGet<Guards>("v1/authz/guards", { service: name, namespace }, 5);
+/** service: undefined if the mesh does not know it. */
+export function GuardsOf({ namespace, name, service }: { namespace: string; name: string; service: Service | undefined }) {
+  const isServed = mainPort(service) !== undefined;
+  const found = useGet<Guards>(isServed ? "v1/authz/guards" : null, { service: name, namespace }, 5);
   const command = `tulle authz explain ${name} -n ${namespace}`;
-  if (found.error && !found.data) return found.error.status === 404 ? <Empty title="No instance of it runs, so there is nobody who guards it" command={command} /> : <Failure error={found.error} again={found.again} />;
+  if (!isServed) return <Empty title="No instance of it serves at a port now, so there is nothing to guard" command={command} />;
+  if (found.error && !found.data) return <Failure error={found.error} again={found.again} />;
   if (!found.data) return <Skeleton rows={5} />;
   return (
     <>

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get, send } from "../api";
 import { changes, useGet } from "../data";
 import { count, percent, span } from "../format";
+import { mainPort, openPorts } from "../instances";
 import { graph, useGraph } from "../live";
 import { Badge, Empty, Section, Skeleton, type Tone } from "../parts/basics";
 import { inNamespace, quoted } from "../parts/command";
@@ -20,22 +21,23 @@ export function PolicyPage() {
   const ns = namespace.value;
   if (services.loading) return <Skeleton rows={10} />;
   const running = (services.data ?? []).filter((one) => one.instances.length > 0 && (!ns || one.namespace === ns));
+  const serving = running.filter((one) => mainPort(one));
   if (!running.length) return <Empty title="Nobody is there to be called" command="tulle run web --port 8000 -- python -m http.server 8000" />;
   return (
     <div class="stack">
       <Question services={services.data ?? []} />
       <Matrix services={running.slice(0, MOST)} more={running.length - MOST} />
       <div class="columns">
-        <Coverage services={running} />
-        <Denials services={running} />
+        <Coverage services={serving} />
+        <Denials services={serving} />
       </div>
     </div>
   );
 }
 
-async function check(caller: string, service: string, method: string, path: string): Promise<Check | string> {
+async function check(caller: string, service: string, port: number, method: string, path: string): Promise<Check | string> {
   try {
-    return await send<Check>("POST", "v1/authz/check", { caller, service, method, path });
+    return await send<Check>("POST", "v1/authz/check", { caller, service, port, method, path });
   } catch (error) {
     return (error as Error).message;
   }
@@ -43,17 +45,20 @@ async function check(caller: string, service: string, method: string, path: stri
 
 function Question({ services }: { services: Service[] }) {
   const [from, target, method, path] = [asked("from"), asked("to"), asked("method") || "GET", asked("path") || "/"];
+  const ids = services.map((one) => `${one.namespace}/${one.name}`);
+  const called = services.find((one) => `${one.namespace}/${one.name}` === target);
+  const ports = called ? openPorts(called) : [];
+  const port = (ports.find((one) => one.number === Number(asked("port"))) ?? mainPort(called))?.number;
   const [answer, setAnswer] = useState<Check | string | null>(null);
   const change = changes.value;
   useEffect(() => {
     let over = false;
     setAnswer(null);
-    if (from && target) void check(from, target, method, path).then((found) => over || setAnswer(found));
+    if (from && port) void check(from, target, port, method, path).then((found) => over || setAnswer(found));
     return () => {
       over = true;
     };
-  }, [from, target, method, path, change]);
-  const ids = services.map((one) => `${one.namespace}/${one.name}`);
+  }, [from, target, port, method, path, change]);
   const pick = (name: string, label: string, value: string, values: [string, string][]) => (
     <label class="pick"><span>{label}</span>
       <select aria-label={label} value={value} onChange={(event) => set({ [name]: event.currentTarget.value }, true)}>
@@ -62,14 +67,15 @@ function Question({ services }: { services: Service[] }) {
     </label>
   );
   return (
-    <Section title="May it call?" command={from && target ? `tulle authz check ${quoted(from)} ${quoted(target)} ${method} ${quoted(path)}` : "tulle authz check FROM TO"}>
+    <Section title="May it call?" command={from && target ? `tulle authz check ${quoted(from)} ${quoted(target)}${port && port !== mainPort(called)?.number ? ` --port ${port}` : ""} ${method} ${quoted(path)}` : "tulle authz check FROM TO"}>
       <div class="bar inside">
         {pick("from", "From", from, [["", "choose"], ["-", "a caller without mutual TLS"], ...ids.map((id) => [id, id] as [string, string])])}
-        {pick("to", "To", target, [["", "choose"], ...ids.map((id) => [id, id] as [string, string])])}
+        {pick("to", "To", target, [["", "choose"], ...ids.filter((id, index) => id === target || mainPort(services[index])).map((id) => [id, id] as [string, string])])}
+        {ports.length > 1 && pick("port", "Port", String(port), ports.map((one) => [String(one.number), `${one.number} ${one.protocol}`]))}
         {pick("method", "Method", method, ["GET", "POST", "PUT", "PATCH", "DELETE"].map((one) => [one, one]))}
         <label class="search"><input data-search placeholder="/path" aria-label="Path" value={path} onChange={(event) => set({ path: event.currentTarget.value }, true)} /></label>
       </div>
-      {from && target && (answer === null ? <Skeleton rows={2} /> : typeof answer === "string" ? <p class="failure">{answer}</p> : <Answer answer={answer} />)}
+      {from && target && (!port ? <p class="quiet">No instance of {target} serves at a port now, so nobody can call it.</p> : answer === null ? <Skeleton rows={2} /> : typeof answer === "string" ? <p class="failure">{answer}</p> : <Answer answer={answer} />)}
     </Section>
   );
 }
@@ -94,14 +100,16 @@ function Matrix({ services, more }: { services: Service[]; more: number }) {
   const [cells, setCells] = useState<Map<string, Check | string>>(new Map());
   const [method, path] = [asked("method") || "GET", asked("path") || "/"];
   const ids = services.map((one) => `${one.namespace}/${one.name}`);
+  const ports = new Map(services.map((one, index) => [ids[index]!, mainPort(one)?.number]));
+  const targets = ids.filter((id) => ports.get(id)); // what only calls others can't be called
   const change = changes.value;
   useEffect(() => {
     let over = false;
-    const wanted = ids.flatMap((from) => ids.filter((one) => one !== from).map((target) => [from, target] as const));
+    const wanted = ids.flatMap((from) => targets.filter((one) => one !== from).map((target) => [from, target] as const));
     const found = new Map<string, Check | string>();
     const worker = async () => {
       for (let next = wanted.shift(); next && !over; next = wanted.shift()) {
-        found.set(next.join(">"), await check(next[0], next[1], method, path));
+        found.set(next.join(">"), await check(next[0], next[1], ports.get(next[1])!, method, path));
         if (!over && (wanted.length % ids.length === 0 || wanted.length < AT_ONCE)) setCells(new Map(found));
       }
     };
@@ -109,7 +117,7 @@ function Matrix({ services, more }: { services: Service[]; more: number }) {
     return () => {
       over = true;
     };
-  }, [ids.join(), method, path, change]);
+  }, [ids.join(), targets.join(), method, path, change]);
   const called = new Set((graph.value?.edges ?? []).filter((edge) => edge.rate > 0 || edge.sent_rate > 0).map((edge) => `${edge.from}>${edge.to}`));
   const many = new Set(services.map((one) => one.namespace)).size > 1;
   const name = (id: string) => <>{many && <small>{id.split("/")[0]} </small>}{id.split("/")[1]}</>;
@@ -117,12 +125,12 @@ function Matrix({ services, more }: { services: Service[]; more: number }) {
     <Section title="Who may call whom" note={<>{method} {path} · a dot marks what was called just now{more > 0 ? ` · ${more} more: choose a namespace` : ""}</>} command="tulle authz check FROM TO" flush>
       <div class="table" role="region" tabIndex={0} aria-label="Who may call whom">
         <table class="matrix" data-table="matrix">
-          <thead><tr><th scope="col">from \ to</th>{ids.map((id) => <th key={id} scope="col" title={id}>{name(id)}</th>)}</tr></thead>
+          <thead><tr><th scope="col">from \ to</th>{targets.map((id) => <th key={id} scope="col" title={id}>{name(id)}</th>)}</tr></thead>
           <tbody>
             {ids.map((from) => (
               <tr key={from}>
                 <th scope="row">{name(from)}</th>
-                {ids.map((target) => from === target ? <td key={target} class="self" /> : <td key={target}><Cell from={from} target={target} answer={cells.get(`${from}>${target}`)} called={called.has(`${from}>${target}`)} /></td>)}
+                {targets.map((target) => from === target ? <td key={target} class="self" /> : <td key={target}><Cell from={from} target={target} answer={cells.get(`${from}>${target}`)} called={called.has(`${from}>${target}`)} /></td>)}
               </tr>
             ))}
           </tbody>

@@ -50,7 +50,7 @@ export function ServicePage({ namespace, name }: { namespace: string; name: stri
       {tab === "signals" && <OnSignals namespace={namespace} name={name} row={row} />}
       {tab === "instances" && (service ? <Instances service={service} /> : <Gone name={name} />)}
       {tab === "routes" && <Routes namespace={namespace} name={name} />}
-      {tab === "policies" && <GuardsOf namespace={namespace} name={name} />}
+      {tab === "policies" && <GuardsOf namespace={namespace} name={name} service={service} />}
       {tab === "config" && (
         <Section title="Declared for this service" command={`tulle get all -n ${namespace}`} flush>
           {own === null ? <Skeleton /> : <ResourceTable rows={own} empty={<Empty title="Nothing is declared for it" command={`tulle shift ${name} v1=100 -n ${namespace} --dry-run`}>Calls go to any healthy instance. Rules say otherwise: a VirtualService for routes, a DestinationRule for versions and limits.</Empty>} />}
