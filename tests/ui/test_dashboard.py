@@ -194,6 +194,30 @@ def test_the_keyboard_is_enough(shop: Shop) -> None:
         assert browser.wrong == []
 
 
+def test_a_row_is_as_good_as_its_link(shop: Shop) -> None:
+    with browsing() as browser:
+        browser.sign_in(shop.link())
+        page = browser.page
+        browser.look("services", "[data-row='shop/checkout']")
+        cell = page.locator("[data-row='shop/checkout'] td:nth-child(2)")
+        for options in ({"button": "middle"}, {"modifiers": ["Control"]}):
+            with page.context.expect_page() as opened:
+                cell.click(**options)
+            assert opened.value.url.endswith("#/service/shop/checkout")
+            opened.value.close()
+        box = cell.locator("span").bounding_box()
+        assert box
+        page.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"], box["y"] + box["height"] / 2)
+        page.mouse.up()
+        assert page.evaluate("getSelection().toString()").startswith("sho")
+        assert page.url.endswith("#/services")
+        cell.click()
+        page.wait_for_selector("main[data-page=service]")
+        assert browser.wrong == []
+
+
 def test_a_link_signs_in_once_and_a_viewer_only_looks(shop: Shop, tmp_path: Path) -> None:
     link = shop.link("viewer")
     with browsing() as browser:

@@ -6,6 +6,7 @@ import { Dot, Empty, Facts, Failure, Section, Skeleton } from "../parts/basics";
 import { Command, inNamespace, quoted } from "../parts/command";
 import { flagsInWords, toneOfCode } from "../parts/figures";
 import { Icon, Lock } from "../parts/icons";
+import { rowsAsLinks } from "../parts/row";
 import { calls, lost, seen, start, stop, tapping, tapProblem } from "../tapping";
 import type { Service, Tapped } from "../types";
 import { isAdmin } from "../session";
@@ -100,7 +101,7 @@ function Calls({ of, name }: { of: (Tapped & { key: number })[]; name: string })
     <div class="table calls" role="region" tabIndex={0} aria-label={name}>
       <table data-table={name}>
         <thead><tr><th scope="col">Time</th><th scope="col">From → to</th><th scope="col">Request</th><th scope="col" class="number">Status</th><th scope="col" class="number">Took</th><th scope="col"><span class="unseen">mTLS</span></th><th scope="col" class="wide">Route</th><th scope="col" class="wide">Trace</th></tr></thead>
-        <tbody>
+        <tbody {...rowsAsLinks}>
           {of.map((call) => (
             <tr key={call.key} class={toneOfCode(call.status) === "bad" ? "bad" : ""}>
               <td><time>{clock(call.time, true)}</time></td>

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { asked, set } from "../url";
 import { Icon } from "./icons";
+import { rowsAsLinks } from "./row";
 
 export interface Column<T> {
   key: string;
@@ -51,7 +52,7 @@ export function Table<T>(props: {
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody {...rowsAsLinks}>
           {sorted(props.rows, props.columns, order).map((row) => (
             <tr key={props.keyOf(row)} data-row={props.keyOf(row)} class={props.toneOf?.(row)}>
               {props.columns.map((column) => (
