@@ -63,9 +63,27 @@ async def test_a_dry_run_shows_the_difference_and_writes_nothing(tulle: Any) -> 
     assert (await tulle("get", "dr", "-o", "name")).out == ""
 
 
-async def test_a_version_that_nobody_runs_is_warned_of(tulle: Any) -> None:
-    said = await tulle("shift", "web", "v1=90", "v3=10")
-    assert said.code == 0 and said.err == "warning: no instance of web.default has the version v3 now\n"
+async def test_a_version_that_nobody_runs_gets_no_more_calls_than_it_has_unless_forced(tulle: Any) -> None:
+    problem = "no instance of web.default has the version v3 now; it has v1, v2"
+    for words in ((), ("--dry-run",)):
+        said = await tulle("shift", "web", "v1=90", "v3=10", *words)
+        assert (said.code, said.out) == (1, "")
+        assert said.err == f"Error: {problem} (--force gives it calls all the same)\n"
+    assert (await tulle("get", "all", "-o", "name")).out == ""
+    said = await tulle("shift", "web", "v1=90", "v3=10", "--force")
+    assert (said.code, said.err) == (0, f"warning: {problem}\n")
+    assert (await tulle("shift", "web", "v1=95", "v3=5")).code == 0
+    assert (await tulle("shift", "web", "v1=100", "v4=0")).code == 0
+
+
+async def test_a_subset_is_served_by_whom_its_labels_select(tulle: Any) -> None:
+    subsets = (
+        "[{name: stable, labels: {version: v1}}, {name: front, labels: {tier: front}}, {name: old, labels: {tier: x}}]"
+    )
+    rule = "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: web}, spec: {host: web, subsets: %s}}"
+    assert (await tulle("apply", "-f", "-", stdin=rule % subsets)).code == 0
+    assert (await tulle("shift", "web", "stable=50", "front=50")).code == 0
+    assert "has the version old now" in (await tulle("shift", "web", "stable=50", "old=50")).err
 
 
 async def test_a_service_that_nobody_has_run_is_refused_unless_forced(tulle: Any) -> None:
@@ -77,14 +95,15 @@ async def test_a_service_that_nobody_has_run_is_refused_unless_forced(tulle: Any
         said = await tulle("shift", name, "v1=100")
         assert (said.code, said.out) == (1, "") and hint in said.err
     assert (await tulle("get", "all", "-o", "name")).out == ""
-    # One that has no instance left is known.
-    assert (await tulle("shift", "api.shop", "v1=100")).code == 0
+    # One that has no instance left is known, but nobody would take its calls.
+    assert "version v1 now; none runs (--force" in (await tulle("shift", "db.shop", "v1=100")).err
+    assert (await tulle("shift", "db.shop", "v1=100", "--force")).code == 0
     # As is one that is declared.
     entry = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: old}, spec: {hosts: [HOST]}}"
     await tulle("apply", "-f", "-", stdin=entry.replace("HOST", "old.default.svc.cluster.local"))
     assert (await tulle("shift", "old", "v1=100")).code == 0
     said = await tulle("shift", "nosuch", "v1=100", "--force")
-    assert said.code == 0 and "no instance of nosuch.default has the version v1" in said.err
+    assert said.code == 0 and "no instance of nosuch.default has the version v1 now; none runs" in said.err
 
 
 @pytest.mark.parametrize(

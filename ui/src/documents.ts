@@ -101,6 +101,24 @@ export function weightsOf(service: Service, declared: Declared[]): Record<string
   return Object.fromEntries(route.map((one) => [one.destination.subset!, Math.round((100 * (one.weight ?? 0)) / (total || 1))]));
 }
 
+/** Whether an instance of a service is of a version: of the subset by that name, if there is one. */
+function isServed(service: Service, version: string, declared: Declared[]): boolean {
+  const rule = found(service, "DestinationRule", declared);
+  const subsets = ((rule?.spec as { subsets?: { name: string; labels?: Record<string, string> }[] } | undefined)?.subsets) ?? [];
+  const labels = Object.entries(subsets.find((one) => one.name === version)?.labels ?? { version });
+  return service.instances.some((one) => {
+    const tags: Record<string, string> = { app: service.name, version: one.version, ...one.labels };
+    return labels.every(([key, value]) => tags[key] === value);
+  });
+}
+
+/** The versions of weights that nobody serves; risen: those that would get more calls than now, which can only fail. */
+export function unserved(service: Service, weights: Record<string, number>, declared: Declared[]): { idle: string[]; risen: string[] } {
+  const now = weightsOf(service, declared) ?? {};
+  const idle = Object.keys(weights).filter((version) => !isServed(service, version, declared));
+  return { idle, risen: idle.filter((version) => weights[version]! > (now[version] ?? 0)) };
+}
+
 /** What `tulle shift` writes: a VirtualService whose default route has the weights, a DestinationRule with the versions. */
 export function shifted(service: Service, weights: Record<string, number>, declared: Declared[]): Edit[] {
   const oldRule = found(service, "DestinationRule", declared);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { rebalanced } from "../src/actions/shift";
 import { diff, hunks } from "../src/diff";
-import { faulted, shifted, Unclear, weightsOf } from "../src/documents";
+import { faulted, shifted, Unclear, unserved, weightsOf } from "../src/documents";
 import type { Declared, Service } from "../src/types";
 import { lineOf, yaml } from "../src/yaml";
 
@@ -35,6 +35,14 @@ describe("shifting traffic", () => {
     expect(() => shifted(SERVICE, { v1: 100 }, [elsewhere])).toThrow(Unclear);
     expect(() => shifted(SERVICE, { v1: 100 }, [elsewhere, { ...elsewhere, name: "again" }])).toThrow(Unclear);
     expect(() => shifted(SERVICE, { v1: 100 }, [declared("VirtualService", { hosts: ["ratings"] })])).toThrow(Unclear);
+  });
+  it("gives a version that nobody runs no more calls than it has", () => {
+    const one = { id: "reviews-1", health: "healthy", address: "", port: 0, version: "v1", labels: { tier: "front" }, since: null, weight: 1, locality: "" };
+    const service = { ...SERVICE, instances: [one] };
+    expect(unserved(service, { v1: 90, v3: 10 }, [])).toEqual({ idle: ["v3"], risen: ["v3"] });
+    const route = declared("VirtualService", { hosts: ["reviews"], http: [{ route: [{ destination: { host: "reviews", subset: "front" }, weight: 80 }, { destination: { host: "reviews", subset: "v3" }, weight: 20 }] }] });
+    const rule = declared("DestinationRule", { host: "reviews", subsets: [{ name: "front", labels: { tier: "front" } }, { name: "v3", labels: { version: "v3" } }] });
+    expect(unserved(service, { front: 90, v3: 10 }, [route, rule])).toEqual({ idle: ["v3"], risen: [] });
   });
   it("keeps the sum of weights at 100", () => {
     expect(rebalanced({ v1: 80, v2: 20 }, "v2", 35)).toEqual({ v1: 65, v2: 35 });

@@ -101,7 +101,7 @@ def _number(ctx: click.Context, param: click.Parameter, value: str, unit: str, l
     help="With fewer: wait, then go back; or go on.",
 )
 @options.in_namespace
-@click.option("--force", is_flag=True, help="Also for a service that the mesh does not know yet.")
+@click.option("--force", is_flag=True, help="Also for a service or version that nobody runs yet.")
 @options.dry_run
 @options.wait
 @click.option("-o", "--output", type=click.Choice(["json"]), help="What to print.  [default: a line each]")
@@ -130,8 +130,8 @@ def command(
 
     A VERSION is what tulle run --version says. The weights are percent, together 100; a version that is not named
     gets nothing. The default route of the service's VirtualService is rewritten, and its other routes are left alone.
-    Where there is none it is made, as is the DestinationRule with the versions as subsets. A service that nobody has
-    run is refused.
+    Where there is none it is made, as is the DestinationRule with the versions as subsets. A service
+    that nobody has run is refused, and so are more calls for a version of which no instance runs.
 
     With --over one version's share grows step by step. Each step waits until it is in force, and compares the version's errors
     and latency with the others'. If these rise, or at Ctrl-C, the weights from before come back, and the exit code is 1.
@@ -169,8 +169,12 @@ def command(
                 teller = Teller(plan.version, len(plan.steps), as_json=output == "json")
                 sys.exit(Gradual(control_plane, plan, old, teller).run())
             wanted = plan.steps[0]
+    rule, _ = documents.rule_of(name, list(wanted), stored)
+    if problem := documents.unserved(services, name, wanted, stored, rule):
+        if not force:
+            raise Failed(f"{problem} (--force gives it calls all the same)")
+        click.echo(f"warning: {problem}", err=True)
     _shift(control_plane, name, wanted, stored, output, timeout if wait else None, dry_run=dry_run)
-    documents.warn(services, name, wanted)
 
 
 def _shift(

@@ -1,6 +1,6 @@
 /** Dividing a service's calls among its versions. */
 import { useState } from "preact/hooks";
-import { Unclear, shifted, weightsOf, type Edit } from "../documents";
+import { shifted, Unclear, unserved, weightsOf, type Edit } from "../documents";
 import { Badge } from "../parts/basics";
 import { close, Dialog, open } from "../parts/dialog";
 import type { Declared, Service } from "../types";
@@ -41,24 +41,28 @@ function Shift({ service, declared }: { service: Service; declared: Declared[] }
     return <Cannot title="Shift traffic" why={running.length ? "Its rules divide calls in a way of their own: change them under Config." : "No instance says which version it is. Start them with tulle run --version v1."} />;
   }
   let edits: Edit[];
+  let nobodys: { idle: string[]; risen: string[] };
   try {
     edits = shifted(service, weights, declared);
+    nobodys = unserved(service, weights, declared);
   } catch (error) {
     if (error instanceof Unclear) return <Cannot title="Shift traffic" why={error.message} />;
     throw error;
   }
+  const { idle, risen } = nobodys;
   const words = Object.entries(weights).map(([version, weight]) => `${version}=${weight}`).join(" ");
   return (
-    <Confirm title={`Shift traffic of ${service.name}`} verb={`Shift ${words}`} command={`tulle shift ${service.name}.${service.namespace} ${words}`} run={() => apply(edits)} wide>
+    <Confirm title={`Shift traffic of ${service.name}`} verb={`Shift ${words}`} command={`tulle shift ${service.name}.${service.namespace} ${words}`} run={() => apply(edits)} disabled={risen.length > 0} wide>
       <div class="weights">
         {Object.entries(weights).map(([version, weight]) => (
           <label key={version}>
-            <span><b>{version}</b>{!running.includes(version) && <Badge tone="warn">nobody runs it</Badge>}</span>
+            <span><b>{version}</b>{idle.includes(version) && <Badge tone="warn">nobody runs it</Badge>}</span>
             <input type="range" min={0} max={100} value={weight} disabled={Object.keys(weights).length < 2} aria-label={`Percent for ${version}`} onInput={(event) => setWeights(rebalanced(weights, version, Number(event.currentTarget.value)))} />
             <output>{weight}%</output>
           </label>
         ))}
       </div>
+      {risen.length > 0 && <p class="failure" role="alert">No instance has the version {risen.join(", ")} now, so calls for it would fail. There {running.length === 1 ? "is" : "are"} {running.join(", ") || "none"}.</p>}
       <Preview edits={edits} />
     </Confirm>
   );

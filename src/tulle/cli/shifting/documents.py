@@ -16,7 +16,7 @@ import msgspec
 from tulle.api.views import DeclaredView, ServiceView
 from tulle.cli.exits import Failed
 from tulle.cli.resources.yaml_text import api_of, document_of, to_yaml
-from tulle.cli.shifting.weights import whole
+from tulle.cli.shifting.weights import Weights, whole
 from tulle.model.names import ServiceName, destination_of
 from tulle.model.workload import Health
 from tulle.sources.documents import Document, documents
@@ -27,7 +27,7 @@ KINDS = (_VIRTUAL_SERVICE, _DESTINATION_RULE, _SERVICE_ENTRY)
 
 def check_known(service: ServiceName, services: list[ServiceView], stored: list[DeclaredView]) -> None:
     """Raises Failed. A service that has no instance now is known all the same, and so is one that a ServiceEntry declares."""
-    if any(_is(host, service, one.namespace) for one in stored if one.kind == _SERVICE_ENTRY for host in _hosts(one)):
+    if _is_declared(service, stored):
         return
     known = sorted(ServiceName(one.namespace, one.name) for one in services)
     if service in known:
@@ -37,6 +37,11 @@ def check_known(service: ServiceName, services: list[ServiceView], stored: list[
     near.sort(key=lambda one: one.namespace != service.namespace)
     hint = f"did you mean {near[0]}?" if near else "`tulle services` lists them"
     raise Failed(f"there is no service {service}; {hint} (--force writes the rules of one that is still to come)")
+
+
+def _is_declared(service: ServiceName, stored: list[DeclaredView]) -> bool:
+    entries = [one for one in stored if one.kind == _SERVICE_ENTRY]
+    return any(_is(host, service, one.namespace) for one in entries for host in _hosts(one))
 
 
 def _hosts(resource: DeclaredView) -> list[Any]:
@@ -208,16 +213,34 @@ def print_difference(new: dict[str, Any], old: DeclaredView | None) -> None:
         click.echo(line)
 
 
-def warn(services: list[ServiceView], service: ServiceName, weights: dict[str, int]) -> None:
-    """Calls that go to a version which nobody runs fail."""
-    running = {
-        instance.version or instance.labels.get("version", "")
+def unserved(
+    services: list[ServiceView],
+    service: ServiceName,
+    weights: Weights,
+    stored: list[DeclaredView],
+    rule: dict[str, Any],
+) -> str:
+    """Which version gets more calls than it has, while no instance is of it, and which there are; "" if none does.
+
+    Nothing is known of the instances of a ServiceEntry.
+    """
+    if _is_declared(service, stored):
+        return ""
+    old = stored_route(service, stored)
+    now = weights_in(service, old) if old else {}
+    there = [
+        {"app": one.name, "version": instance.version, **instance.labels}
         for one in services
         if (one.namespace, one.name) == (service.namespace, service.name)
         for instance in one.instances
-    }
-    for version in [version for version, weight in weights.items() if weight and version not in running]:
-        click.echo(f"warning: no instance of {service} has the version {version} now", err=True)
+    ]
+    subsets = {one["name"]: one.get("labels", {}) for one in rule["spec"]["subsets"]}
+    for version, weight in weights.items():
+        if weight > now.get(version, 0) and not any(subsets[version].items() <= tags.items() for tags in there):
+            versions = ", ".join(sorted({tags["version"] for tags in there} - {""}))
+            has = f"it has {versions}" if versions else "its instances name none" if there else "none runs"
+            return f"no instance of {service} has the version {version} now; {has}"
+    return ""
 
 
 def healthy(services: list[ServiceView], service: ServiceName, version: str) -> int:
