@@ -130,7 +130,7 @@ function Live() {
   const state = liveness.value;
   const words = { live: "live", connecting: "connecting", paused: "paused", past: "past", lost: "reconnecting" }[state];
   const tone = { live: "ok", connecting: "idle", paused: "warn", past: "accent", lost: "bad" }[state];
-  return <span class={`badge ${tone} live`} role="status" data-live={state} data-at={graph.value?.at}><i class={`dot ${tone}`} aria-hidden="true" />{words}</span>;
+  return <span class={`badge ${tone} live`} role="status" data-live={state} data-at={graph.value?.at}><i class={`dot ${tone}`} aria-hidden="true" /><span>{words}</span></span>;
 }
 
 function Namespaces() {

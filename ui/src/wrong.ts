@@ -84,7 +84,7 @@ function ofInstances(services: Service[]): Trouble[] {
       more: service.instances.filter((one) => one.health !== "healthy").map((one) => `${one.id} ${one.health}`).join(", "),
       path: about("service", service.namespace, service.name),
       query: { tab: "instances" },
-      command: `tulle services -n ${service.namespace}`,
+      command: `tulle services ${service.name} -n ${service.namespace}`,
     }));
 }
 

@@ -18,7 +18,7 @@ export function Instances({ service, version }: { service: Service; version?: st
   const rows = service.instances.filter((one) => version === undefined || one.version === version);
   const now = Date.now() / 1000;
   return (
-    <Section title="Instances" note={noteOf(rows)} command={`tulle services -n ${service.namespace}`} flush>
+    <Section title="Instances" note={noteOf(rows)} command={`tulle services ${service.name} -n ${service.namespace}`} flush>
       <Table
         name="instances"
         rows={rows}

@@ -103,7 +103,7 @@ function Tiles({ stats, proxies, services, current }: { stats: Stats | null; pro
       </Tile>
       <Tile label="Saturation" value={requests ? percent(turnedAway / requests) : "–"} tone={turnedAway ? "warn" : undefined} note="turned away by limits" />
       <Tile label="Mutual TLS" value={percent(mtls)} tone={mtls === null ? undefined : plain ? "warn" : "ok"} note={mtls === null ? "no calls" : plain ? plural(plain, "plain call path") : "all calls"} href={to("policy")} />
-      <Tile label="Proxies in sync" value={proxies ? `${synced}/${proxies.length}` : "–"} tone={proxies ? tone : undefined} note={there ? `${there.healthy}/${there.total - there.running} healthy${there.running ? `, ${there.running} only calling` : ""}` : ""} href={to("proxies")} />
+      <Tile label="Proxies in sync" value={proxies ? `${synced}/${proxies.length}` : "–"} tone={proxies ? tone : undefined} note={there ? `${there.healthy}/${there.total - there.running} healthy${there.running ? `, ${there.running} running` : ""}` : ""} href={to("proxies")} />
     </div>
   );
 }

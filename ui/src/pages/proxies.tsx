@@ -31,7 +31,8 @@ export function ProxiesPage() {
             keyOf={(one) => one.id}
             columns={[
               { key: "id", label: "Proxy", by: (one) => one.id, cell: (one) => <><Dot tone={toneOfHealth(one.health)} /><a href={to(`proxy/${one.id}`)}>{one.id}</a></> },
-              { key: "service", label: "Service", by: (one) => `${one.namespace}/${one.service}`, cell: (one) => <a href={to(about("service", one.namespace, one.service))}>{one.service}<small class="muted"> {one.namespace}</small></a> },
+              { key: "service", label: "Service", wide: true, by: (one) => `${one.namespace}/${one.service}`, cell: (one) => <a href={to(about("service", one.namespace, one.service))}>{one.service}<small class="muted"> {one.namespace}</small></a> },
+              { key: "health", label: "Health", by: (one) => one.health, cell: (one) => <span class={`text ${toneOfHealth(one.health)}`}>{one.health}</span> },
               { key: "sync", label: "Config", by: (one) => Number(one.in_sync && one.connected), cell: (one) => <SyncOf proxy={one} /> },
               { key: "since", label: "Since", number: true, by: (one) => one.since, cell: (one) => (one.since === null ? "–" : span(now - one.since)) },
               { key: "session", label: "Session", number: true, wide: true, by: (one) => one.connected_since, cell: (one) => (one.connected_since === null ? "–" : span(now - one.connected_since)) },

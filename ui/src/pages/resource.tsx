@@ -15,7 +15,7 @@ import type { Applied, Declared, Finding, Problem } from "../types";
 import { asked, go, to } from "../url";
 import { lineOf, yaml } from "../yaml";
 import { Findings } from "./config";
-import { pathOf, toneOfDeclared } from "./resource_table";
+import { pathOf, toneOfStatus } from "./resource_table";
 
 const START = `apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -47,7 +47,7 @@ export function ResourcePage({ kind, namespace, name }: { kind: string; namespac
       <header class="head">
         <div>
           <h2>{one.name} <small>{one.namespace}</small></h2>
-          <p><Badge>{one.kind}</Badge><Badge tone={toneOfDeclared(one)}>{one.status}</Badge><span class="muted">generation {one.generation}, {one.in_force.acknowledged} of {plural(one.in_force.needed, "proxy", "proxies")}</span></p>
+          <p><Badge>{one.kind}</Badge><Badge tone={toneOfStatus(one)}>{one.status}</Badge><span class="muted">generation {one.generation}, {one.in_force.acknowledged} of {plural(one.in_force.needed, "proxy", "proxies")}</span></p>
         </div>
         <span class="space" />
         {isAdmin.value && (
@@ -86,7 +86,7 @@ function State({ one, command }: { one: Declared; command: string }) {
     <Section title="Status" command={command}>
       <Facts
         facts={[
-          ["Status", <span key="status" class={`text ${toneOfDeclared(one)}`}>{one.status}</span>],
+          ["Status", <span key="status" class={`text ${toneOfStatus(one)}`}>{one.status}</span>],
           ["In force", `on ${one.in_force.acknowledged} of ${plural(one.in_force.needed, "proxy", "proxies")} that need it`],
           ["Declared", date(one.created)],
           ["Generation", String(one.generation)],

@@ -12,6 +12,12 @@ export function toneOfDeclared(one: Declared): Tone {
   return one.status === "in force" ? "ok" : "idle";
 }
 
+/** Of what the status says alone: findings have a column of their own. */
+export function toneOfStatus(one: Declared): Tone {
+  if (one.in_force.rejected.length || one.status.startsWith("not in force")) return "bad";
+  return one.in_force.acknowledged < one.in_force.needed ? "warn" : "ok";
+}
+
 export function pathOf(one: { kind: string; namespace: string; name: string }): string {
   return ["resource", one.kind, one.namespace || "-", one.name].map(encodeURIComponent).join("/");
 }
@@ -39,7 +45,7 @@ export function ResourceTable({ rows, empty }: { rows: Declared[]; empty: Compon
         { key: "name", label: "Name", by: (one) => one.name, cell: (one) => <a href={to(pathOf(one))}>{one.name}</a> },
         { key: "namespace", label: "Namespace", by: (one) => one.namespace, cell: (one) => <span class="muted">{one.namespace || "–"}</span> },
         { key: "force", label: "In force", number: true, by: (one) => one.in_force.acknowledged, cell: (one) => `${one.in_force.acknowledged}/${one.in_force.needed}` },
-        { key: "status", label: "Status", by: (one) => one.status, cell: (one) => <span class={`text ${toneOfDeclared(one)}`}>{one.status}</span> },
+        { key: "status", label: "Status", by: (one) => one.status, cell: (one) => <span class={`text ${toneOfStatus(one)}`}>{one.status}</span> },
         { key: "findings", label: "Findings", number: true, by: (one) => one.findings.length, cell: (one) => (one.findings.length ? <Badge tone={one.findings.some((finding) => finding.level === "error") ? "bad" : "warn"}>{one.findings.length}</Badge> : "–") },
         { key: "generation", label: "Gen", number: true, wide: true, by: (one) => one.generation, cell: (one) => one.generation },
         { key: "age", label: "Age", number: true, wide: true, by: (one) => -one.created, cell: (one) => span(now - one.created) },

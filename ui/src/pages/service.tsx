@@ -84,7 +84,7 @@ function Head(props: { namespace: string; name: string; service: Service | undef
         <a href={to("traces", { service: id })}>Traces</a>
         <a href={to("tap", { destination: id })}>Tap</a>
       </nav>
-      {isAdmin.value && service && (
+      {isAdmin.value && service && service.ports.length > 0 && (
         <div class="actions">
           <button type="button" onClick={() => shiftDialog(service, props.declared)}><Icon name="shift" size={14} /> Shift traffic</button>
           <button type="button" onClick={() => faultDialog(service, props.declared)}><Icon name="fault" size={14} /> Inject fault</button>

@@ -55,7 +55,7 @@ export function TracesPage() {
               order="-start"
               keyOf={(row) => row.id}
               columns={[
-                { key: "root", label: "Root", by: (row) => row.root.service, cell: (row) => <><Dot tone={row.errors ? "bad" : "ok"} /><a href={to(`trace/${row.id}`)}><Named service={row.root.service} /> {row.root.name}</a></> },
+                { key: "root", label: "Root", by: (row) => row.root.service, cell: (row) => <><Dot tone={row.errors ? "bad" : "ok"} /><a href={to(`trace/${row.id}`)}><Named service={row.root.service} /> <span title={row.root.name}>{row.root.name.replace(".svc.cluster.local", "")}</span></a></> },
                 { key: "duration", label: "Duration", number: true, by: (row) => row.duration_ms, cell: (row) => <Long row={row} most={Math.max(...rows.map((one) => one.duration_ms))} /> },
                 { key: "spans", label: "Spans", number: true, by: (row) => row.spans, cell: (row) => row.spans },
                 { key: "errors", label: "Errors", number: true, by: (row) => row.errors, cell: (row) => (row.errors ? <Badge tone="bad">{row.errors}</Badge> : "–") },
@@ -78,7 +78,7 @@ function Long({ row, most }: { row: TraceRow; most: number }) {
 
 /** Each trace a point for the pointer, beside the list that the keyboard goes through; the scale of its duration logarithmic. */
 function Scatter({ rows }: { rows: TraceRow[] }) {
-  const [width, height, left, bottom] = [1000, 150, 58, 20];
+  const [width, height, left, bottom] = [innerWidth < 760 ? 460 : 1000, 150, 58, 20]; // what is drawn is scaled, its text as well
   const [from, to_] = [Math.min(...rows.map((row) => row.start)), Math.max(...rows.map((row) => row.start))];
   const low = Math.floor(Math.log10(Math.max(0.01, Math.min(...rows.map((row) => row.duration_ms)))));
   const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...rows.map((row) => row.duration_ms), 0.1))));
@@ -89,7 +89,7 @@ function Scatter({ rows }: { rows: TraceRow[] }) {
       {Array.from({ length: high - low + 1 }, (_, index) => 10 ** (low + index)).map((ms) => (
         <g key={ms} class="grid"><path d={`M${left},${y(ms)}H${width}`} /><text x={left - 8} y={y(ms) + 3.5}>{duration(ms)}</text></g>
       ))}
-      {[0, 0.25, 0.5, 0.75, 1].map((share) => <text key={share} class="tick" x={x(from + share * (to_ - from))} y={height - 4} text-anchor={share === 1 ? "end" : share ? "middle" : "start"}>{clock(from + share * (to_ - from))}</text>)}
+      {(width < 760 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((share) => <text key={share} class="tick" x={x(from + share * (to_ - from))} y={height - 4} text-anchor={share === 1 ? "end" : share ? "middle" : "start"}>{clock(from + share * (to_ - from))}</text>)}
       {rows.map((row) => (
         <circle key={row.id} class={row.errors ? "bad" : ""} cx={x(row.start)} cy={y(row.duration_ms)} r={3 + Math.min(4, Math.sqrt(row.spans) / 2)} onClick={() => go(`trace/${row.id}`)}>
           <title>{`${row.root.name}, ${duration(row.duration_ms)}`}</title>

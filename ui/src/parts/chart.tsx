@@ -57,17 +57,22 @@ export function Chart(props: {
         <b>{props.title}</b>
         <span class="space" />
         {at !== null && <time>{clock(props.times[at]!)}</time>}
-        {props.lines.map((line) => (
-          <span key={line.label} class="key">
-            <i style={{ background: `var(--${line.color})` }} />
-            {line.label} <b>{props.write(index === null ? null : (line.values[index] ?? null))}</b>
-          </span>
-        ))}
+        <span class="keys">
+          {props.lines.map((line) => (
+            <span key={line.label} class="key">
+              <i style={{ background: `var(--${line.color})` }} />
+              {line.label} <b>{props.write(index === null ? null : (line.values[index] ?? null))}</b>
+            </span>
+          ))}
+        </span>
       </figcaption>
       <div ref={box} class="plot" />
     </figure>
   );
 }
+
+/** Nothing but gaps and zeros: there is no scale to be told. */
+const isEmpty = ({ lines }: { lines: Line[] }): boolean => !lines.some((line) => line.values.some(Boolean));
 
 function lastOf({ lines, times }: { lines: Line[]; times: number[] }): number | null {
   for (let index = times.length - 1; index >= 0; index--) {
@@ -78,6 +83,12 @@ function lastOf({ lines, times }: { lines: Line[]; times: number[] }): number | 
 
 function data({ times, lines }: { times: number[]; lines: Line[] }): uPlot.AlignedData {
   return [times, ...lines.map((line) => line.values)] as uPlot.AlignedData;
+}
+
+/** Points between gaps: no line leads to them, so that nobody would see them. */
+function alone(plot: uPlot, series: number): number[] {
+  const values = plot.data[series]!;
+  return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
 }
 
 function options(
@@ -103,11 +114,11 @@ function options(
       x: {
         range: (_, low, high) => [latest.current.from ?? low ?? 0, latest.current.to ?? high ?? 1],
       },
-      y: { range: (_, _low, high) => [0, Math.max((high ?? 0) * 1.15, 0.001)] },
+      y: { range: (_, _low, high) => [0, (high ?? 0) * 1.15 || 1] },
     },
     axes: [
       { ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map((tick) => (ticks[1]! - ticks[0]! < 60 ? clock(tick) : clock(tick).slice(0, 5))) },
-      { ...axis, space: 34, size: 54, values: (_, ticks) => ticks.map((tick) => latest.current.write(tick)) },
+      { ...axis, space: 34, size: 54, values: (_, ticks) => (isEmpty(latest.current) ? [] : ticks.map((tick) => latest.current.write(tick))) },
     ],
     series: [
       {},
@@ -117,7 +128,7 @@ function options(
         width: 1.5,
         fill: line.fill ? `color-mix(in srgb, ${color(line.color)} 14%, transparent)` : undefined,
         spanGaps: false,
-        points: { show: false },
+        points: { show: true, size: 4, filter: alone },
       })),
     ],
     hooks: { setCursor: [(plot) => setAt(plot.cursor.left! >= 0 ? (plot.cursor.idx ?? null) : null)] },
