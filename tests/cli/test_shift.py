@@ -165,7 +165,7 @@ async def test_a_mistake_in_the_command_line_is_told(alone: Any, arguments: tupl
 async def test_one_version_is_raised_and_the_others_keep_their_proportion(tulle: Any) -> None:
     said = await tulle("shift", "web", "--to", "v2=40")
     assert said.code == 1 and "first give them to the version that has to have them" in said.err
-    await tulle("shift", "web", "v0=40", "v1=60")
+    await tulle("shift", "web", "v0=40", "v1=60", "--force")
     said = await tulle("shift", "web", "--to", "v2=50", "-o", "json")
     assert said.code == 0 and {one["kind"] for one in said.json} == {"DestinationRule", "VirtualService"}
     routes = (await spec(tulle, "vs/web"))["http"][0]["route"]
