@@ -72,12 +72,16 @@ while True:
         break
 # It needs none for a socket that it has.
 connected = connection.connect_ex((address, 80))
+more = []
 try:
-    socket.socket()
+    for _ in range(64):  # something else of the program may have closed one meanwhile
+        more.append(socket.socket())
 except OSError as error:
     another = error.errno
 for each in kept:
     os.close(each)
+for each in more:
+    each.close()
 connection.close()
 resource.setrlimit(resource.RLIMIT_NOFILE, before)
 result = [said == errno.EMFILE, connected, another == errno.EMFILE]
@@ -143,7 +147,7 @@ def program(mesh: Mesh, mode: str) -> Puppet:
 
 @captured
 def test_bursts_and_a_thousand_sockets_in_flight(program: Puppet, neighbour: Neighbour) -> None:
-    assert program.do(BURST.format(calls=2000), 300) == {"HTTP/1.1 200": 2000}
+    assert program.do(BURST.format(calls=600), 300) == {"HTTP/1.1 200": 600}
     neighbour.check()
     assert program.do(IN_FLIGHT.format(sockets=1000), 300) == 1000
     assert program.get("http://service-b/data")[0] == 200

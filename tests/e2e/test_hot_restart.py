@@ -95,6 +95,7 @@ def options() -> tuple[str, ...]:
     return ("--drain", "3s")
 
 
+@pytest.mark.soak
 def test_restarts_of_both_sides_fail_no_call(mesh: Mesh, options: tuple[str, ...]) -> None:
     """Certificates are renewed meanwhile, and services called for the first time."""
     mesh.up("--cert-ttl", "6s")

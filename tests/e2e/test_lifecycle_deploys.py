@@ -48,9 +48,11 @@ def upgraded(mesh: Mesh, control_plane: Running) -> Running:
     return there
 
 
-@pytest.mark.parametrize(
-    "mode", [each for each in MODES if each != "proxy"], indirect=True
-)  # that is in test_faults.py
+@pytest.mark.parametrize(  # `proxy` is in test_faults.py
+    "mode",
+    ["redirect", *(pytest.param(each, marks=pytest.mark.soak) for each in MODES if each not in ("redirect", "proxy"))],
+    indirect=True,
+)
 def test_rolling_restarts_and_an_upgrade_of_the_control_plane_need_no_retry(mesh: Mesh, mode: str) -> None:
     control_plane = mesh.up()
     options = ("--capture", mode)

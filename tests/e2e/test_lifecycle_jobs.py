@@ -29,9 +29,10 @@ def test_the_first_thing_that_a_job_does_is_captured_and_its_streams_and_exit_co
     mesh.up()
     mesh.serve("service-b", "b1")
     mark, log = uuid.uuid4().hex, mesh.folder / "mesh.log"
+    name = f"job-{mark[:12]}"  # other tests have jobs as well
     given = bytes(range(256))
     job = subprocess.run(
-        [*TULLE, "run", "job", "--capture", mode, "--log-file", str(log), "--", "python3", "-c", JOB],
+        [*TULLE, "run", name, "--capture", mode, "--log-file", str(log), "--", "python3", "-c", JOB],
         input=given,
         capture_output=True,
         env={**mesh.env, "TEST_MARK": mark},
@@ -41,7 +42,7 @@ def test_the_first_thing_that_a_job_does_is_captured_and_its_streams_and_exit_co
     assert f"captured by {mode}" in log.read_text()
     assert "exit code 7" in log.read_text()
     assert not processes_with(mark)
-    assert not [name for name in tables() if "tulle-job-" in name]
+    assert not [table for table in tables() if f"tulle-{name}" in table]
     assert [path.name[:-7] for path in (mesh.data / "proxies").iterdir()] == ["service-b"]
 
 
@@ -61,7 +62,7 @@ def test_a_program_that_is_started_again_keeps_its_sidecar_and_its_place(mesh: M
         wait_for("it is out of rotation meanwhile", lambda: mesh.healthy("service-a") == 0)
         program.do("import os; serve('127.0.0.1', int(os.environ['PORT']))")
         wait_for("it is in rotation again", lambda: mesh.healthy("service-a") == 1)
-        assert caller.call("http://service-a/").status == 200
+        wait_for("its caller knows it", lambda: caller.call("http://service-a/").status == 200)
     assert envoy_of(program.running) == envoy
     assert [p["id"] for p in mesh.proxies() if p["service"] == "service-a"] == [program.proxy]
     assert "starting it again" in program.running.output

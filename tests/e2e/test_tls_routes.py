@@ -57,7 +57,12 @@ def by_name(names: list[str], subset: str, port: int = 0) -> dict[str, Any]:
 def test_the_most_specific_name_counts(
     caller: Puppet, port: int, name: str, version: str, alpn: tuple[str, ...]
 ) -> None:
-    assert caller.do(f"result = ask_tls('vault', {port}, {name!r}, {alpn!r})") == f"{version} {name}"
+    """At AUTO a client of a busy machine may be silent for so long that it is taken for plain TCP: then it asks again."""
+    for _ in range(5 if port == AUTO else 1):
+        answer = caller.do(f"result = ask_tls('vault', {port}, {name!r}, {alpn!r})")
+        if answer == f"{version} {name}":
+            break
+    assert answer == f"{version} {name}"
 
 
 def test_a_name_may_be_for_one_port_only(caller: Puppet) -> None:

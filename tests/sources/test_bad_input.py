@@ -234,6 +234,7 @@ spec:
 """
 
 
+@pytest.mark.soak
 def test_ten_thousand_resources_are_read_in_seconds_and_little_memory() -> None:
     data = "".join(RESOURCE.format(n=n) for n in range(10_000)).encode()
     start = time.process_time()
@@ -244,6 +245,7 @@ def test_ten_thousand_resources_are_read_in_seconds_and_little_memory() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 800 * 1024  # KiB, all of the test process
 
 
+@pytest.mark.soak
 def test_memory_grows_with_the_file_and_not_faster() -> None:
     used = []
     for count in (200, 2_000):
