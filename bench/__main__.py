@@ -23,7 +23,7 @@ from bench.figure import Figure
 NAMES = (
     *("fanout", "start", "ondemand", "dataplane", "routes", "capture"),
     *("restarts", "apply", "strangers", "identity", "authorization", "metrics", "traced"),
-    *("tracing", "observability", "reporting", "spans"),
+    *("tracing", "observability", "reporting", "spans", "dashboard"),
 )
 
 
