@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ def main() -> None:
         for name in NAMES:
             print(f"{name:12} {(_module(name).__doc__ or '').partition(chr(10))[0]}")
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what it has started ends with it
     machine = _machine()
     figures: list[Figure] = []
     for name in arguments.names or NAMES:
