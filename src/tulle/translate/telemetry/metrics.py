@@ -26,7 +26,7 @@ OWN = "x_"
 MESSAGES = "messages"
 
 _CONFIG = "envoy.extensions.access_loggers.stats.v3.Config"
-# Of all listeners together. What is beyond is not counted by Envoy, and nobody is told: so it is far beyond what a mesh needs.
+# Of all listeners together, far beyond what a mesh needs. Requests in series beyond are told as lost (agent/figures/reading.py).
 _SCOPE = {
     "prefix": PREFIX,
     "sharing_name": "tulle",
