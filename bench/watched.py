@@ -24,6 +24,7 @@ from bench.meshes import call
 from bench.processes import cpu_seconds, free_port, wait_for
 from tulle.ir.access import Policy
 from tulle.ir.telemetry import Telemetry
+from tulle.model.spiffe import workload_id
 from tulle.translate import names
 
 CONNECTIONS = 16
@@ -34,8 +35,9 @@ BARE = Telemetry(tracing=None)
 class Case:
     """One way to the program. telemetry, counts, without: as guarded.sidecar's; the default tells nothing.
 
-    is_mesh: else a bare pair of Envoys. tapped: somebody looks at all calls; headers: and at theirs. cpu: of all its processes
-    per request, in microseconds, a value a round.
+    is_mesh: else a bare pair of Envoys. change: of both listeners of that pair, with the SPIFFE ID of the caller, or none at the
+    caller's own. tapped: somebody looks at all calls; headers: and at theirs. cpu: of all its processes per request, in
+    microseconds, a value a round.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Case:
     tapped: bool = False
     headers: bool = False
     is_mesh: bool = True
+    change: Callable[[Json, str], Json] = lambda listener, _: listener
     reach: float | None = None
     port: int = 0
     pids: tuple[int, ...] = ()
@@ -72,8 +75,11 @@ def _bare_pair(
     folder: Path, stack: ExitStack, case: Case, target: int, caller: Credentials, server: Credentials
 ) -> None:
     inbound, case.port = free_port(), free_port()
-    serving = envoys.envoy(folder, f"{case.name}-b", envoys.serving_half(inbound, server), envoys.in_plain(target))
-    calling = envoys.envoy(folder, f"{case.name}-a", envoys.calling_half(case.port), envoys.over_mtls(inbound, caller))
+    collector = _collector(target)
+    serves = case.change(envoys.serving_half(inbound, server), workload_id("default", guarded.CALLER))
+    calls = case.change(envoys.calling_half(case.port), "")
+    serving = envoys.envoy(folder, f"{case.name}-b", serves, envoys.in_plain(target), collector)
+    calling = envoys.envoy(folder, f"{case.name}-a", calls, envoys.over_mtls(inbound, caller), collector)
     case.pids = (stack.enter_context(serving), stack.enter_context(calling))
 
 
@@ -82,7 +88,7 @@ def _sidecars(
 ) -> None:
     inbound, case.port = free_port(), free_port()
     settings = guarded.settings(tapped=case.tapped, headers=case.headers)
-    collector: Json = {**envoys.in_plain(target), "name": names.AGENT}
+    collector = _collector(target)
     listener, programs = guarded.sidecar(
         inbound,
         target,
@@ -97,6 +103,10 @@ def _sidecars(
     door = guarded.calling_sidecar(case.port, case.counts, case.telemetry, case.without)
     calling = envoys.envoy(folder, f"{case.name}-a", door, upstream, collector, settings=settings)
     case.pids = (stack.enter_context(serving), stack.enter_context(calling))
+
+
+def _collector(target: int) -> Json:
+    return {**envoys.in_plain(target), "name": names.AGENT}
 
 
 def _reached(port: int) -> bool:
