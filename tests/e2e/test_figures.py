@@ -121,6 +121,42 @@ def test_calls_of_grpc_and_connections_of_tcp_are_told_by_both_sidecars(mesh: Me
             assert found.value(f"istio_{name}_messages_total", **expected) >= 1
 
 
+def test_the_bytes_of_a_connection_are_told_while_it_is_open_and_none_twice(mesh: Mesh) -> None:
+    skip_unless_possible("seccomp")
+    mesh.up()
+    wired(mesh, "store", "s1", "7001/tcp=echo")
+    caller = dialer(mesh, "seccomp", "caller")
+    assert caller.do("result = ask('store', 7001, 'x')") == "s1 x"
+    sides = (("caller", "source"), ("store", "destination"))
+    for sidecar, _ in sides:
+        wait_for("the first connection is counted", partial(_closed, mesh, sidecar, 1))
+    before = {sidecar: _carried(mesh, sidecar, reporter) for sidecar, reporter in sides}
+    caller.do("made = dial('store', 7001); made.sendall(b'x' * 999 + b'\\n'); result = len(line(made))")
+    for sidecar, reporter in sides:  # each says so every ten seconds
+        wait_for("they are told", partial(_differs, mesh, sidecar, reporter, before[sidecar]))
+        assert page(mesh, sidecar).value("istio_tcp_connections_closed_total") == 1
+    seen = {sidecar: _carried(mesh, sidecar, reporter) for sidecar, reporter in sides}
+    caller.do("made.sendall(b'y' * 99 + b'\\n'); result = len(line(made)); made.close()")
+    for sidecar, reporter in sides:
+        (sent, received), (sent_before, received_before) = seen[sidecar], before[sidecar]
+        # The echo says its name before what it was told.
+        assert (received - received_before, sent - sent_before) == (1000, 1003)
+        wait_for("its end is counted", partial(_closed, mesh, sidecar, 2))
+        wait_for("the rest is told", partial(_differs, mesh, sidecar, reporter, seen[sidecar]))
+        assert _carried(mesh, sidecar, reporter) == (sent + 103, received + 100)
+
+
+def _differs(mesh: Mesh, sidecar: str, reporter: str, before: tuple[float, float]) -> bool:
+    return _carried(mesh, sidecar, reporter) != before
+
+
+def _carried(mesh: Mesh, sidecar: str, reporter: str) -> tuple[float, float]:
+    """Bytes sent and received."""
+    found = page(mesh, sidecar)
+    sent, received = (found.value(f"istio_tcp_{name}_bytes_total", reporter=reporter) for name in ("sent", "received"))
+    return sent, received
+
+
 _CALL_OF_GRPC = """
 import grpc
 channel = grpc.insecure_channel('calls:9000')

@@ -160,7 +160,7 @@ def decoded(resource: Resource) -> dict[str, Any]:
 
 
 def _folded(value: Any) -> Any:
-    """Of figures and of the log of single calls only names: every chain of filters has the same (tests/translate)."""
+    """Of figures and of the logs for the agent only names: every chain of filters has the same (tests/translate)."""
     if isinstance(value, list):
         return [_folded(each) for each in value]
     if not isinstance(value, dict):
@@ -169,7 +169,7 @@ def _folded(value: Any) -> Any:
     if settings.get("@type", "").endswith("access_loggers.stats.v3.Config"):
         kinds = (settings.get("counters", ()), settings.get("histograms", ()))
         return f"{value['name']}: {', '.join(stat['stat']['name'] for stats in kinds for stat in stats)}"
-    if value.get("name") in ("calls", "calls with headers") and "filter" in value:
+    if value.get("name") in ("calls", "calls with headers", "open connections") and "filter" in value:
         return value["name"]
     return {key: _folded(each) for key, each in value.items()}
 

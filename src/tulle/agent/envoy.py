@@ -18,6 +18,7 @@ from tulle.agent.ejections import Ejections
 from tulle.agent.endpoints import Endpoints, LeftOut
 from tulle.agent.epoch import Epoch
 from tulle.agent.exits import AgentError
+from tulle.agent.figures.open_connections import Carried, OpenConnections
 from tulle.agent.folder import Folder
 from tulle.agent.hot_restart import Lineage
 from tulle.agent.idle import Idleness
@@ -75,6 +76,7 @@ class Envoy:
         self.calls = Calls(self._set_runtime)
         self.starts = 0
         self.before_end: Callable[[Epoch], Awaitable[None]] | None = None
+        self.carried: Carried = lambda family, tags, size: None
         self._output = Output(console.warning)
         self.logs = AgentLogs(console.ring, console.instance, self._set_level)
         self.ejections = Ejections()
@@ -210,7 +212,9 @@ class Envoy:
         options = lineage.options(number, self._drain_seconds)
         started = await epoch.start(
             *(binary, self._folder, options, self._group, self._launch),
-            *(self.decisions.decided, self.calls.told, self._output.write, self.logs.said, self._environment),
+            *(self.decisions.decided, self.calls.told, OpenConnections(self.carried).said),
+            *(self._output.write, self.logs.said),
+            self._environment,
         )
         self._watcher(started.pid)
         self.starts += 1

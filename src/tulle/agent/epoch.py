@@ -28,6 +28,7 @@ from tulle.agent.exits import of_return_code
 from tulle.agent.folder import Folder
 from tulle.agent.output import Lines
 from tulle.model.calls import TOLD_MS
+from tulle.model.open_connections import BEGINNING as CARRIED
 
 _OPTIONS = ("--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", str(TOLD_MS))
 _DECISION = b'{"address":'  # how such a line begins: what Envoy itself says begins with its time
@@ -63,6 +64,7 @@ async def start(
     launch: Callable[[], None] | None,
     decided: Callable[[bytes], None],
     called: Callable[[bytes], None],
+    carried: Callable[[bytes], None],
     written: Callable[[bytes], None],
     said: Callable[[bytes], None],
     environment: Mapping[str, str],
@@ -70,8 +72,8 @@ async def start(
     """Its log is read in the group until it ends. launch: called in the new process, right before it becomes Envoy.
 
     decided: told each line that says what access rules have decided. called: each that tells of a request.
-    written: told whole lines of its standard output, but for those. said: told each line of its own log. environment: beside
-    what it inherits.
+    carried: each that tells what an open connection has carried. written: told whole lines of its standard output, but for those
+    of requests. said: told each line of its own log. environment: beside what it inherits.
     Raises OSError if it can't be run: no memory for it, or its file is gone for a moment, as in an upgrade.
     """
     try:
@@ -88,7 +90,7 @@ async def start(
     except SubprocessError as error:  # what `_become` has raised, whatever it was, is told as this
         raise OSError("it could not be prepared (its door in the program's network namespace, perhaps)") from error
     output = Lines(written, WITH_HEADERS, called)
-    return Epoch(process, folder, group, {_DECISION: decided, CALL: called}, output, said)
+    return Epoch(process, folder, group, {_DECISION: decided, CARRIED: carried, CALL: called}, output, said)
 
 
 def _become(agent: int, launch: Callable[[], None] | None) -> None:

@@ -37,6 +37,7 @@ class Observed:
             sidecar.config, sidecar.envoy.running, reports, self._place, self._processes, self._samples
         )
         sidecar.envoy.before_end = self.figures.last
+        sidecar.envoy.carried = self.figures.carried
         self.rest: list[Callable[[float], Awaitable[None]]] = []
 
     async def finish(self) -> None:

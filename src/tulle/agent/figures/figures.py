@@ -51,6 +51,7 @@ class Figures:
         self._config = config
         self._running = running
         self._totals = Totals(Own(peer, workload_id(config.namespace, config.service_account)))
+        self.carried = self._totals.carried
         self.reading = Reading(self._totals, running, time.monotonic)
         telling = Telling(self._totals, os.urandom(8).hex(), time.monotonic, self._lost)
         self._reporting = Reporting(self.reading, telling, reports)

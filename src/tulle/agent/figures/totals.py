@@ -28,6 +28,11 @@ class Flow:
         self.totals: Values = {}
         self.fresh: Values = {}
 
+    def grow(self, family: Family, grown: list[float]) -> None:
+        add(self.totals, family.name, grown)
+        if self.labels:  # else it is not told
+            add(self.fresh, family.name, grown)
+
 
 class Totals:
     """own: this instance, whose figures they are."""
@@ -80,12 +85,15 @@ class Totals:
             grown = each.grown()
             if grown is None:
                 continue
-            name, (reporter, flow) = each.family.name, each.flow
-            add(flow.totals, name, grown)
-            if flow.labels:  # else it is not told
-                add(flow.fresh, name, grown)
+            reporter, flow = each.flow
+            flow.grow(each.family, grown)
             if each.family is REQUESTS:
                 self.counted[reporter] = self.counted.get(reporter, 0.0) + grown[0]
+
+    def carried(self, family: Family, tags: Mapping[str, str], size: int) -> None:
+        """So many bytes more of a series which Envoy does not count by itself."""
+        if found := self.meaning(family, tags):
+            found[1].grow(family, [float(size)])
 
 
 def add(values: Values, name: str, grown: list[float]) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from tulle.envoy_api.messages import message, pack
 from tulle.ir.telemetry import MetricOverride, Reporter
+from tulle.model.calls import ABOUT
+from tulle.model.open_connections import BYTES, CONNECTION, MOMENT, OPEN_CONNECTION
 from tulle.model.packed_tags import TAG, packed
 
 # What the names of all of them begin with in Envoy's stats.
@@ -25,6 +27,12 @@ OWN = "x_"
 # The tag of gRPC's messages with two numbers, of a request's messages and of its response's: `1,3`. The stat counts requests.
 MESSAGES = "messages"
 
+# How often Envoy says what an open connection has carried.
+SAID_EVERY_MS = 10_000
+# Of one that lasts longer no counter counts its bytes. Less, so that surely nothing was said of those that end before.
+_LASTING_MS = 9_000
+
+_STDERR = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog"
 _CONFIG = "envoy.extensions.access_loggers.stats.v3.Config"
 # Of all listeners together, far beyond what a mesh needs. Requests in series beyond are told as lost (agent/figures/reading.py).
 _SCOPE = {
@@ -117,23 +125,52 @@ def messages_counted() -> dict[str, Any]:
 
 
 def tcp_figures(reporter: Reporter, overrides: Overrides, port: str = "") -> list[dict[str, Any]]:
-    """The loggers of a TCP proxy. port: as http_observed's."""
+    """The loggers of a TCP proxy. port: as http_observed's.
+
+    Envoy can add a connection's bytes to a counter only when it has ended. Of those that last it tells the agent instead, by a
+    line, every SAID_EVERY_MS and at their end; these are not in its counters, so that none is counted twice.
+    """
     tags = _tags(reporter, port) | _TCP
     opened = _stats({"tcp_connections_opened_total": _ONE}, tags, overrides)
-    ended: dict[str, dict[str, Any]] = {
-        "tcp_connections_closed_total": _ONE,
-        "tcp_sent_bytes_total": {"value_format": "%BYTES_SENT%"},
-        "tcp_received_bytes_total": {"value_format": "%BYTES_RECEIVED%"},
-    }
+    closed = _stats({"tcp_connections_closed_total": _ONE}, tags, overrides)
+    carried = _stats(
+        {
+            "tcp_sent_bytes_total": {"value_format": "%BYTES_SENT%"},
+            "tcp_received_bytes_total": {"value_format": "%BYTES_RECEIVED%"},
+        },
+        tags,
+        overrides,
+    )
+    ends = _at("TcpConnectionEnd")
     return [
         *_logger(
             "opened",
             opened,
             [],
-            _any(_at("TcpUpstreamConnected"), _all(_at("TcpConnectionEnd"), _where(_NEVER_CONNECTED))),
+            _any(_at("TcpUpstreamConnected"), _all(ends, _where(_NEVER_CONNECTED))),
         ),
-        *_logger("ended", _stats(ended, tags, overrides), [], _at("TcpConnectionEnd")),
+        *_logger("ended", closed, [], ends),
+        *_logger("carried", carried, [], _all(ends, _lasted("LE", _LASTING_MS - 1))),
+        *_said(carried, _any(_at("TcpPeriodic"), _all(ends, _lasted("GE", _LASTING_MS)))),
     ]
+
+
+def _said(counters: Sequence[dict[str, Any]], which: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line for the agent with what these would count, and their tags (model/open_connections.py)."""
+    if not counters:
+        return []
+    values = {
+        one["stat"]["name"]: {BYTES: one["value_format"], **{t["name"]: t["value_format"] for t in one["stat"]["tags"]}}
+        for one in counters
+    }
+    fields = {ABOUT: OPEN_CONNECTION, CONNECTION: "%CONNECTION_ID%", MOMENT: "%ACCESS_LOG_TYPE%", **values}
+    line = message(_STDERR)(log_format={"json_format": fields, "omit_empty_values": True})
+    return [{"name": "open connections", "filter": which, "typed_config": pack(line)}]
+
+
+def _lasted(op: str, milliseconds: int) -> dict[str, Any]:
+    value = {"default_value": milliseconds, "runtime_key": "tulle.lasting_milliseconds"}
+    return {"duration_filter": {"comparison": {"op": op, "value": value}}}
 
 
 def _requests(name: str, tags: Tags, overrides: Overrides, which: Mapping[str, Any]) -> list[dict[str, Any]]:
