@@ -13,6 +13,7 @@ export interface Status {
   refused: number;
   problems: { part: string; message: string }[];
   running: number;
+  traces: string;
 }
 
 export interface Instance {

@@ -38,6 +38,9 @@ export function troubles(facts: Facts): Trouble[] {
     ...(facts.status?.problems ?? []).map((problem): Trouble => ({
       key: `part ${problem.part}`, level: "bad", text: `${problem.part} can't be made`, more: problem.message, path: "proxies", command: "tulle status",
     })),
+    ...(facts.status?.traces
+      ? [{ key: "traces", level: "warn" as const, text: "No traces are kept", more: facts.status.traces, path: "traces", command: "tulle status" }]
+      : []),
   ];
   return all.sort((a, b) => Number(a.level !== "bad") - Number(b.level !== "bad"));
 }

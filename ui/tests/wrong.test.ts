@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Service } from "../src/types";
+import type { Service, Status } from "../src/types";
 import { troubles } from "../src/wrong";
 
 function service(name: string, health: string, ports: number[]): Service {
@@ -12,5 +12,11 @@ describe("what is wrong now", () => {
     const services = [service("api", "starting", [80]), service("job", "running", [])];
     const found = troubles({ status: null, services, proxies: null, findings: null, ca: null, graph: null, now: 0 });
     expect(found.map((one) => [one.level, one.text])).toEqual([["bad", "0 of 1 instance of shop/api take calls"]]);
+  });
+
+  it("is that no traces are kept, and why", () => {
+    const status = { problems: [], traces: "the disk is short" } as unknown as Status;
+    const found = troubles({ status, services: [], proxies: null, findings: null, ca: null, graph: null, now: 0 });
+    expect(found.map((one) => [one.level, one.text, one.more, one.path])).toEqual([["warn", "No traces are kept", "the disk is short", "traces"]]);
   });
 });
