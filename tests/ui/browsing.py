@@ -61,6 +61,17 @@ class Browser:
             for node in one["nodes"]
         ]
 
+    def covered(self, selector: str) -> list[str]:
+        """What is drawn over the middle of these, of other parts of the page."""
+        script = """selector => [...document.querySelectorAll(selector)].flatMap(one => {
+            one.scrollIntoView({block: "center"});
+            const box = one.getBoundingClientRect();
+            const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+            return !top || one.contains(top) || top.contains(one) ? [] : [top.outerHTML.slice(0, 80)];
+        })"""
+        found: list[str] = self.page.evaluate(script, selector)
+        return found
+
     def sideways(self) -> int:
         """By how many pixels the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
