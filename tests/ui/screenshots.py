@@ -21,7 +21,7 @@ _BUY = ["http://payments/charge", "http://inventory/reserve", "http://users.acco
 PARTS = [
     Part("users", {"ms": 4}, "v6", "accounts"),
     Part("auth", {"ms": 2, "calls": ["http://users/session"]}, "v3", "accounts"),
-    Part("payments", {"ms": 30, "fail": 0.06}, "v5"),
+    Part("payments", {"ms": 30, "fail": 17}, "v5"),
     Part("inventory", {"ms": 5}, "v8"),
     Part("checkout", {"ms": 15, "calls": _BUY}, "v1"),
     Part("checkout", {"ms": 9, "calls": _BUY}, "v2"),

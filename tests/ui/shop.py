@@ -68,7 +68,7 @@ class Part(Struct, frozen=True):
 _ORDER = ["http://payments/charge", "http://inventory/reserve"]
 
 PARTS = [
-    Part("payments", {"ms": 30, "fail": 0.08}),
+    Part("payments", {"ms": 30, "fail": 11}),  # odd, as its two callers take turns
     Part("inventory", {"ms": 4}),
     Part("checkout", {"ms": 15, "calls": _ORDER}, "v1"),
     Part("checkout", {"ms": 10, "calls": _ORDER}, "v2"),

@@ -1,10 +1,11 @@
 """A part of a small shop: answers on $PORT after calling others, sometimes slowly, sometimes not at all.
 
-part.py '{"ms": 12, "fail": 0.05, "calls": ["http://payments/charge"], "drives": ["http://checkout/buy"], "rate": 4}'
-ms: how long it takes, about. fail: the share of calls that it fails. calls: what each call to it calls. drives: what it calls by
-itself, so often a second. serves: whether it answers at all; else it only calls.
+part.py '{"ms": 12, "fail": 19, "calls": ["http://payments/charge"], "drives": ["http://checkout/buy"], "rate": 4}'
+ms: how long it takes, about. fail: of so many calls it fails the last. calls: what each call to it calls. drives: what it calls
+by itself, so often a second. serves: whether it answers at all; else it only calls.
 """
 
+import itertools
 import json
 import os
 import random
@@ -30,6 +31,13 @@ def call(url, headers):
         return 599
 
 
+COUNT = itertools.count(1)
+
+
+def is_nth(nth):
+    return bool(nth) and next(COUNT) % nth == 0
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -37,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(random.lognormvariate(0, 0.4) * MEANT.get("ms", 5) / 1000)
         passed_on = {name: self.headers[name] for name in TRACE if name in self.headers}
         answers = [call(url, passed_on) for url in MEANT.get("calls", [])]
-        failed = random.random() < MEANT.get("fail", 0) or any(status >= 500 for status in answers)
+        failed = is_nth(MEANT.get("fail", 0)) or any(status >= 500 for status in answers)
         body = b'{"ok": %s}' % (b"false" if failed else b"true")
         self.send_response(503 if failed else 200)
         self.send_header("Content-Length", str(len(body)))
