@@ -12,9 +12,10 @@ from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Capture, Protocol
 from tulle.pipeline.hub import Hub
 from tulle.pipeline.in_force import InForce, in_force
+from tulle.translate.names import destination_of_backend
 from tulle.xds.resources import CDS, EDS, LDS
 
-CLUSTER = "outbound|4317||otel.default.svc.cluster.local"
+CLUSTER = "outbound|4317||otel.default.svc.cluster.local|telemetry-5000ms"
 FILE = "envoy.access_loggers.file"  # what such an access log is called, as no other is
 LOG = """
 Telemetry web
@@ -121,6 +122,30 @@ def test_doors_do_not_wait_for_a_collector_that_is_not_there_and_find_it_when_it
     made.apply(Snapshot(made.mesh.revision + 1, {OTEL.id: OTEL}))
     web.settle()
     assert logs(web, WEB.id, CLUSTER) and CLUSTER in web.held[CDS] and web.view.ready
+
+
+def test_providers_of_one_service_may_differ_in_how_long_they_wait() -> None:
+    made, web, _ = hub()
+    made.apply(Snapshot(2, {OTEL.id: OTEL}))
+    spans = {"service": "otel.default.svc.cluster.local", "port": 4317, "grpc": {"timeout": "1500ms"}}
+    providers = [_PROVIDER, {"name": "spans", "opentelemetry": spans}]
+    config = {**_CONFIG, "spec": {"extensionProviders": providers}}
+    both = f"{RECORDS.rstrip()}\ntracing: [{{providers: [{{name: spans}}]}}]"
+    declare(made, *filter(None, declared_in([config]).values()), *resources(both))
+    web.settle()
+    shorter = CLUSTER.replace("5000ms", "1500ms")
+    assert {CLUSTER, shorter} <= web.held[CDS].keys() and logs(web, WEB.id, CLUSTER) and logs(web, WEB.id, shorter)
+    declare(made, *resources(RECORDS))
+    web.settle()
+    assert CLUSTER in web.held[CDS] and shorter not in web.held[CDS]
+
+
+def test_a_sidecar_that_comes_back_is_not_said_to_have_called_its_collector() -> None:
+    made, web, _ = hub()
+    made.apply(Snapshot(2, {OTEL.id: OTEL}))
+    declare(made, PROVIDERS, *resources(RECORDS))
+    web.settle()
+    assert destination_of_backend(CLUSTER) is None and web.view.destinations == 0
 
 
 def test_a_collector_whose_instances_change_is_followed() -> None:

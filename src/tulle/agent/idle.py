@@ -16,7 +16,9 @@ _PREFIX = "cluster."
 # Calls, or TCP connections, that have begun and that are under way; what a cluster has even if it was never used. The
 # bootstrap says which stats Envoy keeps (`stats_matcher`); one without outlier detection that was never used is not seen.
 _BEGUN, _UNDER_WAY, _ALWAYS = ".upstream_rq_total", ".upstream_rq_active", ".outlier_detection.ejections_active"
-FILTER = rf"^cluster\.outbound\|.*({'|'.join(map(re.escape, (_BEGUN, _UNDER_WAY, _ALWAYS)))})$"
+# The program's, and not those by which the sidecar itself tells collectors.
+CLUSTERS = r"outbound\|[^|]*\|[^|]*\|[^|]*(\|tcp)?"
+FILTER = rf"^cluster\.{CLUSTERS}({'|'.join(map(re.escape, (_BEGUN, _UNDER_WAY, _ALWAYS)))})$"
 
 
 class Idleness:

@@ -61,12 +61,14 @@ class Headers(Struct, frozen=True):
 class BackendRef(Struct, frozen=True, order=True):
     """Names an ir Backend: a port of a service, and one of its subsets ("" for all of it).
 
-    detected: what turned out not to be HTTP on a port of which nobody said what it carries.
+    detected: what turned out not to be HTTP on a port of which nobody said what it carries. telemetry_timeout: for what the
+    sidecar itself tells of calls: how long one delivery may take, in nanoseconds; 0: for calls of programs, which routes limit.
     """
 
     destination: Destination
     subset: str = ""
     detected: bool = False
+    telemetry_timeout: int = 0
 
 
 class Weighted(Struct, frozen=True):

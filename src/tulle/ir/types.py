@@ -80,7 +80,7 @@ class Backend(Struct, frozen=True):
     """One port of a service, or of one of its subsets, as a caller reaches it.
 
     identities: the SPIFFE ids of which a serving sidecar must prove one, sorted. tcp: bytes are carried as they are, a
-    connection for each of the caller's, instead of HTTP. detected: as BackendRef's.
+    connection for each of the caller's, instead of HTTP. detected, telemetry_timeout: as BackendRef's.
     http2: its programs speak HTTP/2, for endpoints without sidecars.
     localities: where they are, for discovery by DNS; others are told as Endpoints.
     """
@@ -95,6 +95,7 @@ class Backend(Struct, frozen=True):
     transport: Transport = Transport.MESH
     localities: tuple[Locality, ...] = ()
     policy: Policy = DEFAULT
+    telemetry_timeout: int = 0
 
     @property
     def told(self) -> bool:
@@ -115,6 +116,7 @@ class Endpoints(Struct, frozen=True):
     localities: tuple[Locality, ...]
     subset: str = ""
     detected: bool = False
+    telemetry_timeout: int = 0
 
 
 class Answer(StrEnum):

@@ -22,10 +22,14 @@ _MOST_SPELLINGS = 16  # of one destination: four hosts, with and without the por
 
 
 class Demand(Struct, frozen=True):
-    """A destination that a workload, known by its route configuration, wants to reach."""
+    """A destination that a workload, known by its route configuration, wants to reach.
+
+    timeout: of a collector's deliveries (BackendRef.telemetry_timeout), as providers of one service may differ in it; else 0.
+    """
 
     route_config: str
     destination: Destination
+    timeout: int = 0
 
 
 def collectors_of(door: str) -> str:

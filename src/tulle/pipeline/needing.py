@@ -74,5 +74,6 @@ def _told(door: Inbound | Outbound) -> _Needed:
     for one in door.telemetry.collectors:
         if one.service is not None:
             port = one.backend.destination.port if one.backend else 0
-            found[Demand(collectors_of(_name(door)), Destination(one.service, port))] = (one.service, one.backend)
+            demand = Demand(collectors_of(_name(door)), Destination(one.service, port), one.timeout)
+            found[demand] = (one.service, one.backend)
     return found

@@ -56,7 +56,7 @@ class Encoder:
         if basis is None:
             return None
         memos = self._memos.setdefault(ref.destination.service, {})
-        key = (ref.destination.port, ref.subset, ref.detected, basis.variant)
+        key = (ref.destination.port, ref.subset, ref.detected, ref.telemetry_timeout, basis.variant)
         before = memos.get(key)
         if before is not None and before.service is basis.service:
             return before.made

@@ -125,6 +125,7 @@ def backend(given: Basis) -> Backend:
         transport=transport,
         localities=_localities(given, found) if by_name else (),
         policy=_among_sidecars(policy(given), transport),
+        telemetry_timeout=ref.telemetry_timeout,
     )
 
 
@@ -156,7 +157,8 @@ def policy(given: Basis) -> Policy:
 def endpoints(given: Basis) -> Endpoints:
     """Healthy instances, draining ones marked as such, and what a ServiceEntry names."""
     ref = given.ref
-    return Endpoints(ref.destination, _localities(given, _placed(given)), ref.subset, ref.detected)
+    found = _localities(given, _placed(given))
+    return Endpoints(ref.destination, found, ref.subset, ref.detected, ref.telemetry_timeout)
 
 
 def _localities(given: Basis, found: Sequence[Placed]) -> tuple[Locality, ...]:

@@ -23,6 +23,8 @@ NOT_SERVED_HEADER = "x-tulle-not-served"
 # On a request: the caller wants to see who answered it. On the response then: the SPIFFE id that the serving sidecar proved.
 EXPLAIN_HEADER = "x-tulle-explain"
 PEER_HEADER = "x-tulle-peer"
+# Of a cluster for what the sidecar tells of calls; agent/figures/collectors.py knows it by that.
+TELEMETRY = "telemetry"
 # In a virtual host's metadata: its host and port, for calls that come to no cluster: `service-b.default.svc.cluster.local:80`.
 TO = "to"
 # In a route's metadata: what to add to the sidecar's own answers.
@@ -38,9 +40,12 @@ SAFE_METHODS = "GET|HEAD|OPTIONS"
 def backend(of: BackendRef | Backend | Endpoints) -> str:
     """`outbound|80|v1|service-b.default.svc.cluster.local`: a cluster, and its load assignment.
 
-    With `|tcp` after it: what turned out not to be HTTP.
+    With `|tcp` after it: what turned out not to be HTTP. With `|telemetry-5000ms`: not for calls of the program, but for what
+    the sidecar itself tells of calls.
     """
     end = "|tcp" if of.detected else ""
+    if of.telemetry_timeout:
+        end = f"|{TELEMETRY}-{-(-of.telemetry_timeout // 1_000_000)}ms"
     return f"outbound|{of.destination.port}|{of.subset}|{of.destination.service.host}{end}"
 
 
@@ -50,9 +55,9 @@ def looked_up(of: Backend) -> str:
 
 
 def destination_of_backend(name: str) -> Destination | None:
-    """The inverse of `backend`; None for the name of anything else."""
+    """The inverse of `backend` for calls of programs; None for the name of anything else."""
     parts = name.split("|")
-    if len(parts) not in (4, 5) or parts[0] != "outbound":
+    if parts[0] != "outbound" or (len(parts) != 4 and parts[4:] != ["tcp"]):
         return None
     return destination_from(f"{parts[3]}:{parts[1]}")
 

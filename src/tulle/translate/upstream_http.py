@@ -81,6 +81,8 @@ def _streams(backend: Backend) -> int | None:
 def _connections(backend: Backend) -> dict[str, Any]:
     pool: ConnectionPool = backend.policy.pool
     found: dict[str, Any] = {}
+    if backend.telemetry_timeout:  # Envoy's gRPC exporters have no timeout that counts
+        found["max_stream_duration"] = duration(backend.telemetry_timeout)
     longest = pool.max_connection_duration
     if backend.transport is Transport.MESH:
         longest = _OLDEST if longest is None else min(longest, _OLDEST)

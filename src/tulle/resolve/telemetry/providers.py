@@ -23,6 +23,7 @@ from tulle.resolve.hosts import full
 from tulle.resolve.mesh import Mesh
 
 ENVOY, PROMETHEUS, TULLE = "envoy", "prometheus", "tulle"
+_MS = 1_000_000  # what Envoy measures such times in
 _ALWAYS = (
     ExtensionProvider(name=ENVOY, envoy_file_access_log=EnvoyFileAccessLogProvider()),
     ExtensionProvider(name=PROMETHEUS, prometheus=PrometheusProvider()),
@@ -46,8 +47,8 @@ def collector(
     namespace, _, host = service.rpartition("/")
     name = service_of(full(host, namespace or mesh.declared.root_namespace))
     basis = backends.basis(mesh, caller, BackendRef(Destination(name, port)))
-    length = nanoseconds(timeout) if timeout else None
-    found = Collector(name, None, path, length or Collector(None).timeout)
+    length = (nanoseconds(timeout) if timeout else None) or Collector(None).timeout
+    found = Collector(name, None, path, -(-length // _MS) * _MS)
     if basis is None:
         return Collector(name, None, path, found.timeout, f"the mesh has no service {service} with a port {port}")
     carries = basis.protocol
@@ -55,7 +56,8 @@ def collector(
         return Collector(name, None, path, found.timeout, f"port {port} of {service} carries {carries}, not HTTP")
     if not path and not (carries and carries.is_http2):
         return Collector(name, None, path, found.timeout, f"port {port} of {service} carries {carries}, not gRPC")
-    return Collector(name, BackendRef(Destination(basis.service.name, port)), path, found.timeout)
+    backend = BackendRef(Destination(basis.service.name, port), telemetry_timeout=found.timeout)
+    return Collector(name, backend, path, found.timeout)
 
 
 def collector_of_spans(mesh: Mesh, caller: Caller, said: OpenTelemetryProvider) -> Collector:
