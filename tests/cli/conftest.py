@@ -22,6 +22,7 @@ from tulle.api.app import build_app
 from tulle.api.doors import Doors, ServiceInUse, UnknownService
 from tulle.api.server import serve
 from tulle.api.views import (
+    CollectorView,
     ConfigView,
     InstanceView,
     MistakeView,
@@ -93,6 +94,7 @@ class Mesh:
             problems=[MISTAKE],
             web_port=10080,
             running=1,
+            collectors=[CollectorView("otel.example.com:4317", 1), CollectorView("otel\x1b[31m:4318", 12)],
         )
 
     def services(self) -> list[ServiceView]:

@@ -18,6 +18,9 @@ async def test_status_is_shown_in_numbers(tulle: Any) -> None:
     ended = await tulle("status")
     assert (ended.code, ended.err) == (0, "")
     assert "control plane   0.1.0, pid 42, running for 3m" in ended.out
+    untaken = "did not take {} of spans or access logs in the last 5 minutes"
+    assert f"collector       otel.example.com:4317 {untaken.format('one delivery')}" in ended.out
+    assert f"collector       otel [31m:4318 {untaken.format('12 deliveries')}" in ended.out
     assert "instances       3, 2 of them healthy, 1 running (only calling others, or about to serve)" in ended.out
     status = (await tulle("status", "-o", "json")).json
     assert ended.out.splitlines()[-1].startswith(

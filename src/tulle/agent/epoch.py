@@ -25,6 +25,7 @@ from tulle.agent.calls import WITH_HEADERS
 from tulle.agent.descendants import die_with_parent
 from tulle.agent.endpoints import LeftOut, left_out
 from tulle.agent.exits import of_return_code
+from tulle.agent.figures import collectors
 from tulle.agent.folder import Folder
 from tulle.agent.output import Lines
 from tulle.model.calls import TOLD_MS
@@ -53,7 +54,7 @@ _FILTER = rf"^({'|'.join(_ACTIVE)}|{_STOPPED}|listener\..*\.({'|'.join(_CONNECTI
 # Without `usedonly`: what nobody has called since Envoy looked for series to drop would be missing, as if it were dropped.
 FIGURES = f"/stats/prometheus?filter={quote('^istio')}"
 _SETTLED_SECONDS = TOLD_MS / 1000 + 0.1
-_CALLS = r"^(http\.(in|out)bound\.downstream_rq_(total|completed|active)|cluster\.outbound\|.*\.upstream_rq_total)$"
+_CALLS = rf"^(http\.(in|out)bound\.downstream_rq_(total|completed|active)|cluster\.{idle.CLUSTERS}\.upstream_rq_total)$"
 
 
 async def start(
@@ -183,6 +184,14 @@ class Epoch:
     async def figures(self) -> bytes | None:
         """What it counts of them, in Prometheus' format; None if Envoy does not tell."""
         return await self._ask(FIGURES)
+
+    async def collectors(self) -> collectors.Counts | None:
+        """What collectors have not taken of what it told them; None if Envoy does not tell."""
+        stats = await self._stats(collectors.FILTER)
+        if not stats:
+            return stats if stats is None else {}
+        hosts = await self._ask(f"/clusters?format=json&filter={quote(collectors.CLUSTERS)}")
+        return None if hosts is None else collectors.counted(stats, hosts)
 
     async def secrets(self) -> Mapping[str, str] | None:
         """By name, the version of each secret that it uses; None if Envoy does not tell."""

@@ -24,6 +24,16 @@ class MistakeView(Struct, frozen=True):
     message: str
 
 
+class CollectorView(Struct, frozen=True):
+    """A collector of spans or access logs that a Telemetry names, `host:port`, which sidecars tell themselves.
+
+    failed: how many of their deliveries it did not take in the last five minutes, at least one.
+    """
+
+    name: str
+    failed: int
+
+
 class StatusView(Struct, frozen=True):
     """The control plane and, in numbers, its mesh.
 
@@ -31,7 +41,7 @@ class StatusView(Struct, frozen=True):
     connected: proxies whose Envoy has a session. in_sync: those of them that have acknowledged everything.
     refused: the sum of the proxies'. problems: what of the mesh can't be taken in, by tulle's own mistake, and why.
     web_port: of the dashboard; None: there is none. traces: why none are kept now, or "". running: instances whose programs
-    run and have not served yet, as those that only call others.
+    run and have not served yet, as those that only call others. collectors: those that did not take something lately.
     """
 
     version: str
@@ -51,6 +61,7 @@ class StatusView(Struct, frozen=True):
     web_port: int | None = None
     traces: str = ""
     running: int = 0
+    collectors: list[CollectorView] = []
 
 
 class PortView(Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tulle.api.views import StatusView
+from tulle.api.views import CollectorView, StatusView
 from tulle.cli import options
 from tulle.cli.client import ControlPlane
 from tulle.cli.printing import ago, print_facts, print_json, printable
@@ -38,11 +38,17 @@ def command(output: str, data: Path) -> None:
             ("instances", f"{status.instances}, {status.healthy} of them healthy{_running(status.running)}"),
             ("sidecars", f"{status.proxies}, {status.connected} of them connected, {status.in_sync} in sync"),
             *([("unknown names", f"{status.refused} refused: a client asks for too many")] if status.refused else []),
+            *(("collector", _untaken(collector)) for collector in status.collectors),
             *([("traces", f"none are kept: {printable(status.traces)}")] if status.traces else []),
         ]
     )
     for problem in status.problems:
         print_problem("in the mesh", problem)
+
+
+def _untaken(collector: CollectorView) -> str:
+    deliveries = "one delivery" if collector.failed == 1 else f"{collector.failed} deliveries"
+    return f"{printable(collector.name)} did not take {deliveries} of spans or access logs in the last 5 minutes"
 
 
 def _running(count: int) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tulle
 from tulle.api.views import (
+    CollectorView,
     ConfigView,
     InstanceView,
     MistakeView,
@@ -32,6 +33,7 @@ class Inspection:
     """data: the state folder, xds_port: where Envoys connect, started_at: Unix time, envoy: the version spoken to.
 
     web_port: where the dashboard is; None: nowhere. traces: says why none are kept now, or "".
+    collectors: those that did not take something lately, and how many deliveries.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class Inspection:
         envoy: str,
         web_port: int | None,
         traces: Callable[[], str],
+        collectors: Callable[[], Mapping[str, int]],
     ) -> None:
-        self._web_port, self._traces = web_port, traces
+        self._web_port, self._traces, self._collectors = web_port, traces, collectors
         self._hub = hub
         self._timeline = timeline
         self._data, self._xds_port, self._started_at, self._envoy = data, xds_port, started_at, envoy
@@ -71,6 +74,7 @@ class Inspection:
             problems=[MistakeView(part, why) for part, why in self._hub.problems],
             web_port=self._web_port,
             traces=self._traces(),
+            collectors=[CollectorView(name, failed) for name, failed in self._collectors().items()],
         )
 
     def services(self) -> list[ServiceView]:

@@ -76,6 +76,12 @@ def read_telemetry(own: Own, figures: Figures, calls: Calls, traces: Traces, onw
         lambda: figures.not_by_proxy,
     )
     own.counts("tulle_figures_series_refused", "Kinds of calls that mean nothing", lambda: figures.senseless)
+    own.counts_each(
+        "tulle_collector_deliveries_failed",
+        "Deliveries of spans or access logs by sidecars that a collector did not take",
+        "collector",
+        lambda: figures.collectors.totals,
+    )
     own.counts("tulle_calls_lost", "Single requests that sidecars have not told of", lambda: calls.lost)
     own.counts("tulle_spans_taken", "Spans that were taken in", lambda: traces.counts().taken)
     own.counts("tulle_spans_lost", "Spans that could not be kept", lambda: traces.counts().lost)

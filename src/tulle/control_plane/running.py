@@ -182,6 +182,7 @@ async def running(
                 envoy.version,
                 web.port if web else None,
                 traces=lambda: traces.counts().trouble,
+                collectors=figures.collectors.lately,
             ),
             agents=AgentReports(registry, mesh, records, revocations),
             enrolment=Enrolment(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -126,6 +126,10 @@ class Own:
     def reads_each(self, name: str, what: str, label: str, readings: Callable[[], Mapping[str, float]]) -> None:
         self._registry.register(_Each(name, what, label, readings))
 
+    def counts_each(self, name: str, what: str, label: str, readings: Callable[[], Mapping[str, float]]) -> None:
+        """name: without `_total`."""
+        self._registry.register(_Each(name, what, label, readings, CounterMetricFamily))
+
     def _built(self) -> None:
         built = Gauge("istio_build", "What runs", ("component", "tag"), registry=self._registry)
         built.labels("pilot", self._version).set(1)
@@ -163,11 +167,19 @@ class _Count(Collector):
 
 
 class _Each(Collector):
-    def __init__(self, name: str, what: str, label: str, readings: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        what: str,
+        label: str,
+        readings: Callable[[], Mapping[str, float]],
+        family: type[GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily,
+    ) -> None:
         self._name, self._what, self._label, self._readings = name, what, label, readings
+        self._family = family
 
     def collect(self) -> Iterator[Metric]:
-        metric = Metric(self._name, self._what, "gauge")
+        metric = self._family(self._name, self._what, labels=[self._label])
         for value, reading in self._readings().items():
-            metric.add_sample(self._name, {self._label: value}, reading)
+            metric.add_metric([value], reading)
         yield metric

@@ -61,6 +61,8 @@ RUNTIME = {
     "envoy.reloadable_features.rbac_match_headers_individually": False,
 }
 
+_UNTAKEN = "upstream_cx_none_healthy|upstream_rq_(pending_overflow|max_duration_reached|3xx|4xx)"
+
 # A stat costs memory for every cluster, so only those are kept that something reads.
 _KEPT_STATS = [
     {"prefix": "server."},
@@ -76,6 +78,8 @@ _KEPT_STATS = [
     # By which the agent tells which services are idle.
     {"safe_regex": {"regex": r"cluster\.outbound\|.*\.upstream_rq_total"}},
     {"contains": "outlier_detection.ejections_active"},
+    # What collectors have not taken.
+    {"safe_regex": {"regex": rf"cluster\.outbound\|.*\|{names.TELEMETRY}-[0-9]+ms\.({_UNTAKEN})"}},
     # What access rules have denied and allowed, and would have.
     {"contains": ".rbac."},
     # Of routes with a `statPrefix`.

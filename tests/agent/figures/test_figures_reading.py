@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tulle.agent.api import ControlPlane
+from tulle.agent.figures.collectors import Counts
 from tulle.agent.figures.labels import UNKNOWN
 from tulle.agent.figures.reading import Reading
 from tulle.agent.figures.reporting import Reporting
@@ -29,6 +30,7 @@ class FakeEnvoy:
         self.is_silent = False
         self.tells = True
         self.read_whole = 0
+        self.untaken: Counts = {}
 
     async def calls(self) -> Mapping[str, int] | None:
         completed = self.count + self.streams
@@ -44,6 +46,9 @@ class FakeEnvoy:
             return None
         tags = 'reporter="source",response_code="200",cluster="outbound|80||b.default.svc.cluster.local"'
         return f"# TYPE a counter\nenvoy_istio_requests_total{{{tags}}} {self.count}\n".encode() if self.tells else b""
+
+    async def collectors(self) -> Counts | None:
+        return None if self.is_silent else self.untaken
 
 
 class Agent:
@@ -116,6 +121,26 @@ async def test_what_envoy_answered_and_has_in_no_series_is_counted(agent: Agent)
     envoy.tells, envoy.count = False, 8
     await agent.look()
     assert agent.reading.uncounted == {"source": 3, "destination": 0}
+
+
+async def test_what_collectors_did_not_take_is_told_once_whatever_becomes_of_envoys(
+    agent: Agent, control_plane: FakeControlPlane
+) -> None:
+    kind = ("outbound|4317||otel.example.com|telemetry-5000ms", "upstream_rq_4xx")
+    old, new = agent.envoys[0], FakeEnvoy()
+    old.untaken = {kind: 3}
+    await agent.look()
+    running = reporting(agent, control_plane.data)
+    await running._send()
+    agent.envoys.append(new)
+    old.untaken, new.untaken = {kind: 4}, {kind: 1}
+    await agent.look()
+    control_plane.answers = [(0, None), (200, {})]
+    await running.finish(5)
+    await running.finish(5)
+    by_number = {report["number"]: report["collectors"] for report in control_plane.reports}
+    assert by_number == {1: {"otel.example.com:4317": 3}, 2: {"otel.example.com:4317": 2}}
+    assert not agent.telling.has_more
 
 
 async def test_an_answer_that_has_not_ended_yet_is_not_missed(agent: Agent) -> None:

@@ -1,4 +1,7 @@
-"""Takes OpenTelemetry by gRPC on $GRPC and by HTTP/1.1 on $HTTP, and writes it to $TO, a line each: path, hexadecimal."""
+"""Takes OpenTelemetry by gRPC on $GRPC and by HTTP/1.1 on $HTTP, and writes it to $TO, a line each: path, hexadecimal.
+
+While there is a file $TO.full, it refuses all: UNAVAILABLE, 503. Whoever only wants to read gets 503.
+"""
 
 import os
 import threading
@@ -10,6 +13,10 @@ import grpc
 lock = threading.Lock()
 
 
+def full():
+    return os.path.exists(os.environ["TO"] + ".full")
+
+
 def keep(path, body):
     with lock, open(os.environ["TO"], "a") as file:
         file.write(f"{path} {body.hex()}\n")
@@ -18,7 +25,12 @@ def keep(path, body):
 
 class ByGrpc(grpc.GenericRpcHandler):
     def service(self, details):
-        return grpc.unary_unary_rpc_method_handler(lambda body, _: keep(details.method, body))
+        def take(body, context):
+            if full():
+                context.abort(grpc.StatusCode.UNAVAILABLE, "full")
+            return keep(details.method, body)
+
+        return grpc.unary_unary_rpc_method_handler(take)
 
 
 class ByHttp(BaseHTTPRequestHandler):
@@ -26,8 +38,10 @@ class ByHttp(BaseHTTPRequestHandler):
 
     def do_POST(self):
         length = self.headers["Content-Length"]
-        keep(self.path, self.chunks() if length is None else self.rfile.read(int(length)))
-        self.send_response(200)
+        body = self.chunks() if length is None else self.rfile.read(int(length))
+        if not (refused := full()):
+            keep(self.path, body)
+        self.send_response(503 if refused else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -37,6 +51,11 @@ class ByHttp(BaseHTTPRequestHandler):
             body += self.rfile.read(length + 2)[:-2]
         self.rfile.readline()
         return body
+
+    def do_GET(self):
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def log_message(self, *args):
         pass

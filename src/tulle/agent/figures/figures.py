@@ -122,6 +122,7 @@ class Figures:
             "tulle_agent_series_dropped_total": self._totals.lost_series,
             "tulle_agent_requests_dropped_total": self._totals.lost_requests,
             "tulle_agent_requests_uncounted_total": dict(self.reading.uncounted),
+            "tulle_agent_collector_deliveries_failed_total": dict(self._totals.collectors.totals),
             "tulle_agent_envoy_reads_failed_total": self.reading.failed,
             "tulle_agent_reports_total": self._reporting.sent,
             "tulle_agent_reports_failed_total": self._reporting.failed,

@@ -27,6 +27,10 @@ OWN = {
     "tulle_agent_series_dropped_total": ("counter", "Kinds of calls that are not shown, as there were too many."),
     "tulle_agent_requests_dropped_total": ("counter", "Requests and TCP connections of those kinds."),
     "tulle_agent_requests_uncounted_total": ("counter", "Requests that Envoy answered and has in no series."),
+    "tulle_agent_collector_deliveries_failed_total": (
+        "counter",
+        "Deliveries of spans or access logs that a collector named by a Telemetry did not take.",
+    ),
     "tulle_agent_envoy_reads_failed_total": ("counter", "How often an Envoy did not tell what it counts."),
     "tulle_agent_reports_total": ("counter", "Reports to the control plane that it has confirmed."),
     "tulle_agent_reports_failed_total": ("counter", "Reports that were not confirmed; they are sent again."),
@@ -43,6 +47,7 @@ LABELS = {
     "tulle_agent_cpu_seconds_total": "part",
     "tulle_agent_resident_memory_bytes": "part",
     "tulle_agent_requests_uncounted_total": "reporter",
+    "tulle_agent_collector_deliveries_failed_total": "collector",
 }
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from tulle.agent.figures.collectors import Counts
 from tulle.agent.figures.exposition import Reader, lines_of
 from tulle.agent.figures.totals import Flow, Totals
 
@@ -33,6 +34,9 @@ class Process(Protocol):
     async def figures(self) -> bytes | None:
         """All that it counts of them, in Prometheus' format; None if it does not tell."""
 
+    async def collectors(self) -> Counts | None:
+        """What collectors have not taken of what it told them; None if it does not tell."""
+
 
 class _Known:
     """What is remembered of one process."""
@@ -40,6 +44,7 @@ class _Known:
     def __init__(self, totals: Totals) -> None:
         self.reader: Reader[tuple[str, Flow]] = Reader(totals.meaning)
         self.calls: Mapping[str, int] = {}
+        self.collectors: Counts = {}
         self.moved = self.read = 0.0
         self.completed: dict[str, int] = {}
         self.active: dict[str, int] = {}
@@ -114,9 +119,18 @@ class Reading:
                 await asyncio.sleep(0)
             self._totals.add(known.reader.finish())
             self._compare(known, calls)
+            await self._read_collectors(process, known)
             known.read = now
         self.done += 1
         self.came.set()
+
+    async def _read_collectors(self, process: Process, known: _Known) -> None:
+        counts = await process.collectors()
+        if counts is None:
+            self.failed += 1
+            return
+        self._totals.collectors.add(known.collectors, counts)
+        known.collectors = counts
 
     def _compare(self, known: _Known, calls: Mapping[str, int]) -> None:
         for reporter, door in _DOORS.items():

@@ -34,7 +34,8 @@ class Telling:
     @property
     def has_more(self) -> bool:
         """Whether there is anything that was not confirmed."""
-        return self._sent is not None or any(flow.fresh for flow in self._totals.flows)
+        fresh = bool(self._totals.collectors.fresh) or any(flow.fresh for flow in self._totals.flows)
+        return self._sent is not None or fresh
 
     def report(self) -> bytes:
         """The one to be sent now, as JSON."""
@@ -48,6 +49,7 @@ class Telling:
                 "seconds": round(now - self._since, 3),
                 "series": [_told(flow) for flow in fresh],
                 "lost": self._lost(),
+                "collectors": self._totals.collectors.told(),
             }
             self._sent = json.dumps(told, separators=(",", ":")).encode()
             for flow in fresh:

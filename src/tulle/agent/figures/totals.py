@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tulle.agent.figures.collectors import Collectors
 from tulle.agent.figures.exposition import Series
 from tulle.agent.figures.families import REQUESTS, Family
 from tulle.agent.figures.labels import Labels, Own, enriched, is_canary, shown
@@ -43,6 +44,7 @@ class Totals:
         self._lost: set[int] = set()
         self._other = Flow(())
         self._canary = Flow(())
+        self.collectors = Collectors()
         self.counted: dict[str, float] = {}  # requests by reporter, those that are lost among them
 
     @property

@@ -17,6 +17,7 @@ from tulle.aio.in_turns import in_turns
 from tulle.ir.telemetry import Reporter
 from tulle.model.peer import peer_of
 from tulle.model.workload import Workload
+from tulle.telemetry.figures.collectors import Collectors
 from tulle.telemetry.figures.flow import UNKNOWN, End, Flow, flow_of
 from tulle.telemetry.figures.report import Report
 from tulle.telemetry.figures.ring import Ring
@@ -74,6 +75,7 @@ class Figures:
         self._present: dict[str, Ring] = {}  # by service, and ANYBODY: when any of its sidecars has told
         self._coarsely_present = Ring(COARSE_SLOTS, 1)  # the same of anybody, by slots of COARSE
         self._lost: dict[str, tuple[float, float]] = {}
+        self.collectors = Collectors(clock)
         self.merged = 0  # series that were counted with others, as there were too many
         self.senseless = 0  # series that mean nothing
         self.not_by_proxy = 0  # series that were not told apart for their proxy, as there were too many
@@ -97,6 +99,7 @@ class Figures:
         _mark(self._coarsely_present, now, seconds, COARSE)
         if not is_new:
             return
+        self.collectors.add(report.collectors)
         own = peer_of(workload)
         async for series in in_turns(report.series, max(1, _SLOTS_AT_ONCE // len(slots))):
             flow = flow_of(series.labels, own, workload.service.name, workload.identity)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 MOST_SERIES = 2000
+MOST_COLLECTORS = 100
 BOUNDS = (
     *(0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000),
     *(30000, 60000, 300000, 600000, 1800000, 3600000),
@@ -49,13 +50,17 @@ class Lost(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """boot, number: of one agent's start, and of its reports from 1; the same twice counts once. seconds: that it is about."""
+    """boot, number: of one agent's start, and of its reports from 1; the same twice counts once. seconds: that it is about.
+
+    collectors: by `host:port`, deliveries of spans or logs that were not taken.
+    """
 
     boot: Annotated[str, Meta(min_length=1, max_length=100)]
     number: Annotated[int, Meta(ge=1, lt=2**53)]
     seconds: Annotated[float, Meta(ge=0, lt=1e9)]
     series: Annotated[list[Series], Meta(max_length=MOST_SERIES)] = []
     lost: Lost = Lost()
+    collectors: Annotated[dict[_Text, _Number], Meta(max_length=MOST_COLLECTORS)] = {}
 
 
 decoder = msgspec.json.Decoder(Report)
