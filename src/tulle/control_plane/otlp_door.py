@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from tulle.model.join_token import written_address
 from tulle.telemetry.traces.keeper import Full, Traces
@@ -16,16 +16,24 @@ from tulle.xds.grpc_library import aio, grpc
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 _MOST_BODY = 4 * 1024 * 1024
-_OPTIONS = [
-    ("grpc.max_receive_message_length", _MOST_BODY),
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_allowed_incoming_connections", 1_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),
-    ("grpc.max_concurrent_streams", 100),
-    ("grpc.max_connection_idle_ms", 300_000),  # who says nothing, or never ends a message, leaves room for others
-    ("grpc.max_connection_age_ms", 1_800_000),
-    ("grpc.max_connection_age_grace_ms", 30_000),
-]
+_MOST_STREAMS = 100  # of a connection
+
+
+class Limits(NamedTuple):
+    """What one client may take, so that there is room for others. Times are in seconds.
+
+    connections: of all clients. handshake: until it speaks HTTP/2. idle: without a call under way. age: then no new call is
+    taken, and grace later those that have not ended are cut off, as of a client that never ends its message.
+    """
+
+    connections: int = 1_000
+    handshake: float = 10.0
+    idle: float = 300.0
+    age: float = 1_800.0
+    grace: float = 30.0
+
+
+_LIMITS = Limits()
 
 
 class Unavailable(OSError):
@@ -33,7 +41,7 @@ class Unavailable(OSError):
 
 
 @asynccontextmanager
-async def served(traces: Traces, address: str, port: int) -> AsyncIterator[int]:
+async def served(traces: Traces, address: str, port: int, limits: Limits = _LIMITS) -> AsyncIterator[int]:
     """Within the block; at which port. port: 0 for any that is free. Raises Unavailable."""
 
     async def export(request: bytes, context: Any) -> bytes:
@@ -43,7 +51,7 @@ async def served(traces: Traces, address: str, port: int) -> AsyncIterator[int]:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         return b""  # an ExportTraceServiceResponse: all was taken
 
-    server = aio.server(options=_OPTIONS)
+    server = aio.server(options=_options(limits))
     handlers = {"Export": grpc.unary_unary_rpc_method_handler(export)}  # bytes in, bytes out
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     try:
@@ -55,3 +63,20 @@ async def served(traces: Traces, address: str, port: int) -> AsyncIterator[int]:
         yield bound
     finally:
         await server.stop(1)
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    """Source: gRPC core, channel arguments."""
+    times = {
+        "server_handshake_timeout": limits.handshake,
+        "max_connection_idle": limits.idle,
+        "max_connection_age": limits.age,
+        "max_connection_age_grace": limits.grace,
+    }
+    return [
+        ("grpc.max_receive_message_length", _MOST_BODY),
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.max_concurrent_streams", _MOST_STREAMS),
+        *((f"grpc.{name}_ms", round(1000 * seconds)) for name, seconds in times.items()),
+    ]
