@@ -208,14 +208,8 @@ def test_a_file_size_limit_is_survived(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_a_full_disk_is_survived(tmp_path: Path) -> None:
-    private_mounts = ["unshare", "--mount", "--map-root-user"] if os.geteuid() else ["unshare", "--mount"]
-    mount = f"mount -t tmpfs -o size=1m,mode=700 tulle-test {tmp_path}"
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*private_mounts, "sh", "-c", mount], capture_output=True).returncode
-    ):
-        pytest.skip("this user can't mount a small disk")
-    program = f"{mount} && exec {sys.executable} {HERE / 'fill_the_disk.py'} {tmp_path / 'state'}"
-    run = subprocess.run([*private_mounts, "sh", "-c", program], capture_output=True, text=True, timeout=60)
+def test_a_full_disk_is_survived(
+    tmp_path: Path, on_small_disk: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    run = on_small_disk("1m", HERE / "fill_the_disk.py", tmp_path / "state")
     assert run.returncode == 0, run.stderr

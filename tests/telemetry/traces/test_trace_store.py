@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -218,17 +217,10 @@ def test_a_file_that_may_not_grow_holds_what_fits(tmp_path: Path) -> None:
     assert done.stdout == "lost some, alive\n"
 
 
-def test_on_a_short_disk_traces_give_way_before_any_other_write_fails(tmp_path: Path) -> None:
-    private_mounts = ["unshare", "--mount"] + ["--map-root-user"] * bool(os.geteuid())
-    mount = f"mount -t tmpfs -o size=20m,mode=700 tulle-test {tmp_path}"
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*private_mounts, "sh", "-c", mount], capture_output=True).returncode
-    ):
-        pytest.skip("this user can't mount a small disk")
-    program = f"{mount} && exec {sys.executable} {Path(__file__).with_name('short_disk.py')} {tmp_path}"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run([*private_mounts, "sh", "-c", program], capture_output=True, text=True, timeout=60, env=env)
+def test_on_a_short_disk_traces_give_way_before_any_other_write_fails(
+    tmp_path: Path, on_small_disk: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    run = on_small_disk("20m", Path(__file__).with_name("short_disk.py"), tmp_path)
     assert run.returncode == 0, run.stderr
     given_back, gone = sorted(run.stdout.splitlines())  # one begins with the file's name
     assert "short of room" in given_back and "for the mesh's own store" in gone
