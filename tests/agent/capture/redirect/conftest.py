@@ -69,11 +69,23 @@ except Unavailable as error:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A network with a program's own server in it, a sidecar and a DNS server; `settings` has their ports."""
+    """A network with a program's own server in it, a sidecar and a DNS server; `settings` has their ports.
+
+    everywhere: the address at which the program listens: all that the network has.
+    """
 
     network: Any
     settings: Settings
     target: int
+    everywhere: str
+
+    @property
+    def has_ipv6(self) -> bool:
+        return self.everywhere == "::"
+
+    def addresses(self, *of_both: str) -> list[str]:
+        """Those that the network can have: without IPv6 those of IPv4 alone."""
+        return [one for one in of_both if self.has_ipv6 or ":" not in one]
 
     @contextmanager
     def captured(self, **changed: Any) -> Iterator[Captured]:
@@ -156,9 +168,8 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
     """Its loopback has a route for every address, as a machine's default route is one for nameservers."""
-    if not socket.has_dualstack_ipv6():  # `has_ipv6` is of Python, not of the machine
-        pytest.skip("there is no IPv6 here")
-    for family in ("-4", "-6"):
+    has_ipv6 = network.do(_has_ipv6)
+    for family in ("-4", "-6") if has_ipv6 else ("-4",):
         network.do(
             lambda family=family: subprocess.run(
                 ["ip", family, "route", "add", "local", "default", "dev", "lo", "table", "main"], check=True
@@ -172,8 +183,9 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
             return int(server.getsockname()[1])
 
         dns = serving("127.0.0.1", 0, lambda _: "dns")
-        serving("::1", dns, lambda _: "dns")
-        for address in ("127.0.0.1", "::1"):
+        if has_ipv6:
+            serving("::1", dns, lambda _: "dns")
+        for address in ("127.0.0.1", "::1") if has_ipv6 else ("127.0.0.1",):
             stack.enter_context(_answered(network.do(_bound, address, dns)))
         settings = Settings(
             proxy=_name(),
@@ -182,10 +194,11 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
             inbound=serving("127.0.0.1", 0, lambda _: "door"),
             dns=dns,
             places=(),
-            nameservers=("192.0.2.53", "2001:db8::53"),
+            nameservers=("192.0.2.53", "2001:db8::53") if has_ipv6 else ("192.0.2.53",),
         )
-        target = serving("::", 0, lambda _: "program")
-        machine = Machine(network, replace(settings, places=(("::", target),)), target)
+        everywhere = "::" if has_ipv6 else "0.0.0.0"
+        target = serving(everywhere, 0, lambda _: "program")
+        machine = Machine(network, replace(settings, places=((everywhere, target),)), target, everywhere)
         try:
             with machine.captured():
                 pass
@@ -194,13 +207,30 @@ def machine(network: Any, tmp_path: Path) -> Iterator[Machine]:
         yield machine
 
 
+@pytest.fixture
+def ipv6(machine: Machine) -> None:
+    """For what is about nothing else."""
+    if not machine.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+
+
+def _has_ipv6() -> bool:
+    """Of the calling thread's network. `socket.has_ipv6` is of Python, `has_dualstack_ipv6` of the kernel."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def _name() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 def other_machine(machine: Machine, new_network: Callable[[], Any]) -> Iterator[Any]:
-    """A second network, by a cable: 192.0.2.1 and 2001:db8::1 are the machine, .2 and ::2 the other one."""
+    """A second network, by a cable: 192.0.2.1, .3 and 2001:db8::1 are the machine, .2 and ::2 the other one."""
     there = new_network()
 
     def ip(*words: str) -> None:
@@ -215,7 +245,9 @@ def other_machine(machine: Machine, new_network: Callable[[], Any]) -> Iterator[
     for network, name, last in ((machine.network, "near", 1), (there, "far", 2)):
         network.do(ip, "link", "set", name, "up")
         network.do(ip, "address", "add", f"192.0.2.{last}/24", "dev", name)
-        network.do(ip, "address", "add", f"2001:db8::{last}/64", "dev", name, "nodad")
+        if machine.has_ipv6:
+            network.do(ip, "address", "add", f"2001:db8::{last}/64", "dev", name, "nodad")
+    machine.network.do(ip, "address", "add", "192.0.2.3/24", "dev", "near")
     yield there
     machine.network.do(ip, "link", "delete", "near")
 

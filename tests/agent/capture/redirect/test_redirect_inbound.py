@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -14,13 +15,20 @@ from tulle.agent.capture.nftables_expressions import drop, has_priority, redirec
 
 NOBODY = 65534
 PORT = 8080  # in a network of the test's own
-HERE = "192.0.2.1", "2001:db8::1"
 
 
 @pytest.fixture(params=["127.0.0.1", "::1", "198.51.100.7"])
 def address(request: pytest.FixtureRequest) -> str:
     """Of this machine: loopback or, by the route of these tests, an interface's."""
+    if ":" in request.param:
+        request.getfixturevalue("ipv6")
     return str(request.param)
+
+
+@pytest.fixture
+def here(machine: Any) -> list[str]:
+    """Addresses of this machine by which the other one calls."""
+    return list(machine.addresses("192.0.2.1", "192.0.2.3", "2001:db8::1"))
 
 
 def answer_of_door(address: str) -> str:
@@ -103,20 +111,20 @@ def dialled(other_machine: Any, address: str, port: int) -> str:
     return str(done.stdout + done.stderr)
 
 
-def test_another_machine_is_refused(machine: Any, other_machine: Any) -> None:
-    for here in HERE:
-        assert dialled(other_machine, here, machine.target) == "program"
+def test_another_machine_is_refused(machine: Any, other_machine: Any, here: list[str]) -> None:
+    for one in here:
+        assert dialled(other_machine, one, machine.target) == "program"
         with machine.captured():
-            assert "Connection refused" in dialled(other_machine, here, machine.target)
-            assert machine.dial(here, machine.target) == f"program {here}"
-        assert dialled(other_machine, here, machine.target) == "program"
+            assert "Connection refused" in dialled(other_machine, one, machine.target)
+            assert machine.dial(one, machine.target) == f"program {one}"
+        assert dialled(other_machine, one, machine.target) == "program"
 
 
 def test_other_programs_on_the_same_port_of_other_addresses_are_reached_as_before(
-    machine: Any, other_machine: Any
+    machine: Any, other_machine: Any, here: list[str]
 ) -> None:
     """As an nginx on port 80 of an interface, beside a program on port 80 of loopback."""
-    others = ("127.0.0.2", *HERE)
+    others = ("127.0.0.2", *here)
     with ExitStack() as stack:
         stack.enter_context(machine.serving("127.0.0.1", PORT, "program"))
         for address in others:
@@ -127,28 +135,32 @@ def test_other_programs_on_the_same_port_of_other_addresses_are_reached_as_befor
         for address in others:
             assert machine.dial(address, PORT, user=NOBODY) == f"another {address}"
             assert neighbour.dial(address, PORT) == f"another {address}"
-        for here in HERE:
-            assert dialled(other_machine, here, PORT) == "another"
+        for one in here:
+            assert dialled(other_machine, one, PORT) == "another"
 
 
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
-def test_a_program_on_all_addresses_has_all_of_them(machine: Any, other_machine: Any, everywhere: str) -> None:
+def test_a_program_on_all_addresses_has_all_of_them(
+    machine: Any, other_machine: Any, here: list[str], everywhere: str, request: pytest.FixtureRequest
+) -> None:
+    if ":" in everywhere:
+        request.getfixturevalue("ipv6")
     with machine.serving(everywhere, PORT, "program"), machine.captured(places=[("127.0.0.1", PORT)]) as captured:
-        assert dialled(other_machine, HERE[0], PORT) == "program"
+        assert dialled(other_machine, here[0], PORT) == "program"
         captured.prepared.retarget([(everywhere, PORT)])
-        for here in HERE:
-            assert "Connection refused" in dialled(other_machine, here, PORT)
+        for one in here:
+            assert "Connection refused" in dialled(other_machine, one, PORT)
         assert machine.dial("198.51.100.7", PORT, user=NOBODY) == "door 198.51.100.7"
 
 
-def test_a_program_on_one_address_of_an_interface_has_that(machine: Any, other_machine: Any) -> None:
-    for here, other in (HERE, HERE[::-1]):
+def test_a_program_on_one_address_of_an_interface_has_that(machine: Any, other_machine: Any, here: list[str]) -> None:
+    for own, other in permutations(here, 2):
         with (
-            machine.serving(here, PORT, "program"),
+            machine.serving(own, PORT, "program"),
             machine.serving(other, PORT, "another"),
-            machine.captured(places=[(here, PORT)]),
+            machine.captured(places=[(own, PORT)]),
         ):
-            assert "Connection refused" in dialled(other_machine, here, PORT)
-            assert machine.dial(here, PORT, user=NOBODY) == answer_of_door(here)
+            assert "Connection refused" in dialled(other_machine, own, PORT)
+            assert machine.dial(own, PORT, user=NOBODY) == answer_of_door(own)
             assert dialled(other_machine, other, PORT) == "another"
             assert machine.dial(other, PORT, user=NOBODY) == f"another {other}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tulle.agent.capture import nftables
 from tulle.agent.capture.nftables_expressions import redirect_to, tcp, to_port
@@ -20,6 +23,7 @@ def test_a_call_to_the_mesh_reaches_the_sidecar_which_sees_where_it_was_to_go(ma
         assert captured.dial("127.127.255.254", 5432) == "sidecar for 127.127.255.254:5432 127.127.255.254"
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 sockets here")
 def test_an_ipv6_socket_reaches_it_as_well(machine: Any) -> None:
     with machine.captured() as captured:
         assert captured.dial(f"::ffff:{VIP}", 80) == f"sidecar for {VIP}:80 ::ffff:{VIP}"
@@ -42,7 +46,7 @@ def test_questions_to_the_nameservers_reach_the_agent_and_seem_to_be_answered_by
 def test_questions_reach_the_agent_from_ports_that_others_have_just_asked_from(machine: Any) -> None:
     nameservers = machine.settings.nameservers
     with machine.captured() as captured, machine.captured(dns=machine.settings.inbound) as other:
-        for nameserver, port in zip(nameservers, (29001, 29002), strict=True):
+        for nameserver, port in zip(nameservers, (29001, 29002), strict=False):
             assert machine.ask(nameserver, port=port) == "ECONNREFUSED"
             assert other.ask(nameserver, port=port) == "ECONNREFUSED"  # nobody answers there by UDP
             assert captured.ask(nameserver, port=port) == f"dns {nameserver}"
@@ -50,7 +54,7 @@ def test_questions_reach_the_agent_from_ports_that_others_have_just_asked_from(m
 
 
 def test_questions_that_would_leave_the_machine_are_turned_round(machine: Any, other_machine: Any) -> None:
-    nameservers = "192.0.2.2", "2001:db8::2"
+    nameservers = machine.addresses("192.0.2.2", "2001:db8::2")
     with machine.captured(nameservers=nameservers) as captured:
         for nameserver in nameservers:
             assert machine.ask(nameserver) == "ECONNREFUSED"  # as the other machine says
@@ -61,16 +65,16 @@ def test_other_nameservers_take_their_place_while_the_program_runs(machine: Any)
     with machine.captured() as captured:
         captured.prepared.renew_nameservers(["192.0.2.54"])
         assert captured.ask("192.0.2.54") == "dns 192.0.2.54"
-        assert captured.ask("192.0.2.53") == captured.ask("2001:db8::53") == "ECONNREFUSED"
+        for before in machine.settings.nameservers:
+            assert captured.ask(before) == "ECONNREFUSED"
         captured.prepared.renew_nameservers([])  # then the C library asks the machine itself
         assert captured.ask("127.0.0.1") == "dns 127.0.0.1"
 
 
 def test_all_else_is_left_alone(machine: Any) -> None:
     with machine.captured(places=()) as captured:
-        assert captured.dial("127.0.0.1", machine.target) == "program 127.0.0.1"
-        assert captured.dial(OUTSIDE, machine.target) == f"program {OUTSIDE}"
-        assert captured.dial("::1", machine.target) == "program ::1"
+        for address in machine.addresses("127.0.0.1", OUTSIDE, "::1"):
+            assert captured.dial(address, machine.target) == f"program {address}"
         assert captured.dial("127.0.0.1", 1) == "ECONNREFUSED"
 
 
