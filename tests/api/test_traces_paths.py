@@ -140,6 +140,10 @@ async def test_jaeger_ui_learns_why_it_gets_nothing(api: Any) -> None:
         "/api/traces/no-id": 400,
         f"/api/traces/{'9' * 32}": 404,
         "/api/dependencies?endTs=soon": 400,
+        "/api/traces?service=a&minDuration=2s&maxDuration=1999ms": 400,
+        "/api/traces?service=a&minDuration=-1s": 400,
+        "/api/traces?service=a&tag=b": 400,
+        "/api/traces?" + "&".join(f"traceID={number}" for number in range(101)): 400,
         "/api/metrics/latencies?service=web&quantile=0.95&endTs=1&lookback=1&step=1&ratePer=1&spanKind=server": 501,
     }
     for path, code in failures.items():
@@ -181,6 +185,8 @@ async def test_what_jaeger_ui_asks_for_from_2_15_on_is_answered(api: Any) -> Non
         "query.service_name=web&query.start_time_max=2023-11-14T22:13:19.999Z": 0,
         "query.serviceName=web&query.operationName=POST%20/": 0,
         "query.serviceName=web&query.duration_min=2.6ms": 0,
+        "query.startTimeMin=0001-01-01T00:00:00Z&query.startTimeMax=9999-12-31T23:59:59Z": 1,
+        "query.startTimeMin=9999-12-31T23:59:59Z": 0,
     }
     for query, count in asked.items():
         status, answer = await api.ask("GET", f"/api/v3/trace-summaries?{query}")

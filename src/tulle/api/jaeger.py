@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.answers import as_json, encoded
-from tulle.api.jaeger_words import LATEST, duration, number, tags
+from tulle.api.jaeger_words import LATEST, durations, number, tags
 from tulle.api.traces import asked_of
 from tulle.telemetry.traces import jaeger
 from tulle.telemetry.traces.keeper import Traces
@@ -65,15 +65,16 @@ class Jaeger:
         try:
             if ids := query.getlist("traceID"):
                 return encoded((await self._several(ids))[1])
+            shortest, longest = durations(query.get("minDuration", ""), query.get("maxDuration", ""))
             asked = Asked(
                 service=query.get("service", ""),
                 operation=query.get("operation", ""),
-                shortest=duration(query.get("minDuration", "")),
-                longest=duration(query.get("maxDuration", "")),
+                shortest=shortest,
+                longest=longest,
                 since=number(query.get("start") or "0") * 1000,
                 until=min(number(query.get("end") or str(LATEST // 1000)) * 1000, LATEST),
                 limit=min(number(query.get("limit") or "100"), MOST),
-                tags=tags(query.get("tags", ""), query.getlist("tag")),
+                tags=tags(query.getlist("tags"), query.getlist("tag")),
             )
         except ValueError as error:
             return _failure(400, str(error))
@@ -105,10 +106,12 @@ class Jaeger:
 
     async def _several(self, ids: list[str]) -> tuple[int, bytes]:
         """How many there are, and an answer with them. Raises ValueError."""
-        for one in ids[:_MOST_IDS]:
+        if len(ids) > _MOST_IDS:
+            raise ValueError(f"{len(ids)} traces are asked for at once, of {_MOST_IDS} at most")
+        for one in ids:
             if not re.fullmatch("[0-9a-fA-F]{1,32}", one):
                 raise ValueError(f"{one[:40]!r} is no trace id")
-        whole = dict.fromkeys(one.lower().rjust(32, "0") for one in ids[:_MOST_IDS])
+        whole = dict.fromkeys(one.lower().rjust(32, "0") for one in ids)
 
         def question(search: Search) -> tuple[int, bytes]:
             found = search.several(whole)

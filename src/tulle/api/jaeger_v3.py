@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tulle.api.answers import as_json, encoded
-from tulle.api.jaeger_words import LATEST, duration, number, tags, time_of
+from tulle.api.jaeger_words import LATEST, durations, number, tags, time_of
 from tulle.api.traces import asked_of
 from tulle.telemetry.traces import jaeger_v3
 from tulle.telemetry.traces.keeper import Traces
@@ -69,15 +69,16 @@ def _asked(query: QueryParams) -> Asked:
 
     since, until = said("startTimeMin", "start_time_min"), said("startTimeMax", "start_time_max")
     limit = said("searchDepth", "search_depth", "num_traces")
+    shortest, longest = durations(said("durationMin", "duration_min"), said("durationMax", "duration_max"))
     return Asked(
         service=said("serviceName", "service_name"),
         operation=said("operationName", "operation_name", "span_name"),
-        shortest=duration(said("durationMin", "duration_min")),
-        longest=duration(said("durationMax", "duration_max")),
+        shortest=shortest,
+        longest=longest,
         since=time_of(since) if since else 0,
         until=time_of(until) if until else LATEST,
         limit=min(number(limit or "100"), MOST),
-        tags=tags(said("attributes"), []),
+        tags=tags([said("attributes")]),
     )
 
 

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from tulle.telemetry.traces import jaeger, jaeger_v3
-from tulle.telemetry.traces.span import Span, SpanEvent
+from tulle.telemetry.traces.span import Span, SpanEvent, Value
+
+
+def test_a_number_that_javascript_would_round_is_a_text() -> None:
+    numbers: dict[str, Value] = {
+        "exact": 2**53 - 1,
+        "too many": 2**53,
+        "too few": -(2**63),
+        "yes": True,
+        "share": 1e300,
+    }
+    span = Span("a" * 32, "1" * 16, "", "web", "", "GET", "client", 1, 2, False, numbers)
+    tags = {tag["key"]: (tag["type"], tag["value"]) for tag in jaeger.trace([span])["spans"][0]["tags"]}
+    assert tags["exact"] == ("int64", 2**53 - 1)
+    assert (tags["too many"], tags["too few"]) == (("int64", str(2**53)), ("int64", str(-(2**63))))
+    assert (tags["yes"], tags["share"]) == (("bool", True), ("float64", 1e300))
 
 
 def test_a_trace_has_the_shape_of_jaegers_in_microseconds() -> None:

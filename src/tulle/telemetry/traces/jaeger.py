@@ -15,6 +15,8 @@ from tulle.telemetry.traces.span import Span, Value
 _SAMPLED = 1
 """What is kept has been sampled. Grafana's type of a span has `flags` always."""
 
+_MOST_EXACT = 2**53 - 1
+
 
 def answer(data: Any) -> dict[str, Any]:
     total = len(data) if isinstance(data, list) else 0
@@ -72,7 +74,12 @@ def _span(span: Span, process: str) -> dict[str, Any]:
 
 
 def _tags(values: dict[str, Value]) -> list[dict[str, Any]]:
-    return [{"key": key, "type": _type(value), "value": value} for key, value in values.items()]
+    return [{"key": key, "type": _type(value), "value": _exact(value)} for key, value in values.items()]
+
+
+def _exact(value: Value) -> Value:
+    """What JavaScript has no number for is a text, as Jaeger itself writes it."""
+    return str(value) if isinstance(value, int) and abs(value) > _MOST_EXACT else value
 
 
 def _type(value: Value) -> str:
