@@ -13,7 +13,7 @@ def test_an_agent_that_serves_figures_is_a_target_and_no_other(web: Any) -> None
     assert target_of(web) is None
     found = target_of(replace(web, metrics="127.0.0.1:9100"))
     labels = {"job": "tulle-sidecars", "instance": "web-3fa2c1", "namespace": "default", "service": "web"}
-    assert found == Target(("127.0.0.1:9100",), {**labels, "version": "v1"})
+    assert found == Target(("127.0.0.1:9100",), {**labels, "version": "v1", "workload": "web-v1"})
 
 
 async def test_the_list_is_whole_and_has_the_control_plane(api: Any) -> None:

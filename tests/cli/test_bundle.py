@@ -126,6 +126,10 @@ def test_a_dashboard_is_laid_out_and_asks_for_nothing_that_it_does_not_define(ma
     assert asked == variables
 
 
+def test_all_that_the_dashboard_of_a_workload_shows_is_of_that_workload() -> None:
+    assert [query for query in queries(dashboards.workload()) if "$workload" not in query] == []
+
+
 def test_grafana_finds_each_dashboard_once_and_no_secret_is_written(tmp_path: Path) -> None:
     made = grafana.files("127.0.0.1:10080", "http://127.0.0.1:9090", "/etc/$tulle")
     boards = [json.loads(content) for name, content in made.items() if name.startswith("dashboards/")]
@@ -160,9 +164,10 @@ def test_a_collectors_pipelines_are_made_of_what_it_has() -> None:
 
 
 async def test_it_writes_where_it_is_told_to_and_overwrites_nothing(tulle: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "b"
+    folder = tmp_path / "a" / "b b"
     done = await tulle("bundle", "prometheus", "-o", str(folder))
     assert done.code == 0, done.err
+    assert f"prometheus --config.file='{folder}'/prometheus.yml" in done.err  # as a shell takes it
     assert done.out.splitlines() == [str(folder / n) for n in ("prometheus.yml", "tulle-rules.yml", "tulle-alerts.yml")]
     assert "http://127.0.0.1:10080/v1/prometheus/targets" in (folder / "prometheus.yml").read_text()
     (folder / "prometheus.yml").write_text("mine")

@@ -64,7 +64,17 @@ def test_what_happens_is_counted_under_istios_names() -> None:
 def test_each_control_plane_has_figures_of_its_own() -> None:
     one, other = Own("1"), Own("1")
     one.refused("cds")
-    assert b"pilot_total_xds_rejects{" not in other.text
+    counts = [figures(each.text)['pilot_total_xds_rejects{type="cds"}'] for each in (one, other)]
+    assert counts == [1, 0]
+
+
+def test_what_an_alert_looks_for_is_there_before_it_happens() -> None:
+    """Of a series that appears with its first event Prometheus knows no increase."""
+    found = figures(Own("1").text)
+    assert {name: value for name, value in found.items() if name.startswith("pilot_total_xds_rejects")} == {
+        f'pilot_total_xds_rejects{{type="{kind}"}}': 0 for kind in ("cds", "eds", "lds", "rds", "vhds", "sds")
+    }
+    assert found["tulle_store_write_errors_total"] == 0
 
 
 def test_the_type_of_a_response_is_read_from_its_end() -> None:

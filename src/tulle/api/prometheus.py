@@ -12,6 +12,7 @@ from starlette.routing import Route
 from tulle.api.answers import as_json
 from tulle.api.web import Web
 from tulle.model.addresses import LOOPBACK
+from tulle.model.peer import peer_of
 from tulle.model.workload import Proxy
 from tulle.telemetry.own import CONTENT_TYPE, Own
 
@@ -58,5 +59,6 @@ def target_of(proxy: Proxy) -> Target | None:
         "namespace": workload.service.namespace,
         "service": workload.service.name,
         "version": workload.version,
+        "workload": peer_of(workload).workload,
     }
     return Target((proxy.metrics,), labels)

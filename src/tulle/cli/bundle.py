@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -73,7 +74,7 @@ def command(what: str, folder: Path | None, prometheus_url: str, force: bool, da
     _write(folder, made, force)
     for name in made:
         click.echo(str(folder / name))
-    click.echo(f"next: {_NEXT[what].format(folder=folder)}", err=True)
+    click.echo(f"next: {_NEXT[what].format(folder=shlex.quote(str(folder)))}", err=True)
 
 
 def is_url(text: str) -> bool:

@@ -14,6 +14,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tulle.xds.resources import SHORT
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SHORT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -36,6 +38,8 @@ class Own:
             "pilot_xds_pushes", "Responses to sidecars, by the type of what is in them", "type"
         )
         self._rejects = self._counter("pilot_total_xds_rejects", "Responses that an Envoy has refused (NACK)", "type")
+        for type_ in SHORT.values():  # a counter that begins at 1 has not grown, to an alert
+            self._rejects(type_, by=0)
         self._sizes = Histogram(
             "pilot_xds_config_size_bytes",
             "Length of a response to a sidecar",
@@ -141,7 +145,7 @@ class Own:
         """Under a name of Istio's, which does not end in `_total`."""
         counter = Counter(name, what, labels, registry=None)
         self._registry.register(_Renamed(name, what, counter))
-        return lambda *values: (counter.labels(*values) if values else counter).inc()
+        return lambda *values, by=1: (counter.labels(*values) if values else counter).inc(by)
 
 
 class _Renamed(Collector):

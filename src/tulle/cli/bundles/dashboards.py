@@ -17,6 +17,7 @@ _NAMESPACES = 'destination_service_namespace=~"$namespace"'
 _OF_SERVICE = f'{SERVED}, destination_service=~"$service"'
 _TO_SERVICE = 'reporter="source", destination_service=~"$service"'
 _IN = f'{SERVED}, destination_workload_namespace=~"$namespace", destination_workload=~"$workload"'
+_SELF = 'namespace=~"$namespace", workload=~"$workload"'  # labels of targets: api/prometheus.py
 _OUT = 'reporter="source", source_workload_namespace=~"$namespace", source_workload=~"$workload"'
 
 
@@ -154,16 +155,10 @@ def workload() -> dict[str, Any]:
             ),
         ),
         Row(
-            "Its machine",
+            "Its instances' processes",
             (
-                panel(
-                    "CPU",
-                    "short",
-                    Ask(f'sum by (part) (rate(tulle_agent_cpu_seconds_total{{namespace=~"$namespace"}}{_R}))'),
-                ),
-                panel(
-                    "Memory", "bytes", Ask('sum by (part) (tulle_agent_resident_memory_bytes{namespace=~"$namespace"})')
-                ),
+                panel("CPU", "short", Ask(f"sum by (part) (rate(tulle_agent_cpu_seconds_total{{{_SELF}}}{_R}))")),
+                panel("Memory", "bytes", Ask(f"sum by (part) (tulle_agent_resident_memory_bytes{{{_SELF}}})")),
             ),
         ),
     )

@@ -131,6 +131,14 @@ def _itself() -> list[dict[str, Any]]:
             "see whether a Telemetry adds a label with many values",
         ),
         _alert(
+            "TulleCollectorFails",
+            "sum by (collector) (increase(tulle_collector_deliveries_failed_total[5m])) > 0",
+            "1m",
+            "warning",
+            "the collector {{ $labels.collector }} does not take all spans and access logs of sidecars",
+            "see whether it runs and keeps up",
+        ),
+        _alert(
             "TulleCertificateExpires",
             "tulle_agent_certificate_expires_seconds - time() < 300",
             "1m",
