@@ -132,7 +132,7 @@ def test_for_how_long_a_client_is_waited_for_is_the_meshs_to_say(talk: Mesh, cap
     def is_greeted(*, late: bool) -> bool:
         said, took = captured.do(greeted)
         assert said == "220 t1"
-        return (took > 2.5) == late
+        return bool(took > 2.5) == late
 
     # Envoy says that it has a listener a moment before new connections get it.
     wait_for("a client is waited for", partial(is_greeted, late=True))
