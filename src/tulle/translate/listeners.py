@@ -35,10 +35,8 @@ _SILENT_CLIENT = 5_000_000_000
 
 # The only bound on a first call whose name the control plane does not answer; a route sets its own (none) once it is known.
 _UNANSWERED = {"seconds": 30}
-_LOOPBACK = [
-    {"address_prefix": "127.0.0.0", "prefix_len": {"value": 8}},
-    {"address_prefix": "::1", "prefix_len": {"value": 128}},
-]
+_LOOPBACK = {"address_prefix": "127.0.0.0", "prefix_len": {"value": 8}}
+_LOOPBACK6 = {"address_prefix": "::1", "prefix_len": {"value": 128}}
 
 
 def outbound_listener(outbound: Outbound) -> Any:
@@ -174,14 +172,16 @@ def _captured(outbound: Outbound) -> dict[str, Any]:
     if outbound.ipv6:
         address = {"socket_address": {"address": "::1", "port_value": outbound.port}}
         door["additional_addresses"] = [{"address": address}]
+    # Where the kernel has no IPv6 Envoy takes no such address.
+    loopback = [_LOOPBACK, *([_LOOPBACK6] if outbound.ipv6 else [])]
     if outbound.capture is Capture.NETNS:
         # There the sidecar is the only way out; but the loopback that it would reach is the machine's.
         door["filter_chains"].append(
-            {"name": "loopback", "filter_chain_match": {"prefix_ranges": _LOOPBACK}, "filters": [closed()]}
+            {"name": "loopback", "filter_chain_match": {"prefix_ranges": loopback}, "filters": [closed()]}
         )
         out = tcp_proxy(names.WAY_OUT, "outside") if outbound.passes else closed()
         door["default_filter_chain"] = {"name": "outside", "filters": [out]}
-    door["filter_chains"] += _refusals(_LOOPBACK if outbound.capture is Capture.NETNS else [])
+    door["filter_chains"] += _refusals(loopback if outbound.capture is Capture.NETNS else [])
     return door
 
 
