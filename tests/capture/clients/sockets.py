@@ -4,7 +4,7 @@ import asyncio
 import select
 import socket
 
-from trying import HOST, exchange, from_b, received, run, same
+from trying import HOST, Untried, exchange, from_b, received, run, same
 
 REQUEST = b"GET /data HTTP/1.1\r\nHost: service-b\r\nConnection: close\r\n\r\n"
 
@@ -52,6 +52,8 @@ def by_asyncio():
 
 
 def by_ipv6_socket():
+    if not socket.has_dualstack_ipv6():
+        raise Untried("the machine has no IPv6")
     connection = socket.socket(socket.AF_INET6)
     connection.settimeout(30)
     connection.connect((f"::ffff:{vip()}", 80))

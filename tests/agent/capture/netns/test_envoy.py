@@ -37,9 +37,10 @@ REQUEST = 'REQUEST = b"GET / HTTP/1.1\\r\\nhost: a\\r\\nconnection: close\\r\\n\
 
 def bootstrap(outbound: int) -> dict[str, Any]:
     """Answers with where a call was meant to go: a service's own address, one of IPv6, or anywhere else."""
+    six = {"prefix_ranges": [{"address_prefix": "2001:db8::", "prefix_len": 32}], "destination_port": 8080}
     places = {
         "service": {"prefix_ranges": [{"address_prefix": "127.64.0.2", "prefix_len": 32}], "destination_port": 80},
-        "six": {"prefix_ranges": [{"address_prefix": "2001:db8::", "prefix_len": 32}], "destination_port": 8080},
+        **({"six": six} if socket.has_dualstack_ipv6() else {}),  # else Envoy takes no such address
         "outside": None,
     }
     chains = [

@@ -57,13 +57,14 @@ def test_any_resolver_of_the_machine_is_answered_for_by_udp_tcp_and_on_ipv6_sock
     ran = ground.python(f"""
         import socket
         question = {QUESTION}
-        for family, host in ((2, "{NOWHERE}"), (10, "::ffff:{NOWHERE}"), (10, "fd00:db8::53")):
+        by_ipv6 = ((10, "::ffff:{NOWHERE}"), (10, "fd00:db8::53")) if socket.has_dualstack_ipv6() else ()
+        for family, host in ((2, "{NOWHERE}"), *by_ipv6):
             u = socket.socket(family, socket.SOCK_DGRAM); u.connect((host, 53))
             u.send(question); print(u.recv(512)[-4:].hex())
             t = socket.socket(family); t.settimeout(5); t.connect((host, 53))
             t.sendall(len(question).to_bytes(2, "big") + question); print(t.recv(512)[-4:].hex())
     """)
-    assert ran.words == ["7f400001"] * 6
+    assert ran.words == ["7f400001"] * (6 if socket.has_dualstack_ipv6() else 2)
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")

@@ -37,7 +37,12 @@ def strangers_port() -> Iterator[int]:
         pytest.param(
             ("gunicorn", "-w", "2", "--reuse-port", "--chdir"), ("-b", "0.0.0.0:{}", "app:wsgi"), id="gunicorn-reuse"
         ),
-        pytest.param(("gunicorn", "-w", "2", "--chdir"), ("-b", "[::]:{}", "app:wsgi"), id="gunicorn-6"),
+        pytest.param(
+            ("gunicorn", "-w", "2", "--chdir"),
+            ("-b", "[::]:{}", "app:wsgi"),
+            id="gunicorn-6",
+            marks=pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here"),
+        ),
         pytest.param(_UVICORN, ("--host", "0.0.0.0", "--port", "{}", "app:asgi"), id="uvicorn"),
     ],
 )
