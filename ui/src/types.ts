@@ -14,6 +14,7 @@ export interface Status {
   problems: { part: string; message: string }[];
   running: number;
   traces: string;
+  collectors: { name: string; failed: number }[];
 }
 
 export interface Instance {

@@ -38,6 +38,9 @@ export function troubles(facts: Facts): Trouble[] {
     ...(facts.status?.problems ?? []).map((problem): Trouble => ({
       key: `part ${problem.part}`, level: "bad", text: `${problem.part} can't be made`, more: problem.message, path: "proxies", command: "tulle status",
     })),
+    ...(facts.status?.collectors ?? []).map((one): Trouble => ({
+      key: `collector ${one.name}`, level: "warn", text: `${one.name} does not take all spans and access logs`, more: `${plural(one.failed, "delivery", "deliveries")} in 5 minutes`, path: "config", query: { kind: "Telemetry" }, command: "tulle status",
+    })),
     ...(facts.status?.traces
       ? [{ key: "traces", level: "warn" as const, text: "No traces are kept", more: facts.status.traces, path: "traces", command: "tulle status" }]
       : []),

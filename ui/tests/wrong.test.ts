@@ -19,4 +19,10 @@ describe("what is wrong now", () => {
     const found = troubles({ status, services: [], proxies: null, findings: null, ca: null, graph: null, now: 0 });
     expect(found.map((one) => [one.level, one.text, one.more, one.path])).toEqual([["warn", "No traces are kept", "the disk is short", "traces"]]);
   });
+
+  it("is a collector that does not take what sidecars send it", () => {
+    const status = { problems: [], traces: "", collectors: [{ name: "otel.shop:4317", failed: 1 }] } as unknown as Status;
+    const [found] = troubles({ status, services: [], proxies: null, findings: null, ca: null, graph: null, now: 0 });
+    expect(found).toMatchObject({ level: "warn", text: "otel.shop:4317 does not take all spans and access logs", more: "1 delivery in 5 minutes" });
+  });
 });
