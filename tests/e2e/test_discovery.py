@@ -57,6 +57,8 @@ def test_every_name_of_a_service_reaches_it_and_ports_are_kept_apart(mesh: Mesh)
     wrong_port = caller.call("http://service-b:8080/data")
     assert wrong_port.status == 503
     assert wrong_port.json()["error"] == "service service-b.default has no port 8080; its ports: 80"
+    itself = caller.call("http://service-a/").json()["error"]
+    assert itself == "service service-a.default has no port 80; its ports: none: no instance of it has begun to serve"
 
 
 def test_who_answered_is_proved_and_told_on_request(mesh: Mesh) -> None:

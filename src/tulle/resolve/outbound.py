@@ -286,4 +286,4 @@ def _unknown(mesh: Mesh, caller: Caller, seen: rules.Scope, service: ServiceName
 def _numbers(offered: Offer) -> str:
     numbers = [str(port.number) for port in offered.ports[:_MOST_PORTS]]
     more = ["…"] if len(offered.ports) > _MOST_PORTS else []
-    return ", ".join([*numbers, *more]) or "none: its instances only call others"
+    return ", ".join([*numbers, *more]) or "none: no instance of it has begun to serve"
